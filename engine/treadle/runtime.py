@@ -1,0 +1,153 @@
+"""Runtimes: what runs a job. Four asynchronous methods over a folder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from treadle.errors import TreadleError
+from treadle.job import Job
+from treadle.service import Service
+from treadle_spool import now
+
+
+class Reason(StrEnum):
+    """Why an attempt is over."""
+
+    ENDED = "ended"
+    """The program ended by itself."""
+    STOPPED = "stopped"
+    """It was cancelled."""
+    TIMED_OUT = "timed-out"
+    """It ran longer than its timeout."""
+    OUT_OF_MEMORY = "out-of-memory"
+    """It used more memory than it was allowed."""
+    NOT_STARTED = "not-started"
+    """Its runtime could not start it; the program has not run."""
+    LOST = "lost"
+    """Nobody knows how it ended, but it is certain that it is not alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an attempt ended."""
+
+    reason: Reason
+    code: int | None = None
+    """The exit code, where the program exited."""
+    signal: int | None = None
+    """The signal, where one killed it."""
+    ended: datetime = field(default_factory=now)
+    detail: str | None = None
+    """More for the user, where the runtime knows more."""
+    returned: Path | None = None
+    """A file below the attempt's folder with what the program returned, as JSON: its result, where
+    the runtime does not leave that to an output parser. For a program that failed, the failure's body."""
+    failed: bool = False
+    """Whether the program itself says that it failed, whatever its exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of a job, and the folder it has for itself: run/<id>/ in the spool."""
+
+    job: Job
+    service: Service
+    folder: Path
+    number: int
+    """1 for the first start of a job."""
+    spool_id: str
+    """Tells this spool from others on the same host, in names of containers for instance."""
+    started: datetime
+
+    @property
+    def descriptor(self) -> Path:
+        """The job as it was submitted."""
+        return self.folder / "job.json"
+
+    @property
+    def stdout(self) -> Path:
+        """Where the runtime puts the program's standard output; output parsers read it while it grows."""
+        return self.folder / "stdout.log"
+
+    @property
+    def stderr(self) -> Path:
+        """Where the runtime puts the program's standard error."""
+        return self.folder / "stderr.log"
+
+    @property
+    def input(self) -> Path:
+        """The folder for the program's input files; a runtime that wants one makes it."""
+        return self.folder / "input"
+
+    @property
+    def output(self) -> Path:
+        """The folder for files that the program leaves; a runtime that wants one makes it."""
+        return self.folder / "output"
+
+
+class StartError(TreadleError):
+    """The runtime could not start the program.
+
+    code and detail become the job's failure: say what is missing and how to mend it.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Runtime(ABC):
+    """Runs attempts. The engine may be restarted at any moment, so nothing may depend on its memory.
+
+    What the methods need to know of an attempt that an earlier engine started, they find in its folder.
+    """
+
+    name: ClassVar[str]
+    """What a service calls it in treadle.toml's `runtime`."""
+
+    options: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
+    """Further top-level keys of treadle.toml that this runtime understands, with the types they take;
+    they arrive in Service.options."""
+
+    def check(self, service: Service) -> None:
+        """Raise ServiceError if the service can't be run, before it is served. By default, all can."""
+
+    @abstractmethod
+    async def start(self, attempt: Attempt) -> None:
+        """Start the program, or adopt it: for an attempt that was started already, change nothing.
+
+        When this returns, the program has been started, wait and stop find it, and its life does not depend
+        on this process. Raises StartError when it can't be started; then it has not run and never will.
+        Cancelled in the middle, it must leave something that stop and cleanup can deal with.
+        """
+
+    @abstractmethod
+    async def wait(self, attempt: Attempt) -> Exit:
+        """Wait until the attempt is over and return how it ended; its whole output is in its folder then.
+
+        May be called by another engine than the one that started it, and more than once. Never
+        returns while any process of the attempt is alive.
+        """
+
+    @abstractmethod
+    async def stop(self, attempt: Attempt, grace: float) -> None:
+        """Ask the program to end, and after grace seconds make it. Nothing of it is alive when this returns.
+
+        An attempt that is over already, or was never started, is no error.
+        """
+
+    async def cleanup(self, attempt: Attempt) -> None:
+        """Remove what the attempt left outside its folder. Called after the outcome is published.
+
+        The folder has moved to done/ by then. May be called more than once, or never, after a crash.
+        """
+
+    def limits(self, service: Service) -> Mapping[str, Any]:
+        """Return the limits that hold for an attempt of the service, for status.json."""
+        return {}

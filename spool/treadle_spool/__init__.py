@@ -1,0 +1,36 @@
+"""Treadle's on-disk queue. FORMAT.md beside this package is its public contract."""
+
+from treadle_spool.descriptor import EMPTY, Descriptor, Origin
+from treadle_spool.errors import (
+    InvalidDescriptor,
+    NameTaken,
+    NotASpool,
+    SpoolError,
+    SpoolInUse,
+    UnknownJob,
+    UnsafeName,
+)
+from treadle_spool.names import check_name, new_id
+from treadle_spool.spool import Spool
+from treadle_spool.status import AttemptRecord, LiveAttempt, State, Status, now
+
+__all__ = [
+    "EMPTY",
+    "AttemptRecord",
+    "Descriptor",
+    "InvalidDescriptor",
+    "LiveAttempt",
+    "NameTaken",
+    "NotASpool",
+    "Origin",
+    "Spool",
+    "SpoolError",
+    "SpoolInUse",
+    "State",
+    "Status",
+    "UnknownJob",
+    "UnsafeName",
+    "check_name",
+    "new_id",
+    "now",
+]

@@ -1,0 +1,35 @@
+"""Job names: what a dropped file may be called, and the ids the engine makes itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from uuid import UUID
+
+from treadle_spool.errors import UnsafeName
+
+LONGEST_NAME = 128
+"""Bytes. Leaves room for every suffix the spool adds within the 255 bytes of a file name."""
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+
+def new_id() -> str:
+    """Return a fresh UUID version 7 (RFC 9562): ids made later sort later, to the millisecond."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(UUID(int=value))
+
+
+def check_name(name: str) -> str:
+    """Return the name if it is safe as a file name and in a URL, else raise UnsafeName with the rule."""
+    if len(name) > LONGEST_NAME:
+        raise UnsafeName(f"a job's name may have {LONGEST_NAME} characters at most, this one has {len(name)}")
+    if not _SAFE.fullmatch(name):
+        raise UnsafeName(
+            f"{name!r} is not a job name: use letters, digits, '.', '_' and '-', and begin with a letter or digit"
+        )
+    return name

@@ -1,0 +1,51 @@
+"""Reading JSON that somebody else wrote: strict, typed, and with the place of each fault."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TypeVar
+
+import msgspec
+
+from treadle_spool.errors import InvalidDescriptor
+
+Shape = TypeVar("Shape")
+
+_AT = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
+
+
+def decode(text: bytes, shape: type[Shape]) -> Shape:
+    """Return the JSON text as an instance of shape; raise InvalidDescriptor with the path of the fault.
+
+    Fields of type msgspec.Raw are checked to be valid JSON (RFC 8259, UTF-8) and kept as bytes.
+    """
+    try:
+        text.decode()
+        return msgspec.json.decode(text, type=shape)
+    except UnicodeDecodeError as error:
+        raise InvalidDescriptor(f"the text is not UTF-8: byte {error.start}") from None
+    except RecursionError:
+        raise InvalidDescriptor("the JSON is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise _misfit(str(error), shape) from None
+    except msgspec.DecodeError as error:
+        raise InvalidDescriptor(f"the text is not valid JSON: {error}") from None
+
+
+def check(text: bytes) -> None:
+    """Raise InvalidDescriptor unless the text is one valid JSON value."""
+    decode(text, msgspec.Raw)
+
+
+def _misfit(message: str, shape: type) -> InvalidDescriptor:
+    path = "$"
+    if found := _AT.fullmatch(message):
+        message, path = found["what"], found["path"]
+    if unknown := _UNKNOWN.fullmatch(message):
+        field = unknown["field"]
+        near = difflib.get_close_matches(field, [known.encode_name for known in msgspec.structs.fields(shape)], 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return InvalidDescriptor(f"unknown field {field!r}{hint}", f"{path}.{field}")
+    return InvalidDescriptor(message[:1].lower() + message[1:], path)

@@ -1,0 +1,268 @@
+"""The spool: accept, claim, finish, cancel, look up. A job's state is the place where its files are.
+
+The functions here block on the disk; each leaves the spool in a state that FORMAT.md names, whichever
+system call it is killed at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import msgspec
+import orjson
+
+from treadle_spool import durable, reading
+from treadle_spool.descriptor import Descriptor
+from treadle_spool.errors import InvalidDescriptor, NameTaken, NotASpool, UnknownJob
+from treadle_spool.lock import EngineLock
+from treadle_spool.names import check_name, new_id
+from treadle_spool.status import FORMAT, AttemptRecord, LiveAttempt, State, Status, now
+
+JOB = "job.json"
+ATTEMPT = "attempt.json"
+STATUS = "status.json"
+RESULT = "result.json"
+INTERIM = "interim.jsonl"
+STDOUT = "stdout.log"
+STDERR = "stderr.log"
+
+_FOLDERS = ("drop", "tmp", "queue", "cancel", "run", "done", "bad")
+
+
+class Spool:
+    """A spool folder. Any number of processes may accept, cancel and look up; one engine claims and ends."""
+
+    def __init__(self, root: Path, spool_id: str) -> None:
+        self.root = root
+        self.id = spool_id
+        self.drop, self.tmp, self.queue, self.cancel, self.run, self.done, self.bad = (
+            root / name for name in _FOLDERS
+        )
+        self._stage_numbers = itertools.count()
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """Open the spool at root, making it where there is none; raise NotASpool for anything else."""
+        root = root.absolute()
+        identity = root / "spool.json"
+        if not identity.exists():
+            _create(root)
+        try:
+            fields = msgspec.json.decode(identity.read_bytes(), type=_Identity)
+        except (OSError, msgspec.DecodeError) as error:
+            raise NotASpool(f"{identity} can't be read: {error}") from error
+        if fields.format != FORMAT:
+            raise NotASpool(f"{root} is a spool of format {fields.format}; this version reads format {FORMAT}")
+        return cls(root, fields.id)
+
+    def lock(self) -> EngineLock:
+        """Return the lock that an engine holds while it claims and ends jobs."""
+        return EngineLock(self.root / "engine.lock")
+
+    def queued(self, name: str) -> Path:
+        """Return where the descriptor of a job stands for as long as the job is owed."""
+        return self.queue / f"{name}.json"
+
+    # ------------------------------------------------------------------ what anybody may do
+
+    def accept(self, descriptor: Descriptor, name: str | None = None) -> Status:
+        """Put a job into the queue. When this returns, the job survives a power cut.
+
+        Raises NameTaken, UnsafeName, or OSError; then the job is not in the queue.
+        """
+        name = new_id() if name is None else check_name(name)
+        descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
+        staged = self.stage(descriptor.to_json())
+        try:
+            os.link(staged, self.queued(name))
+        except FileExistsError:
+            raise NameTaken(f"a job named {name!r} exists already") from None
+        finally:
+            staged.unlink()
+        try:
+            durable.sync_folder(self.queue)
+        except OSError:
+            self.queued(name).unlink(missing_ok=True)
+            raise
+        return pending(name, descriptor)
+
+    def ask_to_cancel(self, name: str) -> Status:
+        """Ask the engine to end a job, and return the job as it is now; an ended one stays as it is."""
+        status = self.look_up(name)
+        if not status.status.ended:
+            with suppress(FileExistsError):
+                durable.write(self.cancel / name, b"")
+            durable.sync_folder(self.cancel)
+        return status
+
+    def look_up(self, name: str) -> Status:
+        """Return the job as it is now; raise UnknownJob.
+
+        The places are read in the order in which a job may leave them, and the last one first and
+        last, so a job that moves meanwhile is never missed.
+        """
+        check_name(name)
+        for find in (self._ended, self._running, self._waiting, self._ended):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return find(name)
+        raise UnknownJob(f"no job named {name!r}")
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a job that has been started; raise FileNotFoundError while it has none."""
+        check_name(name)
+        for place in (self.done, self.run, self.done):
+            if (folder := place / name).is_dir():
+                return folder
+        raise FileNotFoundError(name)
+
+    def names(self, place: Path) -> Iterator[str]:
+        """Yield the names of the jobs in queue/, run/ or done/, in the order of the file system."""
+        for entry in os.scandir(place):
+            if place != self.queue:
+                yield entry.name
+            elif entry.name.endswith(".json"):
+                yield entry.name.removesuffix(".json")
+
+    def read_queued(self, name: str) -> Descriptor:
+        """Return the descriptor of an owed job; raise FileNotFoundError or InvalidDescriptor."""
+        return _read_descriptor(self.queued(name))
+
+    def read_live(self, name: str) -> LiveAttempt:
+        """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
+        return reading.decode((self.run / name / ATTEMPT).read_bytes(), LiveAttempt)
+
+    # ------------------------------------------------------------------ what only the engine does
+
+    def claim(self, name: str, live: LiveAttempt) -> Path | None:
+        """Make run/<name> for the job's attempt and return it, or None when the job is not there to claim.
+
+        Nothing leaves queue/ and nothing is brought to the disk: after a power cut no attempt is
+        alive, and the job is still owed.
+        """
+        if (self.done / name).exists():
+            self.settle(name)
+            return None
+        folder = self.run / name
+        try:
+            folder.mkdir(mode=0o750)
+        except FileExistsError:
+            return None
+        try:
+            os.link(self.queued(name), folder / JOB)
+        except FileNotFoundError:
+            folder.rmdir()
+            return None
+        _write_quickly(folder / ATTEMPT, live.to_json())
+        return folder
+
+    def undo_claim(self, name: str) -> None:
+        """Take back a claim whose attempt has never been started: the job is in the queue alone again."""
+        shutil.rmtree(self.run / name, ignore_errors=True)
+
+    def finish(self, status: Status, result: bytes | Path | None) -> None:
+        """Publish how a claimed job ended; the rename to done/ is the commit, and the first one wins.
+
+        result is the content of result.json, or a file in the job's folder that has it, or None
+        where there is none. When this returns, the outcome survives a power cut.
+        """
+        folder = self.run / status.id
+        for stale in (RESULT, STATUS):
+            (folder / stale).unlink(missing_ok=True)
+        if isinstance(result, Path):
+            os.link(result, folder / RESULT, follow_symlinks=False)
+            durable.sync_file(folder / RESULT)
+        elif result is not None:
+            durable.write(folder / RESULT, result)
+        durable.write(folder / STATUS, status.to_json())
+        durable.sync_folder(folder)
+        folder.rename(self.done / status.id)
+        durable.sync_folder(self.done)
+        self.settle(status.id)
+
+    def settle(self, name: str) -> None:
+        """Remove what an ended job still has in queue/ and cancel/."""
+        self.queued(name).unlink(missing_ok=True)
+        (self.cancel / name).unlink(missing_ok=True)
+
+    def stage(self, content: bytes) -> Path:
+        """Write a durable file in tmp/ and return its path."""
+        path = self.tmp / f"{os.getpid()}-{next(self._stage_numbers)}-{os.urandom(4).hex()}"
+        durable.write(path, content)
+        return path
+
+    # ------------------------------------------------------------------ the places of a job
+
+    def _ended(self, name: str) -> Status:
+        return reading.decode((self.done / name / STATUS).read_bytes(), Status)
+
+    def _running(self, name: str) -> Status:
+        live = self.read_live(name)
+        status = pending(name, _read_descriptor(self.run / name / JOB))
+        return msgspec.structs.replace(
+            status,
+            status=State.RUNNING,
+            started=live.attempt.started,
+            attempts=(*live.earlier, live.attempt),
+        )
+
+    def _waiting(self, name: str) -> Status:
+        return pending(name, self.read_queued(name))
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    format: int
+    id: str
+
+
+def pending(name: str, descriptor: Descriptor) -> Status:
+    """Return the status of a job that nobody has started."""
+    return Status(
+        id=name,
+        service=descriptor.service,
+        status=State.PENDING,
+        created=descriptor.created or now(),
+        labels=descriptor.labels,
+    )
+
+
+def first_attempt(runtime: str) -> LiveAttempt:
+    """Return the record of a job's first start, at this moment."""
+    return LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=now()))
+
+
+def _create(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    if any(entry.name not in _FOLDERS for entry in os.scandir(root) if not entry.name.startswith(".")):
+        raise NotASpool(f"{root} is not empty and not a spool: choose an empty or new folder")
+    for name in _FOLDERS:
+        (root / name).mkdir(exist_ok=True, mode=0o750)
+    staged = root / "tmp" / f"spool-{os.getpid()}"
+    durable.write(staged, orjson.dumps({"format": FORMAT, "id": str(uuid4())}), mode=0o644)
+    with suppress(FileExistsError):
+        os.link(staged, root / "spool.json")
+    staged.unlink()
+    durable.sync_folder(root)
+
+
+def _read_descriptor(path: Path) -> Descriptor:
+    """Read an accepted descriptor; the file's own time stands in where it has no `created`."""
+    with path.open("rb") as file:
+        descriptor = Descriptor.from_json(file.read())
+        if descriptor.created is None:
+            modified = os.fstat(file.fileno()).st_mtime
+            descriptor = msgspec.structs.replace(descriptor, created=now().fromtimestamp(modified, tz=now().tzinfo))
+        return descriptor
+
+
+def _write_quickly(path: Path, content: bytes) -> None:
+    """Write a file that a power cut may take: it appears under its name only when it is whole."""
+    fresh = path.with_name(f".{path.name}")
+    fresh.write_bytes(content)
+    fresh.rename(path)
