@@ -96,7 +96,9 @@ def read_service(path: Path, options: Mapping[str, Types]) -> Service:
     planqk = _read_planqk(path / "planqk.json")
     treadle = _read_toml(path / "treadle.toml", KEYS | dict(options))
     if not planqk and not treadle and not _looks_like_a_project(path):
-        raise ServiceError(f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile")
+        raise ServiceError(
+            f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
+        )
     return Service(
         name=_name(treadle.get("name") or planqk.get("name") or path.name, path),
         path=path,
@@ -111,7 +113,9 @@ def read_service(path: Path, options: Mapping[str, Types]) -> Service:
     )
 
 
-def read_services(projects: Iterable[Path], folder: Path | None, options: Mapping[str, Types]) -> dict[str, Service]:
+def read_services(
+    projects: Iterable[Path], folder: Path | None, options: Mapping[str, Types]
+) -> dict[str, Service]:
     """Read the projects, and every project in folder; raise ServiceError where two have the same name."""
     paths = [*projects, *(sorted(filter(_looks_like_a_project, folder.iterdir())) if folder else ())]
     services: dict[str, Service] = {}
@@ -187,21 +191,34 @@ def _takes(types: Types, wanted: type) -> bool:
 
 
 def _describe(types: Types) -> str:
-    names = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "a table", list: "a list"}
-    return " or ".join(names.get(kind, kind.__name__) for kind in (types if isinstance(types, tuple) else (types,)))
+    names = {
+        str: "a string",
+        int: "an integer",
+        float: "a number",
+        bool: "true or false",
+        dict: "a table",
+        list: "a list",
+    }
+    return " or ".join(
+        names.get(kind, kind.__name__) for kind in (types if isinstance(types, tuple) else (types,))
+    )
 
 
 def _name(name: object, path: Path) -> str:
     """Make a name that can stand in a URL; planqk.json's may be any text."""
     text = re.sub(r"[^A-Za-z0-9_-]+", "-", str(name)).strip("-_")[:63]
     if not _NAME.fullmatch(text):
-        raise ServiceError(f"{path}: {name!r} gives no usable name: set `name` in treadle.toml, with letters and digits")
+        raise ServiceError(
+            f"{path}: {name!r} gives no usable name: set `name` in treadle.toml, with letters and digits"
+        )
     return text
 
 
 def _runtime(name: object, path: Path) -> str:
     if name is None:
-        return CONTAINER if (path / "Dockerfile").exists() and not (path / "src").is_dir() else PYTHON_TEMPLATE
+        return (
+            CONTAINER if (path / "Dockerfile").exists() and not (path / "src").is_dir() else PYTHON_TEMPLATE
+        )
     if name not in _RUNTIMES:
         raise ServiceError(
             f"{path / 'planqk.json'}: runtime {name!r} is unknown; known are {', '.join(_RUNTIMES)}. "
@@ -222,7 +239,9 @@ def _resources(fields: object, path: Path) -> Resources:
         raise ServiceError(f"{where}: resources must be an object")
     for key in ("cpu", "memory"):
         value = fields.get(key)
-        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not value > 0):
+        if value is not None and (
+            not isinstance(value, int | float) or isinstance(value, bool) or not value > 0
+        ):
             raise ServiceError(f"{where}: resources.{key} must be a number greater than 0, not {value!r}")
     gpu = fields.get("gpu")
     if gpu is not None and not isinstance(gpu, dict):

@@ -1,0 +1,52 @@
+"""Waiting for jobs to end: whoever asks is woken by the folder, not by a clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+
+from treadle.watcher import FOLDERS, Watcher
+from treadle_spool import Spool, State, Status, UnknownJob
+
+
+class Endings:
+    """Knows when jobs arrive in done/."""
+
+    def __init__(self, spool: Spool, watcher: Watcher) -> None:
+        self._spool = spool
+        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        watcher.watch(spool.done, FOLDERS, self._look)
+
+    async def status(self, name: str, wait: float) -> Status:
+        """Return the job's status once it has ended, or as it is after `wait` seconds; raise UnknownJob."""
+        if wait <= 0:
+            return self._spool.look_up(name)
+        woken = asyncio.get_running_loop().create_future()
+        self._waiting[name].add(woken)  # before the look, so that an end between the two is not missed
+        try:
+            status = self._spool.look_up(name)
+            if status.status.ended:
+                return status
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await woken
+            return self._spool.look_up(name)
+        finally:
+            self._waiting[name].discard(woken)
+            if not self._waiting[name]:
+                del self._waiting[name]
+
+    def _look(self, name: str | None) -> None:
+        if name is not None:
+            self._wake(name)
+            return
+        for waiting in list(self._waiting):
+            with suppress(UnknownJob, OSError):
+                if self._spool.look_up(waiting).status in {State.SUCCEEDED, State.FAILED, State.CANCELLED}:
+                    self._wake(waiting)
+
+    def _wake(self, name: str) -> None:
+        for woken in self._waiting.get(name, ()):
+            if not woken.done():
+                woken.set_result(None)
