@@ -11,7 +11,7 @@ from jsonschema import Draft4Validator, Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
@@ -63,9 +63,8 @@ class Admission:
             )
         disk = os.statvfs(self._spool.root)
         if (free := disk.f_bavail * disk.f_frsize) < self._settings.disk_reserve:
-            raise DiskFull(
-                f"{free} bytes are free for {self._spool.root}, and {self._settings.disk_reserve} are kept back"
-            )
+            kept = self._settings.disk_reserve
+            raise DiskFull(f"{free} bytes are free for {self._spool.root}, and {kept} are kept back")
 
     def check(self, job: Descriptor) -> None:
         """Raise InvalidDescriptor, with the JSON path of the fault, if the job is not one we can run."""
@@ -83,7 +82,7 @@ class Admission:
 
 def _validators(service: Service) -> list[tuple[str, Validator]]:
     dialect = _dialect(service)
-    document: Resource[Any] = Resource(contents=service.openapi, specification=DRAFT202012)
+    document = DRAFT202012.create_resource(service.openapi)
     registry: Registry[Any] = Registry().with_resource(_DOCUMENT, document)
     found: list[tuple[str, Validator]] = []
     for payload, name in _SCHEMAS.items():
@@ -91,7 +90,7 @@ def _validators(service: Service) -> list[tuple[str, Validator]]:
         if not schema:
             continue
         try:
-            dialect.check_schema(schema)
+            dialect.check_schema(dict(schema))
         except SchemaError as error:
             raise ServiceError(
                 f"{service.path}: components.schemas.{name} of its openapi-spec is not a valid schema: "
@@ -105,12 +104,11 @@ def _validators(service: Service) -> list[tuple[str, Validator]]:
 
 def _dialect(service: Service) -> type[Validator]:
     """OpenAPI 3.1 uses JSON Schema 2020-12; 3.0 uses a draft 4 with `nullable`."""
-    if str(service.openapi.get("openapi", "3.0")).startswith("3.0"):
-        draft = Draft4Validator
-        return extend(
-            draft, {"type": _or_null(draft.VALIDATORS["type"]), "enum": _or_null(draft.VALIDATORS["enum"])}
-        )
-    return Draft202012Validator
+    if not str(service.openapi.get("openapi", "3.0")).startswith("3.0"):
+        return Draft202012Validator
+    keywords = {name: _or_null(Draft4Validator.VALIDATORS[name]) for name in ("type", "enum")}
+    dialect: type[Validator] = extend(Draft4Validator, keywords)  # type: ignore[no-untyped-call]  # its stub has no types
+    return dialect
 
 
 def _or_null(keyword: Callable[..., Any]) -> Callable[..., Any]:

@@ -83,8 +83,8 @@ class _Observer:
                 async with asyncio.timeout(_PATIENCE):
                     await self._call(self.implementations[hook], arguments)
             except TimeoutError:
-                log.error("plugin %s hangs in %s: it was given up after %s s", self.name, hook, _PATIENCE)  # noqa: TRY400  # where it hangs is not in this stack
-            except Exception:  # noqa: BLE001  # a plugin's code may raise anything
+                log.error("plugin %s hangs in %s: it was given up after %s s", self.name, hook, _PATIENCE)
+            except Exception:  # a plugin's code may raise anything
                 log.exception("plugin %s failed in %s", self.name, hook)
 
     async def _call(self, implementation: Implementation, arguments: dict[str, Any]) -> None:

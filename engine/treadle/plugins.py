@@ -88,7 +88,7 @@ class Plugins:
         for name, implementation in self.implementations("validate_job"):
             try:
                 problems += implementation(job=job, service=service) or ()
-            except Exception:  # noqa: BLE001  # a plugin's code may raise anything
+            except Exception:  # a plugin's code may raise anything
                 log.exception("plugin %s failed in validate_job", name)
         return problems
 
@@ -97,7 +97,7 @@ class Plugins:
         for name, implementation in self.implementations(hook):
             try:
                 implementation(**arguments)
-            except Exception:  # noqa: BLE001  # a plugin's code may raise anything
+            except Exception:  # a plugin's code may raise anything
                 log.exception("plugin %s failed in %s", name, hook)
 
     def _take(self, candidate: _Candidate) -> PluginInfo:
@@ -138,6 +138,7 @@ class Implementation:
         self.function = found.function
 
     def __call__(self, **arguments: Any) -> Any:
+        """Call it with those of the hook's arguments that it names."""
         return self.function(*(arguments[name] for name in self._found.argnames))
 
 

@@ -115,7 +115,7 @@ class Runtime(ABC):
     """Further top-level keys of treadle.toml that this runtime understands, with the types they take;
     they arrive in Service.options."""
 
-    def check(self, service: Service) -> None:
+    def check(self, service: Service) -> None:  # noqa: B027  # most runtimes have nothing to check
         """Raise ServiceError if the service can't be run, before it is served. By default, all can."""
 
     @abstractmethod
@@ -142,7 +142,7 @@ class Runtime(ABC):
         An attempt that is over already, or was never started, is no error.
         """
 
-    async def cleanup(self, attempt: Attempt) -> None:
+    async def cleanup(self, attempt: Attempt) -> None:  # noqa: B027  # most leave nothing behind
         """Remove what the attempt left outside its folder. Called after the outcome is published.
 
         The folder has moved to done/ by then. May be called more than once, or never, after a crash.

@@ -94,7 +94,7 @@ def read_service(path: Path, options: Mapping[str, Types]) -> Service:
     if not path.is_dir():
         raise ServiceError(f"{path} is not a service project: there is no such folder")
     planqk = _read_planqk(path / "planqk.json")
-    treadle = _read_toml(path / "treadle.toml", KEYS | dict(options))
+    treadle = _read_toml(path / "treadle.toml", {**KEYS, **options})
     if not planqk and not treadle and not _looks_like_a_project(path):
         raise ServiceError(
             f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
@@ -160,7 +160,7 @@ def _read_toml(path: Path, known: Mapping[str, Types]) -> dict[str, Any]:
     for key, value in fields.items():
         if key not in known:
             raise ServiceError(f"{path}: unknown key {key!r}{nearest(key, known)}")
-        if not isinstance(value, known[key]) or isinstance(value, bool) and not _takes(known[key], bool):
+        if not isinstance(value, known[key]) or (isinstance(value, bool) and not _takes(known[key], bool)):
             raise ServiceError(f"{path}: {key} must be {_describe(known[key])}, not {value!r}")
     _check_values(path, fields)
     return fields

@@ -23,7 +23,7 @@ def default_spool() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this host's engine runs. Flags win over environment variables (TREADLE_…), those over engine.toml."""
+    """How this host's engine runs. Flags win over the environment (TREADLE_…), that over engine.toml."""
 
     spool: Path = field(default_factory=default_spool)
     projects: tuple[Path, ...] = ()
@@ -81,7 +81,7 @@ def config_file() -> Path | None:
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
-    """Return the settings in an engine.toml; raise SettingsError with the nearest known key for an unknown one."""
+    """Return the settings in an engine.toml; raise SettingsError for a key that is not known."""
     if path is None:
         return {}
     try:

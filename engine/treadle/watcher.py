@@ -149,4 +149,4 @@ class _Waker(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
         with suppress(RuntimeError):  # the loop has been closed: nobody is left to be woken
-            self._loop.call_soon_threadsafe(self._look, os.fsdecode(os.path.basename(path)))
+            self._loop.call_soon_threadsafe(self._look, Path(os.fsdecode(path)).name)

@@ -134,14 +134,20 @@ class Spool:
         """Return the descriptor of an owed job; raise FileNotFoundError or InvalidDescriptor."""
         return _read_descriptor(self.queued(name))
 
+    def read_claimed(self, name: str) -> Descriptor:
+        """Return the descriptor of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
+        return _read_descriptor(self.run / name / JOB)
+
     def read_live(self, name: str) -> LiveAttempt:
         """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
         return reading.decode((self.run / name / ATTEMPT).read_bytes(), LiveAttempt)
 
     # ------------------------------------------------------------------ what only the engine does
 
-    def claim(self, name: str, live: LiveAttempt) -> Path | None:
+    def claim(self, name: str, live: LiveAttempt | None) -> Path | None:
         """Make run/<name> for the job's attempt and return it, or None when the job is not there to claim.
+
+        Without an attempt the job is claimed only to be ended: it will never be started.
 
         Nothing leaves queue/ and nothing is brought to the disk: after a power cut no attempt is
         alive, and the job is still owed.
@@ -159,8 +165,34 @@ class Spool:
         except FileNotFoundError:
             folder.rmdir()
             return None
-        _write_quickly(folder / ATTEMPT, live.to_json())
+        if live is not None:
+            _write_quickly(folder / ATTEMPT, live.to_json())
         return folder
+
+    def next_attempt(self, name: str, ended: LiveAttempt) -> LiveAttempt:
+        """Put the attempt that was lost away into attempts/<n>/ and return the next one, not yet started.
+
+        May be repeated after a crash. The new attempt.json is durable, so that attempts are counted
+        across power cuts.
+        """
+        folder = self.run / name
+        away = folder / "attempts" / str(ended.attempt.number)
+        away.mkdir(parents=True, exist_ok=True)
+        for entry in list(os.scandir(folder)):
+            if entry.name not in {JOB, ATTEMPT, "attempts"}:
+                Path(entry).rename(away / entry.name)
+        live = LiveAttempt(
+            attempt=AttemptRecord(
+                number=ended.attempt.number + 1,
+                runtime=ended.attempt.runtime,
+                started=now(),
+                limits=ended.attempt.limits,
+            ),
+            earlier=(*ended.earlier, ended.attempt),
+        )
+        self.stage(live.to_json()).rename(folder / ATTEMPT)
+        durable.sync_folder(folder)
+        return live
 
     def undo_claim(self, name: str) -> None:
         """Take back a claim whose attempt has never been started: the job is in the queue alone again."""
@@ -230,11 +262,6 @@ def pending(name: str, descriptor: Descriptor) -> Status:
         created=descriptor.created or now(),
         labels=descriptor.labels,
     )
-
-
-def first_attempt(runtime: str) -> LiveAttempt:
-    """Return the record of a job's first start, at this moment."""
-    return LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=now()))
 
 
 def _create(root: Path) -> None:

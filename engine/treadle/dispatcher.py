@@ -1,0 +1,218 @@
+"""The dispatcher: notices jobs, claims them in order, and lets them be cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from treadle.backlog import Backlog
+from treadle.job import Job
+from treadle.jobrun import JobRun, Toolbox, first_attempt
+from treadle.service import Service
+from treadle.watcher import LINKS, Watcher
+from treadle_spool import InvalidDescriptor, LiveAttempt, State, Status, UnsafeName, check_name, now
+
+log = logging.getLogger(__name__)
+
+_SMALL = 256 * 1024
+"""Bytes of a descriptor that are read at once; a larger one is read in a thread."""
+_PAUSE = 1.0
+"""Seconds before a claim that the disk refused is tried again."""
+
+
+class Dispatcher:
+    """Carries jobs from queue/ to done/, as many at a time as the settings say, from `async with` to its end.
+
+    Only one may work on a spool: it needs the engine's lock. When it is left, running jobs go on.
+    """
+
+    def __init__(self, services: Mapping[str, Service], tools: Toolbox) -> None:
+        self.backlog = Backlog(services)
+        self.runs: dict[str, JobRun] = {}
+        """The jobs that are claimed and not yet in done/."""
+        self._services = services
+        self._tools = tools
+        self._spool = tools.spool
+        self._slots = tools.settings.jobs
+        self._noticed: asyncio.Queue[str | None] = asyncio.Queue()
+        self._cancels: set[str] = set()
+        """Cancel requests for jobs that have not been noticed yet."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._noticing: asyncio.Task[None] | None = None
+
+    @property
+    def owed(self) -> int:
+        """How many jobs wait or run."""
+        return len(self.backlog) + len(self.runs)
+
+    def attach(self, watcher: Watcher) -> None:
+        """Have the watcher tell of what arrives in queue/ and cancel/."""
+        watcher.watch(self._spool.cancel, LINKS, self._look_at_cancel)
+        watcher.watch(self._spool.queue, LINKS, self._noticed.put_nowait)
+
+    def adopt(self, job: Job, live: LiveAttempt) -> None:
+        """Go on with an attempt that an earlier engine started."""
+        self.backlog.started(job.service)
+        self._begin(JobRun(job, self._services[job.service], live, self._tools))
+
+    async def __aenter__(self) -> Self:
+        self._noticing = asyncio.create_task(self._notice())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = [task for task in (self._noticing, *self._tasks) if task is not None]
+        await self._let_starts_end()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _let_starts_end(self) -> None:
+        """Wait a little for what is about to start: an attempt is easier to adopt than to doubt."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.gather(*(run.started() for run in self.runs.values()))
+
+    # ------------------------------------------------------------------ noticing
+
+    async def _notice(self) -> None:
+        while True:
+            name = await self._noticed.get()
+            try:
+                if name is None:
+                    found = await asyncio.to_thread(self._read_unknown)
+                else:
+                    found = await self._read_one(name.removesuffix(".json"))
+            except OSError as error:
+                log.error("the queue can't be read: %s", error)
+                continue
+            for job in found:
+                self._add(job)
+            self._fill_slots()
+
+    def _add(self, job: Job) -> None:
+        if job.id in self.runs or job.id in self.backlog:
+            return
+        self.backlog.add(job)
+        self._tools.observers.tell("job_changed", job=job, before=State.UNKNOWN, after=State.PENDING)
+        if job.id in self._cancels:
+            self._cancels.discard(job.id)
+            self._cancel(job.id)
+
+    def _known(self, name: str) -> bool:
+        return name in self.runs or name in self.backlog
+
+    def _read_unknown(self) -> list[Job]:
+        jobs = (
+            self._read(name) for name in list(self._spool.names(self._spool.queue)) if not self._known(name)
+        )
+        return [job for job in jobs if job is not None]
+
+    async def _read_one(self, name: str) -> list[Job]:
+        if self._known(name):
+            return []
+        try:
+            small = self._spool.queued(name).stat().st_size <= _SMALL
+        except FileNotFoundError:
+            return []
+        job = self._read(name) if small else await asyncio.to_thread(self._read, name)
+        return [] if job is None else [job]
+
+    def _read(self, name: str) -> Job | None:
+        """Read a job that is owed; one that is damaged is kept aside, with the reason."""
+        try:
+            return Job.of(check_name(name), self._spool.read_queued(name))
+        except FileNotFoundError:
+            return None
+        except (InvalidDescriptor, UnsafeName) as error:
+            log.error("%s is damaged: %s; it is kept in bad/", self._spool.queued(name), error)
+            self._spool.refuse_queued(name, error)
+            return None
+
+    # ------------------------------------------------------------------ claiming
+
+    def _fill_slots(self) -> None:
+        while self._slots > 0 and (job := self.backlog.take()):
+            if not self._claim(job):
+                return
+
+    def _claim(self, job: Job) -> bool:
+        """Claim a job and start it; False if the disk refused, and it is tried again in a while."""
+        live = first_attempt(self._services[job.service], self._tools)
+        try:
+            folder = self._spool.claim(job.id, live)
+        except OSError as error:
+            log.error("job %s can't be claimed: %s; trying again", job.id, error)
+            self.backlog.ended(job.service)
+            self.backlog.add(job)
+            asyncio.get_running_loop().call_later(_PAUSE, self._fill_slots)
+            return False
+        if folder is None:
+            self.backlog.ended(job.service)
+            return True
+        self._tools.observers.tell("job_changed", job=job, before=State.PENDING, after=State.RUNNING)
+        self._begin(JobRun(job, self._services[job.service], live, self._tools))
+        return True
+
+    def _begin(self, run: JobRun) -> None:
+        self._slots -= 1
+        self.runs[run.job.id] = run
+        self._spawn(self._carry(run))
+
+    async def _carry(self, run: JobRun) -> None:
+        try:
+            await run.run(lambda: self._free_slot(run.job.service))
+        finally:
+            self.runs.pop(run.job.id, None)
+
+    def _free_slot(self, service: str) -> None:
+        self._slots += 1
+        self.backlog.ended(service)
+        self._fill_slots()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a job's run failed; it is taken up at the next start", exc_info=error)
+
+    # ------------------------------------------------------------------ cancelling
+
+    def _look_at_cancel(self, name: str | None) -> None:
+        with suppress(FileNotFoundError):
+            names = [name] if name is not None else [entry.name for entry in self._spool.cancel.iterdir()]
+            for each in names:
+                self._cancel(each)
+
+    def _cancel(self, name: str) -> None:
+        if run := self.runs.get(name):
+            run.cancel()
+        elif job := self.backlog.remove(name):
+            self._spawn(self._end_waiting(job))
+        elif self._spool.queued(name).exists():
+            self._cancels.add(name)
+        else:
+            (self._spool.cancel / name).unlink(missing_ok=True)
+
+    async def _end_waiting(self, job: Job) -> None:
+        """End a job that has never been started."""
+        status = Status(
+            id=job.id,
+            service=job.service,
+            status=State.CANCELLED,
+            created=job.created,
+            ended=now(),
+            labels=dict(job.labels),
+        )
+        if await asyncio.to_thread(self._spool.claim, job.id, None) is not None:
+            await asyncio.to_thread(self._spool.finish, status, None)
+            self._tools.observers.tell("job_changed", job=job, before=State.PENDING, after=State.CANCELLED)

@@ -1,0 +1,212 @@
+"""The life of one claimed job: its attempts, their outcome, and the moment it is published."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from treadle.execution import Execution
+from treadle.growth import Growth
+from treadle.job import Job
+from treadle.observers import Observers
+from treadle.outcome import Outcome, conclude, failure
+from treadle.output import OutputReader
+from treadle.plugins import Plugins
+from treadle.runtime import Attempt, Exit, Reason, StartError
+from treadle.service import Service
+from treadle.settings import Settings
+from treadle_spool import AttemptRecord, LiveAttempt, Spool, State, Status, now
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """What every job's run needs of its engine."""
+
+    spool: Spool
+    plugins: Plugins
+    observers: Observers
+    growth: Growth
+    settings: Settings
+
+
+class JobRun:
+    """One claimed job, from its first attempt, or the one that an earlier engine left, to done/."""
+
+    def __init__(self, job: Job, service: Service, live: LiveAttempt, tools: Toolbox) -> None:
+        self.job = job
+        self.service = service
+        self._live = live
+        self._tools = tools
+        self._runtime = tools.plugins.runtimes[service.runtime]
+        self._execution: Execution | None = None
+        self._cancelled = False
+
+    async def started(self) -> None:
+        """Wait until its runtime has started the present attempt."""
+        if self._execution is not None:
+            await self._execution.started.wait()
+
+    def cancel(self) -> None:
+        """Have the job end as CANCELLED, unless it has ended by itself."""
+        self._cancelled = True
+        if self._execution is not None:
+            self._execution.stop()
+
+    async def run(self, on_over: Callable[[], None]) -> None:
+        """Bring the job to done/. on_over is called once nothing of it runs any more."""
+        exit_, outcome, execution = await self._attempts()
+        on_over()
+        await self._publish(exit_, outcome, execution)
+        self._tools.observers.tell("job_changed", job=self.job, before=State.RUNNING, after=outcome.state)
+        await self._clean_up()
+
+    async def _attempts(self) -> tuple[Exit, Outcome, Execution]:
+        while True:
+            attempt = self._attempt()
+            execution = self._execution = self._execute(attempt)
+            if self._cancelled:
+                execution.stop()
+            exit_, outcome = await self._outcome(execution)
+            if not self._may_retry(exit_):
+                return exit_, outcome, execution
+            log.warning(
+                "job %s: attempt %d was lost: %s; trying again", self.job.id, attempt.number, exit_.detail
+            )
+            self._live = await asyncio.to_thread(self._next_attempt, exit_)
+
+    async def _outcome(self, execution: Execution) -> tuple[Exit, Outcome]:
+        try:
+            async with self._wrapped(execution.attempt):
+                exit_ = await execution.run()
+        except StartError as error:
+            exit_ = Exit(Reason.NOT_STARTED, detail=str(error))
+            return exit_, failure(error.code, str(error))
+        findings, limit = execution.findings, self._tools.settings.max_result
+        return exit_, conclude(execution.attempt, exit_, findings, execution.timeout, limit)
+
+    @asynccontextmanager
+    async def _wrapped(self, attempt: Attempt) -> AsyncIterator[None]:
+        """Enter the plugins' wrap_run around the attempt; one that fails is left out."""
+        async with AsyncExitStack() as stack:
+            for name, implementation in self._tools.plugins.implementations("wrap_run"):
+                try:
+                    context = implementation(attempt=attempt)
+                    await stack.enter_async_context(_Guarded(name, context))
+                except Exception:  # a plugin's code may raise anything
+                    log.exception("plugin %s failed in wrap_run", name)
+            yield
+
+    def _attempt(self) -> Attempt:
+        return Attempt(
+            job=self.job,
+            service=self.service,
+            folder=self._tools.spool.run / self.job.id,
+            number=self._live.attempt.number,
+            spool_id=self._tools.spool.id,
+            started=self._live.attempt.started,
+        )
+
+    def _execute(self, attempt: Attempt) -> Execution:
+        tools = self._tools
+        limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
+        parser = tools.plugins.parsers[self.service.parser]()
+        return Execution(
+            attempt,
+            self._runtime,
+            OutputReader(attempt.stdout, parser, tools.settings.max_result),
+            tools.growth,
+            timeout=min(limits, default=None),
+            grace=tools.settings.grace,
+            on_interim=self._tell_interim,
+        )
+
+    def _tell_interim(self, value: bytes) -> None:
+        self._tools.observers.tell("interim_result", job=self.job, value=value)
+
+    def _may_retry(self, exit_: Exit) -> bool:
+        return (
+            exit_.reason is Reason.LOST
+            and not self._cancelled
+            and self.service.retry == "lost"
+            and self._live.attempt.number < self._tools.settings.attempts
+        )
+
+    def _next_attempt(self, exit_: Exit) -> LiveAttempt:
+        ended = _record(self._live.attempt, exit_)
+        return self._tools.spool.next_attempt(
+            self.job.id, LiveAttempt(attempt=ended, earlier=self._live.earlier)
+        )
+
+    async def _publish(self, exit_: Exit, outcome: Outcome, execution: Execution) -> None:
+        """Move the job to done/, however long a full or failing disk makes that take."""
+        last = _record(self._live.attempt, exit_)
+        status = Status(
+            id=self.job.id,
+            service=self.job.service,
+            status=outcome.state,
+            created=self.job.created,
+            started=(self._live.earlier or (last,))[0].started,
+            ended=exit_.ended,
+            labels=dict(self.job.labels),
+            attempts=(*self._live.earlier, last),
+            notes=tuple(execution.findings.notes or ()),
+        )
+        pause = 0.5
+        while True:
+            try:
+                return await asyncio.to_thread(self._tools.spool.finish, status, outcome.result)
+            except OSError as error:
+                log.error(
+                    "job %s has ended, but that can't be written down: %s; trying again", self.job.id, error
+                )
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 30.0)
+
+    async def _clean_up(self) -> None:
+        attempt = dataclasses.replace(self._attempt(), folder=self._tools.spool.done / self.job.id)
+        try:
+            await self._runtime.cleanup(attempt)
+        except Exception:  # a plugin's code may raise anything
+            log.exception("runtime %s failed to clean up after job %s", self._runtime.name, self.job.id)
+
+
+class _Guarded:
+    """An async context whose failure to leave is logged and hurts nobody."""
+
+    def __init__(self, name: str, context: object) -> None:
+        self._name = name
+        self._context: object = context
+
+    async def __aenter__(self) -> None:
+        await self._context.__aenter__()  # type: ignore[attr-defined]  # if it is no context, that is the plugin's error
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await self._context.__aexit__(*error)  # type: ignore[attr-defined]  # it has been entered
+        except Exception:  # a plugin's code may raise anything
+            log.exception("plugin %s failed in leaving wrap_run", self._name)
+
+
+def _record(attempt: AttemptRecord, exit_: Exit) -> AttemptRecord:
+    return msgspec.structs.replace(
+        attempt,
+        ended=exit_.ended,
+        reason=exit_.reason.value,
+        code=exit_.code,
+        signal=exit_.signal,
+        detail=exit_.detail,
+    )
+
+
+def first_attempt(service: Service, tools: Toolbox) -> LiveAttempt:
+    """Return the record of a job's first start, at this moment."""
+    limits = dict(tools.plugins.runtimes[service.runtime].limits(service))
+    return LiveAttempt(attempt=AttemptRecord(number=1, runtime=service.runtime, started=now(), limits=limits))
