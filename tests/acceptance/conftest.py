@@ -1,133 +1,15 @@
-"""What the acceptance tests share: a real server in its own process, spoken to by HTTP and files only."""
+"""What the acceptance tests share."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
-TREADLE = Path(sys.executable).with_name("treadle")
-EXAMPLES = Path(__file__).parents[2] / "contrib" / "examples"
-PATIENCE = 30.0
-"""Seconds that a condition may take on a slow machine before the test fails."""
-
-Value = TypeVar("Value")
-
-
-def eventually(look: Callable[[], Value | None], what: str) -> Value:
-    """Return what look finds, as soon as it finds something."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if (found := look()) not in (None, False):
-            return found
-        time.sleep(0.005)  # a poll for something that only files tell
-    raise AssertionError(f"{what}: not within {PATIENCE} s")
-
-
-@dataclass
-class Answer:
-    """An HTTP answer, whatever its status."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class Server:
-    """`treadle serve` in a process of its own."""
-
-    spool: Path
-    arguments: list[str]
-    url: str = ""
-    process: subprocess.Popen[str] | None = None
-    log: Path = field(default_factory=Path)
-
-    def start(self) -> Server:
-        self.log = self.spool.with_name("serve.log")
-        command = [str(TREADLE), "serve", "--spool", str(self.spool), "--port", "0", *self.arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log.open("a"), text=True)
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "http://" in line:
-                self.url = "http://" + line.split("http://")[1].split()[0].rstrip("/")
-                return self
-        raise AssertionError(f"treadle serve did not start: {self.log.read_text()}")
-
-    def kill(self) -> None:
-        """Take the engine away without a warning."""
-        assert self.process is not None
-        self.process.kill()
-        self._reap()
-
-    def stop(self) -> int:
-        """Ask it to stop, and return its exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        return self._reap()
-
-    def _reap(self) -> int:
-        assert self.process is not None
-        code = self.process.wait(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
-
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                return Answer(answer.status, dict(answer.headers), answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, dict(error.headers), error.read())
-
-    def submit(self, data: Any = None, params: Any = None, base: str = "") -> str:
-        """Submit a job and return its id."""
-        answer = self.ask("POST", base or "/", json.dumps({"data": data or {}, "params": params or {}}).encode())
-        assert answer.status == 201, answer.body
-        return str(answer.json["id"])
-
-    def ended(self, job: str, base: str = "") -> dict[str, Any]:
-        """Return the job as soon as it has ended."""
-
-        def look() -> dict[str, Any] | None:
-            found = self.ask("GET", f"{base}/{job}?wait=20").json
-            return found if found["status"] in {"SUCCEEDED", "FAILED", "CANCELLED"} else None
-
-        return eventually(look, f"the end of job {job}")
-
-    def result(self, job: str, base: str = "") -> Any:
-        """Return the result of a job, as soon as it has ended."""
-        self.ended(job, base)
-        answer = self.ask("GET", f"{base}/{job}/result")
-        assert answer.status == 200, answer.body
-        return answer.json
-
-    def drop(self, name: str, content: bytes) -> None:
-        """Drop a file as a careful writer does."""
-        draft = self.spool / "drop" / f".{name}"
-        draft.write_bytes(content)
-        draft.rename(self.spool / "drop" / name)
-
-    def dropped(self, name: str) -> Path:
-        """Return done/<name> once the dropped job has ended."""
-        done = self.spool / "done" / name
-        return eventually(lambda: done if done.exists() else None, f"done/{name}")
+from tests.acceptance.server import Server
 
 
 @pytest.fixture
