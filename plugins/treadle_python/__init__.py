@@ -1,0 +1,15 @@
+"""The runtime `python-template`: a new process of the service's interpreter for every execution."""
+
+from __future__ import annotations
+
+from treadle import Runtime, Settings, hookimpl
+from treadle_python.runtime import PythonRuntime
+
+__all__ = ["PythonRuntime", "register_runtimes"]
+
+
+@hookimpl
+def register_runtimes(settings: Settings) -> list[Runtime]:
+    """Provide the runtime, with `contain` of its section: `auto`, `namespace` or `subreaper`."""
+    section = settings.of_plugin("python-template")
+    return [PythonRuntime(contain=section.get("contain", "auto"))]

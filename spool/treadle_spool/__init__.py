@@ -1,6 +1,7 @@
 """Treadle's on-disk queue. FORMAT.md beside this package is its public contract."""
 
 from treadle_spool.descriptor import EMPTY, Descriptor, Origin
+from treadle_spool.drop import DropFolder, NotYet, Refused, Taken
 from treadle_spool.errors import (
     InvalidDescriptor,
     NameTaken,
@@ -18,16 +19,20 @@ __all__ = [
     "EMPTY",
     "AttemptRecord",
     "Descriptor",
+    "DropFolder",
     "InvalidDescriptor",
     "LiveAttempt",
     "NameTaken",
     "NotASpool",
+    "NotYet",
     "Origin",
+    "Refused",
     "Spool",
     "SpoolError",
     "SpoolInUse",
     "State",
     "Status",
+    "Taken",
     "UnknownJob",
     "UnsafeName",
     "check_name",

@@ -12,6 +12,9 @@ from treadle_spool.errors import UnsafeName
 LONGEST_NAME = 128
 """Bytes. Leaves room for every suffix the spool adds within the 255 bytes of a file name."""
 
+RESERVED = frozenset({"services", "openapi.json"})
+"""Names that stand for something else where a job's name would stand in a URL."""
+
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
@@ -28,6 +31,8 @@ def check_name(name: str) -> str:
     """Return the name if it is safe as a file name and in a URL, else raise UnsafeName with the rule."""
     if len(name) > LONGEST_NAME:
         raise UnsafeName(f"a job's name may have {LONGEST_NAME} characters at most, this one has {len(name)}")
+    if name in RESERVED:
+        raise UnsafeName(f"{name!r} has a meaning of its own in the HTTP API: choose another name")
     if not _SAFE.fullmatch(name):
         raise UnsafeName(
             f"{name!r} is not a job name: use letters, digits, '.', '_' and '-', and begin with a letter or digit"

@@ -45,7 +45,9 @@ def _misfit(message: str, shape: type) -> InvalidDescriptor:
         message, path = found["what"], found["path"]
     if unknown := _UNKNOWN.fullmatch(message):
         field = unknown["field"]
-        near = difflib.get_close_matches(field, [known.encode_name for known in msgspec.structs.fields(shape)], 1)
+        near = difflib.get_close_matches(
+            field, [known.encode_name for known in msgspec.structs.fields(shape)], 1
+        )
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return InvalidDescriptor(f"unknown field {field!r}{hint}", f"{path}.{field}")
     return InvalidDescriptor(message[:1].lower() + message[1:], path)

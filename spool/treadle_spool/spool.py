@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -20,9 +21,10 @@ import orjson
 
 from treadle_spool import durable, reading
 from treadle_spool.descriptor import Descriptor
-from treadle_spool.errors import InvalidDescriptor, NameTaken, NotASpool, UnknownJob
+from treadle_spool.errors import InvalidDescriptor, NameTaken, NotASpool, SpoolError, UnknownJob
 from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name, new_id
+from treadle_spool.quarantine import Quarantine
 from treadle_spool.status import FORMAT, AttemptRecord, LiveAttempt, State, Status, now
 
 JOB = "job.json"
@@ -59,7 +61,9 @@ class Spool:
         except (OSError, msgspec.DecodeError) as error:
             raise NotASpool(f"{identity} can't be read: {error}") from error
         if fields.format != FORMAT:
-            raise NotASpool(f"{root} is a spool of format {fields.format}; this version reads format {FORMAT}")
+            raise NotASpool(
+                f"{root} is a spool of format {fields.format}; this version reads format {FORMAT}"
+            )
         return cls(root, fields.id)
 
     def lock(self) -> EngineLock:
@@ -223,6 +227,18 @@ class Spool:
         self.queued(name).unlink(missing_ok=True)
         (self.cancel / name).unlink(missing_ok=True)
 
+    def refuse_queued(self, name: str, error: SpoolError) -> None:
+        """Keep a damaged descriptor aside, in bad/, with the reason; nobody is owed a job that can't be read."""
+        path = error.path if isinstance(error, InvalidDescriptor) else None
+        Quarantine(self.bad).take(self.queued(name), "DAMAGED", str(error), path)
+
+    def sweep(self) -> None:
+        """Remove from tmp/ what writers that are not alive any more have left there."""
+        for entry in list(os.scandir(self.tmp)):
+            writer = entry.name.partition("-")[0]
+            if not (writer.isdigit() and Path("/proc", writer).exists()):
+                Path(entry).unlink(missing_ok=True)
+
     def stage(self, content: bytes) -> Path:
         """Write a durable file in tmp/ and return its path."""
         path = self.tmp / f"{os.getpid()}-{next(self._stage_numbers)}-{os.urandom(4).hex()}"
@@ -270,7 +286,7 @@ def _create(root: Path) -> None:
         raise NotASpool(f"{root} is not empty and not a spool: choose an empty or new folder")
     for name in _FOLDERS:
         (root / name).mkdir(exist_ok=True, mode=0o750)
-    staged = root / "tmp" / f"spool-{os.getpid()}"
+    staged = root / "tmp" / f"{os.getpid()}-spool"
     durable.write(staged, orjson.dumps({"format": FORMAT, "id": str(uuid4())}), mode=0o644)
     with suppress(FileExistsError):
         os.link(staged, root / "spool.json")
@@ -283,8 +299,8 @@ def _read_descriptor(path: Path) -> Descriptor:
     with path.open("rb") as file:
         descriptor = Descriptor.from_json(file.read())
         if descriptor.created is None:
-            modified = os.fstat(file.fileno()).st_mtime
-            descriptor = msgspec.structs.replace(descriptor, created=now().fromtimestamp(modified, tz=now().tzinfo))
+            created = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            descriptor = msgspec.structs.replace(descriptor, created=created)
         return descriptor
 
 

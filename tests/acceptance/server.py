@@ -95,7 +95,9 @@ class Server:
 
     def submit(self, data: Any = None, params: Any = None, base: str = "") -> str:
         """Submit a job and return its id."""
-        answer = self.ask("POST", base or "/", json.dumps({"data": data or {}, "params": params or {}}).encode())
+        answer = self.ask(
+            "POST", base or "/", json.dumps({"data": data or {}, "params": params or {}}).encode()
+        )
         assert answer.status == 201, answer.body
         return str(answer.json["id"])
 

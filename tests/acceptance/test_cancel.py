@@ -30,7 +30,9 @@ def sleepers(naptime: str) -> list[psutil.Process]:
     return found
 
 
-def test_a_program_that_ignores_sigterm_and_its_daemon_are_gone_after_the_grace_period(serve, project, tmp_path):
+def test_a_program_that_ignores_sigterm_and_its_daemon_are_gone_after_the_grace_period(
+    serve, project, tmp_path
+):
     server = serve(project(STUBBORN), "--grace", "0.3")
     naptime = f"600.{abs(hash(tmp_path)) % 10**8}"
     job = server.submit({"mark": str(tmp_path / "mark"), "naptime": naptime})

@@ -11,7 +11,9 @@ JOB = {"service": "sum", "data": {"values": [20, 22]}}
 
 def refusal(server, name):
     reason = server.spool / "bad" / f"{name}.reason.json"
-    return json.loads(eventually(lambda: reason.read_bytes() if reason.exists() else None, f"the refusal of {name}"))
+    return json.loads(
+        eventually(lambda: reason.read_bytes() if reason.exists() else None, f"the refusal of {name}")
+    )
 
 
 def test_a_dropped_file_becomes_a_job_of_its_name(serve):

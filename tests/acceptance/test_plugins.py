@@ -78,12 +78,19 @@ def test_a_service_runs_on_a_runtime_and_a_parser_from_a_single_file(serve, tmp_
 def test_every_plugin_is_listed_and_a_broken_one_with_the_reason(tmp_path):
     (tmp_path / "echo.py").write_text(ECHO)
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
-    (tmp_path / "wrong.py").write_text("from treadle import hookimpl\n@hookimpl\ndef job_changed(jobb): ...\n")
+    (tmp_path / "wrong.py").write_text(
+        "from treadle import hookimpl\n@hookimpl\ndef job_changed(jobb): ...\n"
+    )
     (tmp_path / "twin.py").write_text(ECHO)
     command = [str(TREADLE), "plugins", "--json", "--plugins-dir", str(tmp_path)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     listed = {each["name"]: each for each in json.loads(answer.stdout)}
-    assert listed["echo"]["provides"] == ["runtime echo", "parser plain", "hook job_changed", "hook validate_job"]
+    assert listed["echo"]["provides"] == [
+        "runtime echo",
+        "parser plain",
+        "hook job_changed",
+        "hook validate_job",
+    ]
     assert listed["python-template"]["error"] is None
     assert "nothing_of_that_name" in listed["broken"]["error"]
     assert "jobb" in listed["wrong"]["error"]

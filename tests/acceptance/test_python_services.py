@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-PROGRAM = '''
+PROGRAM = """
 import json
 import math
 import sys
@@ -25,9 +25,9 @@ def run(data: Dict[str, Any] = None, params: Dict[str, Any] = None) -> Union[Res
         return ResultResponse(result={"sum": math.floor(total) if params.get("round_off") else total})
     except Exception as error:
         return ErrorResponse(code="500", detail=f"{type(error).__name__}: {error}")
-'''
+"""
 
-RETURN_OBJECTS = '''
+RETURN_OBJECTS = """
 import json
 
 
@@ -46,7 +46,7 @@ class ResultResponse(Response):
     def __init__(self, result: dict, metadata: dict = None):
         self.result = result
         self.metadata = metadata
-'''
+"""
 
 
 def make_starter(project, name="starter"):
@@ -75,7 +75,9 @@ def test_its_error_response_is_the_failure(serve, project):
 
 
 def test_a_project_runs_in_its_own_virtual_environment(serve, project):
-    path = project("import only_here, sys\ndef run():\n    return {'answer': only_here.ANSWER, 'prefix': sys.prefix}\n")
+    path = project(
+        "import only_here, sys\ndef run():\n    return {'answer': only_here.ANSWER, 'prefix': sys.prefix}\n"
+    )
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", path / ".venv"], check=True)
     (site,) = (path / ".venv" / "lib").glob("python*/site-packages")
     (site / "only_here.py").write_text("ANSWER = 42\n")
@@ -84,7 +86,9 @@ def test_a_project_runs_in_its_own_virtual_environment(serve, project):
 
 
 def test_every_execution_is_a_new_process(serve, project):
-    server = serve(project("import os\nSEEN = []\ndef run():\n    SEEN.append(1)\n    return {'seen': SEEN}\n"))
+    server = serve(
+        project("import os\nSEEN = []\ndef run():\n    SEEN.append(1)\n    return {'seen': SEEN}\n")
+    )
     jobs = [server.submit() for _ in range(3)]
     assert [server.result(job) for job in jobs] == [{"seen": [1]}] * 3
 
@@ -112,7 +116,9 @@ def test_an_exception_names_the_failure_and_its_traceback_is_in_the_log(serve, p
 
 
 def test_an_exit_code_names_the_failure_with_the_end_of_stderr(serve, project):
-    server = serve(project("import sys\ndef run():\n    print('it broke', file=sys.stderr)\n    sys.exit(3)\n"))
+    server = serve(
+        project("import sys\ndef run():\n    print('it broke', file=sys.stderr)\n    sys.exit(3)\n")
+    )
     result = server.result(server.submit())
     assert result["code"] == "EXIT_3"
     assert "it broke" in result["detail"]

@@ -23,7 +23,9 @@ def client_of(request, serve):
 
 def ended(execution) -> JobStatus:
     final = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
-    return eventually(lambda: status if (status := execution.status) in final else None, "the end of the execution")
+    return eventually(
+        lambda: status if (status := execution.status) in final else None, "the end of the execution"
+    )
 
 
 def test_a_service_says_that_it_is_up(client_of):

@@ -1,0 +1,51 @@
+"""What a program finds around it: its interpreter and its environment variables."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from treadle import Attempt, Service, StartError
+
+_PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
+    r"|LD_LIBRARY_PATH|(CUDA|NVIDIA)_\w+"
+)
+"""Of the engine's own environment, only this reaches a program: secrets stay where they are."""
+
+
+def interpreter(service: Service) -> Path:
+    """Return the service's Python; raise StartError if there is none."""
+    if service.python is None:
+        return Path(sys.executable)
+    path = service.python / "bin" / "python" if service.python.is_dir() else service.python
+    if not os.access(path, os.X_OK):
+        raise StartError(
+            "PYTHON_NOT_FOUND", f"{path} is not a Python interpreter: set `python` in treadle.toml"
+        )
+    return path
+
+
+def environment(attempt: Attempt, python: Path) -> dict[str, str]:
+    """Return the environment of an attempt's program."""
+    variables = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+    venv = python.parent.parent
+    if (venv / "pyvenv.cfg").exists():
+        variables["VIRTUAL_ENV"] = str(venv)
+        variables["PATH"] = f"{python.parent}{os.pathsep}{variables.get('PATH', os.defpath)}"
+    name, _, value = mark(attempt).partition("=")
+    return {
+        **variables,
+        **attempt.service.environment,
+        "TREADLE_JOB_ID": attempt.job.id,
+        "TREADLE_SERVICE": attempt.service.name,
+        name: value,
+        "TMPDIR": str(attempt.folder / "work"),
+    }
+
+
+def mark(attempt: Attempt) -> str:
+    """Return the variable that every process of the attempt has in its environment, and no other process."""
+    return f"TREADLE_ATTEMPT={attempt.spool_id}/{attempt.job.id}/{attempt.number}"

@@ -1,0 +1,137 @@
+"""Containment: that nobody of a program's process tree survives it.
+
+`namespace`: the keeper is the first process of a PID namespace; when it ends, the kernel kills all
+the others. `subreaper`: where namespaces are not permitted, orphans become the keeper's children, and
+it kills until none is left.
+"""
+
+import ctypes
+import os
+import signal
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWPID = 0x20000000
+_MS_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
+_MS_REC_PRIVATE = 0x4000 | 0x40000
+_PR_SET_CHILD_SUBREAPER = 36
+
+NAMESPACE = "namespace"
+SUBREAPER = "subreaper"
+
+
+def enter(wanted):
+    """Arrange that the next fork makes a contained process, and return the kind that was possible.
+
+    wanted is `auto`, `namespace` or `subreaper`; a namespace that is asked for and not permitted
+    raises OSError.
+    """
+    if wanted == SUBREAPER:
+        return SUBREAPER
+    try:
+        _unshare_processes()
+    except OSError:
+        if wanted == NAMESPACE:
+            raise
+        return SUBREAPER
+    return NAMESPACE
+
+
+def settle(kind):
+    """Finish the arrangement in the contained process itself."""
+    if kind == SUBREAPER:
+        _check(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+        return
+    try:
+        _unshare(_CLONE_NEWNS)
+        _mount(b"none", b"/", None, _MS_REC_PRIVATE)
+        _mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC)
+    except OSError:
+        # A masked /proc, as in a container: the program's own pid and /proc disagree, and that is all.
+        pass
+
+
+def signal_all(kind, number):
+    """Send a signal to every process of the tree but this one; return whether there was any."""
+    if kind == NAMESPACE:
+        try:
+            os.kill(-1, number)
+        except ProcessLookupError:
+            return False
+        return True
+    found = descendants(os.getpid())
+    for pid in found:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+    return bool(found)
+
+
+def kill_all(kind):
+    """Kill every process of the tree but this one, and reap them."""
+    while True:
+        if kind == SUBREAPER:
+            signal_all(kind, signal.SIGSTOP)  # whoever forks meanwhile is met in the next round
+        alive = signal_all(kind, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, 0)[0]:
+                pass
+        except ChildProcessError:
+            if not alive or kind == NAMESPACE:
+                return
+
+
+def descendants(root):
+    """Return the pids of all processes below root."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name, "rb") as stat:
+                    fields = stat.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != b"Z":
+                parents.setdefault(int(fields[1]), []).append(int(name))
+    found, todo = [], [root]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found += children
+        todo += children
+    return found
+
+
+def _unshare_processes():
+    """Move this process's future children into a new PID namespace, with root's rights or without."""
+    user, group = os.geteuid(), os.getegid()
+    try:
+        _unshare(_CLONE_NEWPID)
+    except PermissionError:
+        _unshare(_CLONE_NEWUSER | _CLONE_NEWPID)
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", "%d %d 1" % (user, user))
+        _write("/proc/self/gid_map", "%d %d 1" % (group, group))
+
+
+def _unshare(flags):
+    _check(_libc().unshare(flags))
+
+
+def _mount(source, target, kind, flags):
+    _check(_libc().mount(source, target, kind, ctypes.c_ulong(flags), None))
+
+
+def _libc():
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(answer):
+    if answer != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _write(path, text):
+    with open(path, "w") as file:
+        file.write(text)

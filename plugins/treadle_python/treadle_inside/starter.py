@@ -1,0 +1,40 @@
+"""The starter: a process of the service's interpreter that forks one keeper and goes.
+
+It serves a single request. A server that stays, and forks one keeper for each request, calls the
+same `launch`.
+"""
+
+import json
+import os
+import sys
+
+from . import containment, keeper
+
+STARTED = 0
+"""Exit code: the keeper has published itself."""
+TAKEN = 3
+"""Exit code: process.json was there already; nothing has been started."""
+
+
+def main():
+    """Read a request from stdin, fork its keeper, and end; the forked processes go their own ways from here."""
+    request = json.load(sys.stdin)
+    become_program = launch(request)
+    if become_program is not None:
+        become_program()
+
+
+def launch(request):
+    """Fork a keeper for the request and end this process with the answer it gives.
+
+    Returns only in the program's process: what that is to call, with no frame of the keeper's
+    around it that could hold up an exception or the interpreter's orderly end.
+    """
+    read_end, write_end = os.pipe()
+    kind = containment.enter(request["contain"])
+    if os.fork() == 0:
+        os.close(read_end)
+        return keeper.keep(request, kind, write_end)
+    os.close(write_end)
+    answer = os.read(read_end, 1)
+    os._exit({b"s": STARTED, b"t": TAKEN}.get(answer, 1))

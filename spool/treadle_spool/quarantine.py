@@ -1,0 +1,88 @@
+"""bad/: what was refused, beside the reason, for a person or a program to look at."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+
+from treadle_spool import durable
+from treadle_spool.status import now
+
+MOST = 1000
+"""Refused files that are kept; the oldest go first."""
+_LONGEST = 200
+_REASON = ".reason.json"
+
+
+class Quarantine:
+    """The folder for refused files; anybody may empty it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def take(self, path: Path, code: str, detail: str, fault: str | None = None) -> Path:
+        """Move a file here, with its reason, and return where it is now.
+
+        The reason is durable before the file leaves its place. fault is the JSON path of what is wrong.
+        """
+        kept = self._place(path.name)
+        reason = {"name": _readable(path.name), "code": code, "detail": _readable(detail), "refused": now()}
+        if fault is not None:
+            reason["path"] = _readable(fault)
+        durable.write(_reason(kept), orjson.dumps(reason, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+        durable.sync_folder(self._folder)
+        _move(path, kept)
+        self._make_room()
+        return kept
+
+    def _place(self, name: str) -> Path:
+        """Return a free place for a file of that name; a very long one is shortened, and told by a digest."""
+        raw = os.fsencode(name)
+        if len(raw) > _LONGEST:
+            digest = hashlib.sha256(raw).hexdigest()[:12]
+            name = os.fsdecode(raw[: _LONGEST - 13]) + "~" + digest
+        place, number = self._folder / name, 1
+        while os.path.lexists(place) or os.path.lexists(_reason(place)):
+            number += 1
+            place = self._folder / f"{name}.{number}"
+        return place
+
+    def _make_room(self) -> None:
+        reasons = [entry for entry in os.scandir(self._folder) if entry.name.endswith(_REASON)]
+        for entry in sorted(reasons, key=lambda each: each.stat().st_mtime_ns)[: max(0, len(reasons) - MOST)]:
+            _remove(self._folder / entry.name.removesuffix(_REASON))
+            Path(entry).unlink(missing_ok=True)
+
+
+def _reason(kept: Path) -> Path:
+    return kept.with_name(kept.name + _REASON)
+
+
+def _move(path: Path, kept: Path) -> None:
+    """Move without a rename where that is possible: a rename out of a watched folder holds up its watcher."""
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except OSError:  # a folder, or a file that this user may not link
+        with suppress(FileNotFoundError):
+            path.rename(kept)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder and what is in it, without following links."""
+    if path.is_dir() and not path.is_symlink():
+        for entry in list(path.iterdir()):
+            _remove(entry)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _readable(text: str) -> str:
+    """Return text that JSON can hold: bytes that are no UTF-8 are shown as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
