@@ -120,7 +120,7 @@ class OutputReader:
             return
         try:
             yield from findings
-        except Exception as error:  # noqa: BLE001  # a plugin's code may raise anything
+        except Exception as error:  # a plugin's code may raise anything
             self._failed = True
             log.exception("output parser %s failed", self._parser.name)
             yield Malformed(f"output parser {self._parser.name} failed: {error}")

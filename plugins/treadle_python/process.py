@@ -85,7 +85,12 @@ async def gone(pidfd: int) -> None:
     """Wait until the process has ended; the kernel tells."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, lambda: over.done() or over.set_result(None))
+
+    def tell() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    loop.add_reader(pidfd, tell)
     try:
         await over
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, SIGUSR1
@@ -18,11 +17,18 @@ from treadle import Attempt, Exit, Reason, Runtime, Service, ServiceError, Start
 from treadle_python.environment import environment, interpreter, mark
 from treadle_python.process import Keeper, gone, kill_marked, send
 
-_STARTER = "import sys; sys.path[0] = sys.argv.pop(1); from treadle_inside.starter import main; del sys.path[0]; main()"
+_STARTER = """import sys
+sys.path[0] = sys.argv.pop(1)
+from treadle_inside.starter import main
+del sys.path[0]
+main()
+"""
 _HERE = str(Path(__file__).parent)
 _TAKEN = 3
 _LAST_RESORT = 5.0
 """Seconds that a keeper has to kill its program before it is killed itself."""
+_SAID = 2000
+"""Characters of what a failing interpreter said."""
 _DEFAULT_OUTPUT_LIMIT = 1024**3
 
 
@@ -118,13 +124,10 @@ class PythonRuntime(Runtime):
             raise
         finally:
             os.close(pidfd)
-        code = process.wait()
-        if code not in {0, _TAKEN}:
+        if process.wait() not in {0, _TAKEN}:
             Keeper.fence(attempt.folder)
-            said = attempt.stderr.read_text("utf-8", "replace").strip()[-2000:]
-            raise StartError(
-                "PYTHON_NOT_STARTED", f"{process.args[0]} failed before the program began: {said}"
-            )  # type: ignore[index]  # args is our list
+            said = attempt.stderr.read_text("utf-8", "replace").strip()[-_SAID:]
+            raise StartError("PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {said}")
 
     def _request(self, attempt: Attempt) -> bytes:
         return orjson.dumps(

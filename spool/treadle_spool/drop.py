@@ -159,7 +159,7 @@ class DropFolder:
                 "NOT_A_FILE", "only regular files are taken: no links, folders, pipes, sockets or devices"
             )
         if found.st_nlink > 1:
-            # A careful writer may just be publishing it by link and unlink; a file from elsewhere stays linked.
+            # A careful writer may just be publishing it by link and unlink; a stranger's file stays linked.
             if self._fresh(found.st_ctime):
                 raise _Unfinished
             raise _Fault("HARD_LINK", "the file has another name elsewhere: copy it instead of linking it")

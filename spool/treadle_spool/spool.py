@@ -228,7 +228,7 @@ class Spool:
         (self.cancel / name).unlink(missing_ok=True)
 
     def refuse_queued(self, name: str, error: SpoolError) -> None:
-        """Keep a damaged descriptor aside, in bad/, with the reason; nobody is owed a job that can't be read."""
+        """Keep a damaged descriptor aside, in bad/, with the reason: a job that can't be read is not owed."""
         path = error.path if isinstance(error, InvalidDescriptor) else None
         Quarantine(self.bad).take(self.queued(name), "DAMAGED", str(error), path)
 

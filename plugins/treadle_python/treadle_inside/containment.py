@@ -5,6 +5,9 @@ the others. `subreaper`: where namespaces are not permitted, orphans become the 
 it kills until none is left.
 """
 
+from __future__ import annotations
+
+import contextlib
 import ctypes
 import os
 import signal
@@ -20,7 +23,7 @@ NAMESPACE = "namespace"
 SUBREAPER = "subreaper"
 
 
-def enter(wanted):
+def enter(wanted: str) -> str:
     """Arrange that the next fork makes a contained process, and return the kind that was possible.
 
     wanted is `auto`, `namespace` or `subreaper`; a namespace that is asked for and not permitted
@@ -37,21 +40,19 @@ def enter(wanted):
     return NAMESPACE
 
 
-def settle(kind):
+def settle(kind: str) -> None:
     """Finish the arrangement in the contained process itself."""
     if kind == SUBREAPER:
         _check(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
         return
-    try:
+    # Where /proc is masked, as in a container, the program's own pid and /proc disagree, and that is all.
+    with contextlib.suppress(OSError):
         _unshare(_CLONE_NEWNS)
         _mount(b"none", b"/", None, _MS_REC_PRIVATE)
         _mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC)
-    except OSError:
-        # A masked /proc, as in a container: the program's own pid and /proc disagree, and that is all.
-        pass
 
 
-def signal_all(kind, number):
+def signal_all(kind: str, number: int) -> bool:
     """Send a signal to every process of the tree but this one; return whether there was any."""
     if kind == NAMESPACE:
         try:
@@ -61,14 +62,12 @@ def signal_all(kind, number):
         return True
     found = descendants(os.getpid())
     for pid in found:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
     return bool(found)
 
 
-def kill_all(kind):
+def kill_all(kind: str) -> None:
     """Kill every process of the tree but this one, and reap them."""
     while True:
         if kind == SUBREAPER:
@@ -82,19 +81,20 @@ def kill_all(kind):
                 return
 
 
-def descendants(root):
+def descendants(root: int) -> list[int]:
     """Return the pids of all processes below root."""
-    parents = {}
+    parents: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                with open("/proc/%s/stat" % name, "rb") as stat:
+                with open(f"/proc/{name}/stat", "rb") as stat:
                     fields = stat.read().rpartition(b")")[2].split()
             except OSError:
                 continue
             if fields[0] != b"Z":
                 parents.setdefault(int(fields[1]), []).append(int(name))
-    found, todo = [], [root]
+    found: list[int] = []
+    todo = [root]
     while todo:
         children = parents.get(todo.pop(), [])
         found += children
@@ -102,7 +102,7 @@ def descendants(root):
     return found
 
 
-def _unshare_processes():
+def _unshare_processes() -> None:
     """Move this process's future children into a new PID namespace, with root's rights or without."""
     user, group = os.geteuid(), os.getegid()
     try:
@@ -110,28 +110,28 @@ def _unshare_processes():
     except PermissionError:
         _unshare(_CLONE_NEWUSER | _CLONE_NEWPID)
         _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", "%d %d 1" % (user, user))
-        _write("/proc/self/gid_map", "%d %d 1" % (group, group))
+        _write("/proc/self/uid_map", f"{user} {user} 1")
+        _write("/proc/self/gid_map", f"{group} {group} 1")
 
 
-def _unshare(flags):
+def _unshare(flags: int) -> None:
     _check(_libc().unshare(flags))
 
 
-def _mount(source, target, kind, flags):
+def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
     _check(_libc().mount(source, target, kind, ctypes.c_ulong(flags), None))
 
 
-def _libc():
+def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _check(answer):
+def _check(answer: int) -> None:
     if answer != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
-def _write(path, text):
+def _write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)

@@ -6,6 +6,8 @@ when the program has ended it leaves nobody behind and writes down how it ended.
 SIGTERM: every process of the program is sent SIGTERM. SIGUSR1: every one is killed.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -16,10 +18,15 @@ import time
 
 from . import containment, program
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Callable
+    from typing import Any
+
 _CHUNK = 64 * 1024
 
 
-def keep(request, kind, answer):
+def keep(request: dict[str, Any], kind: str, answer: int) -> Callable[[], None]:
     """Be the keeper of one attempt, and never return; return only in the program's process.
 
     answer is the file descriptor on which `s` (started) or `t` (taken: somebody else has published
@@ -55,7 +62,7 @@ def keep(request, kind, answer):
     os._exit(0)
 
 
-def identity():
+def identity() -> dict[str, Any]:
     """Return what tells this process from every other one, now and after a reboot.
 
     Read while /proc is still that of the engine's namespace, so that the pid is the engine's view.
@@ -67,11 +74,11 @@ def identity():
         return {"pid": pid, "started": started, "boot": boot.read().strip()}
 
 
-def _publish(folder, kind):
+def _publish(folder: str, kind: str) -> bool:
     """Put process.json down by link: whoever is first decides whether this attempt is ever run."""
     fields = identity()
     fields["kind"] = kind
-    draft = os.path.join(folder, ".process-%d" % fields["pid"])
+    draft = os.path.join(folder, f".process-{fields['pid']}")
     with open(draft, "w") as file:
         json.dump(fields, file)
     try:
@@ -83,7 +90,7 @@ def _publish(folder, kind):
     return True
 
 
-def _listen():
+def _listen() -> int:
     """Have the signals that matter wake a pipe, and return its read end."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
@@ -96,43 +103,42 @@ def _listen():
     return read_end
 
 
-def _note(number, frame):
+def _note(number: int, frame: object) -> None:
     """Do nothing: that the signal came stands in the wake-up pipe."""
 
 
 class _Pump:
     """Carries what the program prints into a file, up to a limit, and goes on reading beyond it."""
 
-    def __init__(self, pipe, path, limit):
+    def __init__(self, pipe: int, path: str, limit: int) -> None:
         self.pipe = pipe
         self.open = True
         self.cut = False
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._left = limit
 
-    def carry(self):
+    def carry(self) -> None:
         """Carry what is there; it may be the end."""
         chunk = os.read(self.pipe, _CHUNK)
         if not chunk:
             self.open = False
             return
-        kept = chunk if self._left is None else chunk[: self._left]
-        if self._left is not None:
-            self._left -= len(kept)
+        kept = chunk[: self._left]
+        self._left -= len(kept)
+        self.cut = self.cut or len(kept) < len(chunk)
         try:
             while kept:
                 kept = kept[os.write(self._file, kept) :]
         except OSError:  # a full disk must not stop the program: the log is cut, and that is told
-            self._left = 0
-        self.cut = self.cut or bool(kept) or self._left == 0
+            self.cut, self._left = True, 0
 
-    def drain(self):
+    def drain(self) -> None:
         """Carry the rest; nobody is left who could write more."""
         while self.open:
             self.carry()
 
 
-def _attend(pid, kind, wakes, pumps):
+def _attend(pid: int, kind: str, wakes: int, pumps: list[_Pump]) -> int:
     """Carry output and obey signals until the program has ended; return its wait status."""
     poll = select.poll()
     poll.register(wakes, select.POLLIN)
@@ -152,14 +158,14 @@ def _attend(pid, kind, wakes, pumps):
                     poll.unregister(ready)
 
 
-def _obey(numbers, kind):
+def _obey(numbers: bytes, kind: str) -> None:
     if signal.SIGUSR1 in numbers:
         containment.signal_all(kind, signal.SIGKILL)
     elif signal.SIGTERM in numbers:
         containment.signal_all(kind, signal.SIGTERM)
 
 
-def _reap(wanted):
+def _reap(wanted: int) -> int | None:
     """Reap whoever has ended, orphans too; return the wait status of the wanted one if it has."""
     found = None
     try:
@@ -173,7 +179,7 @@ def _reap(wanted):
         return found
 
 
-def _write_exit(folder, status, cut):
+def _write_exit(folder: str, status: int, cut: bool) -> None:
     """Put exit.json down, whole or not at all."""
     killed = os.WIFSIGNALED(status)
     fields = {

@@ -1,5 +1,8 @@
 """The program's own process: a clean one, in which the service's function is called once."""
 
+from __future__ import annotations
+
+import contextlib
 import importlib
 import inspect
 import json
@@ -10,11 +13,17 @@ import traceback
 
 from . import results
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Callable
+    from typing import Any
+
+_STDERR = 2
 _DEEP = 20000
 """Recursion limit while input is read: nothing that was accepted is too deep."""
 
 
-def prepare(request, stdout, stderr):
+def prepare(request: dict[str, Any], stdout: int, stderr: int) -> Callable[[], None]:
     """Make this forked process a clean one, and return the function that runs the program."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT):
@@ -27,16 +36,14 @@ def prepare(request, stdout, stderr):
     _close_others()
     os.chdir(os.path.join(request["folder"], "work"))
     # Line by line: an interim result is seen when it is printed, not when the buffer is full.
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", buffering=1, closefd=False)
-    sys.stderr = sys.__stderr__ = open(
-        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-    )
+    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
     return lambda: run(request)
 
 
-def run(request):
+def run(request: dict[str, Any]) -> None:
     """Call the service's function and write down what it returns or raises."""
     output = os.path.join(request["folder"], "output")
     os.makedirs(output, mode=0o750, exist_ok=True)
@@ -46,7 +53,7 @@ def run(request):
         text = None if value is None else results.to_json(value)
     except results.NotSerialisable as error:
         failed, text = True, results.failure("INVALID_RESULT", str(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever the program raises is its failure
         traceback.print_exc()
         failed, text = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
         _write(output, failed, text)
@@ -55,16 +62,14 @@ def run(request):
         _write(output, failed, text)
 
 
-def _close_others():
+def _close_others() -> None:
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
-            try:
+        if int(name) > _STDERR:
+            with contextlib.suppress(OSError):  # the one that listed the folder has gone
                 os.close(int(name))
-            except OSError:
-                pass  # the one that listed the folder
 
 
-def _read_input(folder):
+def _read_input(folder: str) -> tuple[Any, Any]:
     with open(os.path.join(folder, "job.json"), "rb") as file:
         text = file.read()
     limit = sys.getrecursionlimit()
@@ -77,33 +82,34 @@ def _read_input(folder):
     return job.get("data", {}), job.get("params", {})
 
 
-def _load(entrypoint):
+def _load(entrypoint: str) -> Any:
     module, _, function = entrypoint.partition(":")
     return getattr(importlib.import_module(module), function)
 
 
-def _call(function, data, params):
+def _call(function: Any, data: Any, params: Any) -> Any:
     """Call the function with whichever of data and params its signature asks for; await what is awaitable."""
     positional, named = _arguments(function, data, params)
     value = function(*positional, **named)
     if inspect.isawaitable(value):
-        import asyncio  # only a program that is asynchronous pays for this import
+        import asyncio  # noqa: PLC0415  # only a program that is asynchronous pays for it
 
-        async def wait():
+        async def wait() -> Any:
             return await value
 
         value = asyncio.run(wait())
     return value
 
 
-def _arguments(function, data, params):
+def _arguments(function: Any, data: Any, params: Any) -> tuple[list[Any], dict[str, Any]]:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin or an extension's function
         return [data, params], {}
     offered = {"data": data, "params": params}
     left = [name for name in offered if name not in {each.name for each in parameters}]
-    positional, named = [], {}
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
     for each in parameters:
         if each.kind is each.VAR_KEYWORD:
             named.update((name, offered[name]) for name in left)
@@ -122,7 +128,7 @@ def _arguments(function, data, params):
     return positional, named
 
 
-def _write(output, failed, text):
+def _write(output: str, failed: bool, text: bytes) -> None:
     """Put the result or the error down, whole or not at all."""
     name = "error.json" if failed else "output.json"
     draft = os.path.join(output, "." + name)

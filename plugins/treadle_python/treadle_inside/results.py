@@ -1,27 +1,38 @@
 """What a program returns, as JSON: the rules of the contract, section 4."""
 
+from __future__ import annotations
+
 import contextlib
 import enum
 import json
 import math
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Iterator
+    from typing import Any
+
+
+_DEEPEST = 900
+"""Levels of a result that are looked at for what is wrong with it."""
+
 
 class NotSerialisable(Exception):
     """A value that JSON does not have; the message says which, and where."""
 
 
-def is_error(value):
+def is_error(value: Any) -> bool:
     """Say whether the program returned an object of a class named ErrorResponse."""
     return any(kind.__name__ == "ErrorResponse" for kind in type(value).__mro__)
 
 
-def failure(code, detail):
+def failure(code: str, detail: str) -> bytes:
     """Return the body of a failure."""
     return json.dumps({"code": code, "detail": detail}).encode("ascii")
 
 
-def to_json(value):
+def to_json(value: Any) -> bytes:
     """Return the value as UTF-8 JSON; raise NotSerialisable with the path of what can't be.
 
     An object is serialised by its to_json() where it has one, else by pydantic's dump, else by
@@ -37,17 +48,17 @@ def to_json(value):
                 return _encode(value)
         try:
             text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
-        except NotSerialisable as error:
+        except NotSerialisable:
             _explain(value, "$", ())
-            raise error
+            raise
         except (TypeError, ValueError, RecursionError) as error:
             _explain(value, "$", ())
-            raise NotSerialisable("the result can't be written as JSON: %s" % error) from None
+            raise NotSerialisable(f"the result can't be written as JSON: {error}") from None
         return _encode(text)
 
 
 @contextlib.contextmanager
-def integers_of_any_size():
+def integers_of_any_size() -> Iterator[None]:
     """Lift the interpreter's guard against long integers, and put it back."""
     if not hasattr(sys, "set_int_max_str_digits"):
         yield
@@ -60,7 +71,7 @@ def integers_of_any_size():
         sys.set_int_max_str_digits(limit)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return an object one step nearer to what JSON has."""
     if isinstance(value, enum.Enum):
         return value.value
@@ -79,53 +90,51 @@ def _plain(value):
             return value.__dict__
         if hasattr(value, "__dataclass_fields__"):
             return {name: getattr(value, name) for name in value.__dataclass_fields__}
-    raise NotSerialisable("%s is not something JSON has" % type(value).__name__)
+    raise NotSerialisable(f"{type(value).__name__} is not something JSON has")
 
 
-def _parse(text, path):
-    def refuse(constant):
-        raise NotSerialisable("%s is not JSON; it stands in what to_json() returned at %s" % (constant, path))
+def _parse(text: str, path: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise NotSerialisable(f"{constant} is not JSON; it stands in what to_json() returned at {path}")
 
     try:
         return json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise NotSerialisable(
-            "to_json() at %s returned something that is not JSON: %s" % (path, error)
-        ) from None
+        raise NotSerialisable(f"to_json() at {path} returned something that is not JSON: {error}") from None
 
 
-def _encode(text):
+def _encode(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise NotSerialisable(
-            "the result has half a surrogate pair, which UTF-8 can't hold: %s" % error
+            f"the result has half a surrogate pair, which UTF-8 can't hold: {error}"
         ) from None
 
 
-def _explain(value, path, outer):
+def _explain(value: Any, path: str, outer: tuple[int, ...]) -> None:
     """Raise NotSerialisable for the first thing below value that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        raise NotSerialisable("%s at %s is not JSON" % (name, path))
+        raise NotSerialisable(f"{name} at {path} is not JSON")
     if value is None or isinstance(value, (str, int, float)):
         return
     if id(value) in outer:
-        raise NotSerialisable("%s refers to something that it is part of" % path)
-    if len(outer) > 900:
+        raise NotSerialisable(f"{path} refers to something that it is part of")
+    if len(outer) > _DEEPEST:
         raise NotSerialisable("the result is nested too deeply")
     outer = (*outer, id(value))
     if isinstance(value, dict):
         for key, each in value.items():
             if not (key is None or isinstance(key, (str, int, float))):
-                raise NotSerialisable("%s has a key that is not a string: %r" % (path, key))
-            _explain(each, "%s.%s" % (path, key), outer)
+                raise NotSerialisable(f"{path} has a key that is not a string: {key!r}")
+            _explain(each, f"{path}.{key}", outer)
     elif isinstance(value, (list, tuple)):
         for index, each in enumerate(value):
-            _explain(each, "%s[%d]" % (path, index), outer)
+            _explain(each, f"{path}[{index}]", outer)
     else:
         try:
             plain = _plain(value)
         except NotSerialisable as error:
-            raise NotSerialisable("%s: %s" % (path, error)) from None
+            raise NotSerialisable(f"{path}: {error}") from None
         _explain(plain, path, outer)

@@ -4,11 +4,18 @@ It serves a single request. A server that stays, and forks one keeper for each r
 same `launch`.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 
 from . import containment, keeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Callable
+    from typing import Any
 
 STARTED = 0
 """Exit code: the keeper has published itself."""
@@ -16,15 +23,14 @@ TAKEN = 3
 """Exit code: process.json was there already; nothing has been started."""
 
 
-def main():
-    """Read a request from stdin, fork its keeper, and end; the forked processes go their own ways from here."""
+def main() -> None:
+    """Read a request from stdin, fork its keeper, and end; the program's process goes on from here."""
     request = json.load(sys.stdin)
     become_program = launch(request)
-    if become_program is not None:
-        become_program()
+    become_program()
 
 
-def launch(request):
+def launch(request: dict[str, Any]) -> Callable[[], None]:
     """Fork a keeper for the request and end this process with the answer it gives.
 
     Returns only in the program's process: what that is to call, with no frame of the keeper's
