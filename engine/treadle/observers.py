@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -26,13 +27,21 @@ class Observers:
 
     def __init__(self, plugins: Plugins) -> None:
         self._observers: dict[str, _Observer] = {}
+        self._listeners: list[tuple[str, Callable[..., None]]] = []
         for hook in OBSERVED:
             for name, implementation in plugins.implementations(hook):
                 observer = self._observers.setdefault(name, _Observer(name))
                 observer.implementations[hook] = implementation
 
+    def listen(self, hook: str, listener: Callable[..., None]) -> None:
+        """Have a function of our own called with a hook's arguments, at once and in the event loop."""
+        self._listeners.append((hook, listener))
+
     def tell(self, hook: str, **arguments: Any) -> None:
         """Pass a notice on and return at once."""
+        for wanted, listener in self._listeners:
+            if wanted == hook:
+                listener(**arguments)
         for observer in self._observers.values():
             observer.tell(hook, arguments)
 

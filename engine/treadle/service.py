@@ -95,12 +95,12 @@ def read_service(path: Path, options: Mapping[str, Types]) -> Service:
         raise ServiceError(f"{path} is not a service project: there is no such folder")
     planqk = _read_planqk(path / "planqk.json")
     treadle = _read_toml(path / "treadle.toml", {**KEYS, **options})
-    if not planqk and not treadle and not _looks_like_a_project(path):
+    if not planqk and not treadle and not is_project(path):
         raise ServiceError(
             f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
         )
     return Service(
-        name=_name(treadle.get("name") or planqk.get("name") or path.name, path),
+        name=project_name(treadle.get("name") or planqk.get("name") or path.name, path),
         path=path,
         description=planqk.get("description") or "",
         service_id=planqk.get("serviceId"),
@@ -117,7 +117,7 @@ def read_services(
     projects: Iterable[Path], folder: Path | None, options: Mapping[str, Types]
 ) -> dict[str, Service]:
     """Read the projects, and every project in folder; raise ServiceError where two have the same name."""
-    paths = [*projects, *(sorted(filter(_looks_like_a_project, folder.iterdir())) if folder else ())]
+    paths = [*projects, *(sorted(filter(is_project, folder.iterdir())) if folder else ())]
     services: dict[str, Service] = {}
     for path in paths:
         service = read_service(path, options)
@@ -133,7 +133,8 @@ def read_services(
 _CARRIED = ("parser", "entrypoint", "timeout", "concurrency", "environment", "retry")
 
 
-def _looks_like_a_project(path: Path) -> bool:
+def is_project(path: Path) -> bool:
+    """Say whether the folder has the marks of a service project."""
     marks = ("planqk.json", "treadle.toml", "src/program.py", "src/__init__.py", "Dockerfile")
     return path.is_dir() and any((path / mark).exists() for mark in marks)
 
@@ -204,8 +205,8 @@ def _describe(types: Types) -> str:
     )
 
 
-def _name(name: object, path: Path) -> str:
-    """Make a name that can stand in a URL; planqk.json's may be any text."""
+def project_name(name: object, path: Path) -> str:
+    """Make a name that can stand in a URL of any text; raise ServiceError if nothing is left of it."""
     text = re.sub(r"[^A-Za-z0-9_-]+", "-", str(name)).strip("-_")[:63]
     if not _NAME.fullmatch(text):
         raise ServiceError(

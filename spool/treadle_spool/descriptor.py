@@ -17,6 +17,7 @@ EMPTY = b"{}"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Priority = Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
+Labels = dict[Text, str]
 _ABSENT = msgspec.Raw()
 
 
@@ -39,7 +40,7 @@ class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     service: Text
     priority: Priority = 0
     timeout: Seconds | None = None
-    labels: dict[Text, str] = {}
+    labels: Labels = {}
     created: datetime | None = None
     origin: Origin | None = None
     data: msgspec.Raw = _ABSENT

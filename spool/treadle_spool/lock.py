@@ -27,6 +27,19 @@ class EngineLock:
         self._path = path
         self._fd: int | None = None
 
+    def holder(self) -> int | None:
+        """Return the pid of the process that has the lock, or None; this does not touch the lock."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        for line in Path("/proc/locks").read_text("ascii").splitlines():
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5] == device:
+                return int(fields[4])
+        return None
+
     def __enter__(self) -> Self:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:

@@ -35,6 +35,6 @@ def check_name(name: str) -> str:
         raise UnsafeName(f"{name!r} has a meaning of its own in the HTTP API: choose another name")
     if not _SAFE.fullmatch(name):
         raise UnsafeName(
-            f"{name!r} is not a job name: it needs letters, digits, '.', '_', '-', the first a letter or digit"
+            f"{name!r} is not a job name: take letters, digits, '.', '_', '-', the first a letter or digit"
         )
     return name

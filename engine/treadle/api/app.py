@@ -1,0 +1,98 @@
+"""The HTTP application: every service at its base path, and the engine's own pages below `/-/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from aiohttp import web
+
+from treadle.admission import Admission
+from treadle.api.errors import ApiError, answer, errors_as_json
+from treadle.api.v1 import ServiceV1, Shared
+from treadle.endings import Endings
+from treadle.health import Health
+from treadle.plugins import Plugins
+from treadle.service import Service, nearest
+from treadle.settings import Settings
+from treadle_spool import Spool
+
+
+def make_app(
+    *,
+    spool: Spool,
+    services: Mapping[str, Service],
+    admission: Admission,
+    endings: Endings,
+    settings: Settings,
+    plugins: Plugins,
+    health: Callable[[], Health],
+) -> web.Application:
+    """Return the application that serves the services; the dispatcher may be in another process."""
+    app = web.Application(middlewares=[errors_as_json], client_max_size=settings.max_body)
+    shared = Shared(spool, admission, endings, settings)
+    pages = _Pages(services, health)
+    app.add_routes([web.get("/-/health", pages.health), web.get("/-/services", pages.services)])
+    plugins.extend("register_routes", app=app)
+    for name, service in services.items():
+        app.add_routes(ServiceV1(service, base_path(name), shared).routes())
+    app.add_routes(
+        [web.route("*", f"/services/{{name:{_other_than(services)}}}{{rest:(/.*)?}}", pages.no_service)]
+    )
+    if len(services) == 1:
+        (service,) = services.values()
+        app.add_routes(ServiceV1(service, "", shared).routes())
+    else:
+        app.add_routes([web.get("/", pages.overview)])
+    return app
+
+
+def base_path(name: str) -> str:
+    """Return where a service is served."""
+    return f"/services/{name}"
+
+
+def _other_than(names: Iterable[str]) -> str:
+    """Return a pattern for a part of a path that is none of the names."""
+    known = "".join(f"(?!{re.escape(name)}(?:/|$))" for name in names)
+    return f"{known}[^/]+"
+
+
+class _Pages:
+    """The engine's own pages."""
+
+    def __init__(self, services: Mapping[str, Service], health: Callable[[], Health]) -> None:
+        self._services = services
+        self._health = health
+
+    async def health(self, _: web.Request) -> web.Response:
+        health = self._health()
+        fields = {
+            "alive": True,
+            "ready": health.ready,
+            "problems": list(health.problems),
+            "watcher": {"restarts": health.observer_restarts},
+            "jobs": {"queued": health.queued, "running": health.running},
+        }
+        return answer(fields, 200 if health.ready else 503)
+
+    async def services(self, _: web.Request) -> web.Response:
+        return answer(
+            [
+                {
+                    "name": name,
+                    "description": service.description,
+                    "runtime": service.runtime,
+                    "path": base_path(name),
+                }
+                for name, service in self._services.items()
+            ]
+        )
+
+    async def overview(self, _: web.Request) -> web.Response:
+        paths = {name: base_path(name) for name in self._services}
+        return answer({"status": "Service is up and running", "services": paths})
+
+    async def no_service(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        raise ApiError(404, "NOT_FOUND", f"no service named {name!r}{nearest(name, self._services)}")

@@ -1,0 +1,129 @@
+"""The commands that look after jobs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import orjson
+
+from treadle.cli.backend import Backend, Request, with_backend
+from treadle.cli.payload import read_labels, read_payload
+
+_STATES = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@click.option("--data", help="The input: JSON, @FILE, or @- for stdin.")
+@click.option("--params", help="The parameters: JSON, or @FILE.")
+@click.option("--priority", type=int, default=0, help="Higher ones start first.  [default: 0]")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds it may take.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; may be repeated.")
+@click.option("--name", help="The job's name, instead of a new id; with --spool only.")
+@click.option("--wait", "wait_", is_flag=True, help="Wait for its end and print the result.")
+@with_backend
+def submit(
+    backend: Backend, data: str | None, params: str | None, labels: tuple[str, ...], wait_: bool, **rest: Any
+) -> None:
+    """Submit a job and print its id."""
+    request = Request(
+        data=read_payload(data, "--data"),
+        params=read_payload(params, "--params"),
+        labels=read_labels(labels),
+        **rest,
+    )
+    job = backend.submit(request)
+    if not wait_:
+        click.echo(job)
+        return
+    ended = backend.wait(job, None)
+    if ended["status"] != "CANCELLED":
+        _print(backend.result(job))
+    _exit_by(ended)
+
+
+@click.command()
+@click.argument("job", metavar="ID")
+@_as_json
+@with_backend
+def status(backend: Backend, job: str, as_json: bool) -> None:
+    """Print the status of a job."""
+    _show(backend.status(job), as_json)
+
+
+@click.command()
+@click.argument("job", metavar="ID")
+@with_backend
+def result(backend: Backend, job: str) -> None:
+    """Print the result of a job, exactly as it was returned."""
+    _print(backend.result(job))
+
+
+@click.command()
+@click.argument("job", metavar="ID")
+@click.option("--last", is_flag=True, help="Only the newest.")
+@with_backend
+def interim(backend: Backend, job: str, last: bool) -> None:
+    """Print the interim results of a job, as JSON."""
+    _print(backend.interim(job, last))
+
+
+@click.command()
+@click.argument("job", metavar="ID")
+@_as_json
+@with_backend
+def cancel(backend: Backend, job: str, as_json: bool) -> None:
+    """Cancel a job: a waiting one never starts, a running one is stopped."""
+    _show(backend.cancel(job), as_json)
+
+
+@click.command()
+@click.argument("job", metavar="ID")
+@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait.  [default: as long as it takes]")
+@_as_json
+@with_backend
+def wait(backend: Backend, job: str, timeout: float | None, as_json: bool) -> None:
+    """Wait for the end of a job.
+
+    Exits with 0 if it has succeeded, with 1 if it has failed or been cancelled, with 2 if it has not ended.
+    """
+    ended = backend.wait(job, timeout)
+    _show(ended, as_json)
+    _exit_by(ended)
+
+
+@click.command("list")
+@click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="Only jobs in this state.")
+@click.option("--limit", type=click.IntRange(1), help="Only the newest so many.")
+@_as_json
+@with_backend
+def list_jobs(backend: Backend, state: str | None, limit: int | None, as_json: bool) -> None:
+    """List the jobs of a spool, the oldest first."""
+    jobs = [job for job in backend.jobs() if state is None or job["status"] == state.upper()]
+    jobs = jobs[-limit:] if limit else jobs
+    if as_json:
+        _print(orjson.dumps(jobs))
+        return
+    from treadle.cli.table import print_table  # noqa: PLC0415  # rich is slow to import, and only tables need it
+
+    columns = ("id", "service", "status", "createdAt", "startedAt", "endedAt")
+    print_table(columns, [[str(job[column] or "") for column in columns] for job in jobs])
+
+
+def _show(job: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print(orjson.dumps(job))
+        return
+    for name, value in job.items():
+        if value is not None:
+            click.echo(f"{name:<10} {value}")
+
+
+def _print(text: bytes) -> None:
+    sys.stdout.buffer.write(text + b"\n")
+
+
+def _exit_by(job: dict[str, Any]) -> None:
+    sys.exit({"SUCCEEDED": 0, "FAILED": 1, "CANCELLED": 1}.get(job["status"], 2))

@@ -1,0 +1,41 @@
+"""Payloads given on the command line: JSON, or @ and the name of a file that holds it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from treadle_spool import InvalidDescriptor, decode
+
+
+def read_payload(text: str | None, option: str) -> msgspec.Raw:
+    """Return the JSON object that an option gives, as bytes; raise a usage error that says what is wrong."""
+    if text is None:
+        return msgspec.Raw()
+    if text.startswith("@"):
+        try:
+            content = Path(text[1:]).read_bytes() if text != "@-" else sys.stdin.buffer.read()
+        except OSError as error:
+            raise click.BadParameter(
+                f"{text[1:]} can't be read: {error.strerror}", param_hint=option
+            ) from None
+    else:
+        content = text.encode("utf-8", "surrogateescape")
+    try:
+        value = decode(content, msgspec.Raw)
+    except InvalidDescriptor as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+    if not bytes(value).startswith(b"{"):
+        raise click.BadParameter("expected a JSON object, such as '{\"values\": [1, 2]}'", param_hint=option)
+    return value
+
+
+def read_labels(labels: tuple[str, ...]) -> dict[str, str]:
+    """Return labels given as key=value."""
+    pairs = [label.partition("=") for label in labels]
+    if wrong := next((key for key, sign, _ in pairs if not sign or not key), None):
+        raise click.BadParameter(f"{wrong!r} is not key=value", param_hint="--label")
+    return {key: value for key, _, value in pairs}

@@ -1,0 +1,32 @@
+"""`treadle plugins`: what is installed, and what is broken."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+import orjson
+
+from treadle.cli.options import engine_options, settings_of
+from treadle.cli.table import print_table
+from treadle.plugins import PluginInfo, Plugins
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@engine_options("plugins_dir")
+def plugins(as_json: bool, **options: Any) -> None:
+    """List every plugin: its version, what it provides and, where it is broken, why."""
+    listing = Plugins(settings_of(**options)).listing
+    if as_json:
+        click.echo(orjson.dumps([dataclasses.asdict(each) for each in listing]))
+        return
+    rows = [[each.name, each.version, each.origin, _state(each)] for each in listing]
+    print_table(("plugin", "version", "origin", "provides"), rows)
+
+
+def _state(plugin: PluginInfo) -> str:
+    if plugin.disabled:
+        return "disabled"
+    return f"BROKEN: {plugin.error}" if plugin.error else ", ".join(plugin.provides)

@@ -1,0 +1,49 @@
+"""`treadle serve`: an engine and its HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from treadle.cli.options import FOLDER, engine_options, settings_of
+from treadle.engine import Engine
+from treadle.errors import ServiceError
+from treadle.server import serve as run_server
+from treadle.service import is_project
+
+
+@click.command()
+@click.argument("projects", nargs=-1, type=FOLDER, metavar="[PROJECT]...")
+@engine_options()
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+def serve(projects: tuple[Path, ...], verbose: bool, **options: Any) -> None:
+    """Serve projects over HTTP, and run their jobs.
+
+    An only project is served at `/`, every one at `/services/<name>/`. Without any PROJECT, the
+    current folder is served. Jobs go on when the engine stops; the next one finishes them.
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    settings = settings_of(projects=projects, **options)
+    if not settings.projects and settings.services is None:
+        here = Path.cwd()
+        if not is_project(here):
+            raise ServiceError(
+                "name a PROJECT or a folder of --services: the current folder is no service project"
+            )
+        settings = settings_of(projects=(here,), **options)
+    asyncio.run(run_server(settings, _announce))
+
+
+def _announce(engine: Engine, urls: list[str]) -> None:
+    for url in urls:
+        click.echo(f"Serving at {url}")
+    for service in engine.services.values():
+        click.echo(f"  {service.name} ({service.runtime}): {service.path}")
+    click.echo(f"Spool: {engine.spool.root}")
