@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class SpoolError(Exception):
     """The spool refused."""
+
+    code: ClassVar[str] = "REFUSED"
+    """What programs read, in bad/<name>.reason.json for instance."""
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.__doc__)
@@ -13,9 +18,13 @@ class SpoolError(Exception):
 class NameTaken(SpoolError):
     """A job of that name exists already."""
 
+    code = "NAME_TAKEN"
+
 
 class UnsafeName(SpoolError):
     """The name can't be used as a file name in the spool."""
+
+    code = "UNSAFE_NAME"
 
 
 class InvalidDescriptor(SpoolError):
@@ -24,18 +33,56 @@ class InvalidDescriptor(SpoolError):
     path is the JSON path of the fault, such as `$.params`.
     """
 
+    code = "INVALID_JOB"
+
     def __init__(self, detail: str, path: str = "$") -> None:
         super().__init__(detail)
         self.path = path
 
 
+class InvalidJson(InvalidDescriptor):
+    """The text is not JSON."""
+
+    code = "INVALID_JSON"
+
+
+class NotAFile(SpoolError):
+    """What was dropped is not a regular file."""
+
+    code = "NOT_A_FILE"
+
+
+class HardLinked(SpoolError):
+    """The dropped file has a second name, which may be one outside of the spool."""
+
+    code = "HARD_LINK"
+
+
+class Unreadable(SpoolError):
+    """The engine's user may not read the dropped file."""
+
+    code = "UNREADABLE"
+
+
+class TooLarge(SpoolError):
+    """The dropped file is larger than a job may be."""
+
+    code = "TOO_LARGE"
+
+
 class UnknownJob(SpoolError):
     """No job of that name is in the spool."""
+
+    code = "UNKNOWN_JOB"
 
 
 class SpoolInUse(SpoolError):
     """Another engine holds the spool."""
 
+    code = "SPOOL_IN_USE"
+
 
 class NotASpool(SpoolError):
     """The folder holds something else, or a spool of another format version."""
+
+    code = "NOT_A_SPOOL"

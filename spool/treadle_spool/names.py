@@ -13,7 +13,7 @@ LONGEST_NAME = 128
 """Bytes. Leaves room for every suffix the spool adds within the 255 bytes of a file name."""
 
 RESERVED = frozenset({"services", "openapi.json"})
-"""Names that stand for something else where a job's name would stand in a URL."""
+"""What the HTTP API calls something else than a job."""
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
@@ -31,10 +31,24 @@ def check_name(name: str) -> str:
     """Return the name if it is safe as a file name and in a URL, else raise UnsafeName with the rule."""
     if len(name) > LONGEST_NAME:
         raise UnsafeName(f"a job's name may have {LONGEST_NAME} characters at most, this one has {len(name)}")
-    if name in RESERVED:
-        raise UnsafeName(f"{name!r} has a meaning of its own in the HTTP API: choose another name")
     if not _SAFE.fullmatch(name):
         raise UnsafeName(
-            f"{name!r} is not a job name: take letters, digits, '.', '_', '-', the first a letter or digit"
+            f"{name!r} is not a job name: use letters, digits, '.', '_' and '-', "
+            "and begin with a letter or digit"
         )
+    if name in RESERVED:
+        raise UnsafeName(f"{name!r} has a meaning of its own in URLs: choose another job name")
     return name
+
+
+def printable(text: str) -> str:
+    r"""Return text that any encoding of Unicode takes: bytes of a file name that are not UTF-8 show as \xff."""
+    escaped = text.encode("utf-8", "surrogateescape") if text.isascii() else _raw_bytes(text)
+    return escaped.decode("utf-8", "backslashreplace")
+
+
+def _raw_bytes(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "backslashreplace")

@@ -57,12 +57,14 @@ class Server:
     def start(self) -> Server:
         self.log = self.spool.with_name("serve.log")
         command = [str(TREADLE), "serve", "--spool", str(self.spool), "--port", "0", *self.arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log.open("a"), text=True)
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if "http://" in line:
                 self.url = "http://" + line.split("http://")[1].split()[0].rstrip("/")
                 return self
+        self._reap()
         raise AssertionError(f"treadle serve did not start: {self.log.read_text()}")
 
     def kill(self) -> None:

@@ -14,11 +14,16 @@ ENDPOINTS = ["{url}", "{url}/", "{url}/services/{name}", "{url}/services/{name}/
 
 @pytest.fixture(params=ENDPOINTS)
 def client_of(request, serve):
+    clients = []
+
     def make(name: str) -> PlanqkServiceClient:
         server = serve(EXAMPLES / name)
-        return PlanqkServiceClient(request.param.format(url=server.url, name=name), None, None)
+        clients.append(PlanqkServiceClient(request.param.format(url=server.url, name=name), None, None))
+        return clients[-1]
 
-    return make
+    yield make
+    for client in clients:
+        client._api._client_wrapper.httpx_client.close()
 
 
 def ended(execution) -> JobStatus:
