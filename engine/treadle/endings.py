@@ -6,17 +6,17 @@ import asyncio
 from collections import defaultdict
 from contextlib import suppress
 
-from treadle.watcher import FOLDERS, Watcher
-from treadle_spool import Spool, State, Status, UnknownJob
+from treadle.watcher import UNLINKS, Watcher
+from treadle_spool import Spool, Status, UnknownJob
 
 
 class Endings:
-    """Knows when jobs arrive in done/."""
+    """Knows when jobs have ended: when nothing is owed any more, and so the outcome is durable."""
 
     def __init__(self, spool: Spool, watcher: Watcher) -> None:
         self._spool = spool
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
-        watcher.watch(spool.done, FOLDERS, self._look)
+        watcher.watch(spool.queue, UNLINKS, self._look)
 
     async def status(self, name: str, wait: float) -> Status:
         """Return the job's status once it has ended, or as it is after `wait` seconds; raise UnknownJob."""
@@ -39,11 +39,11 @@ class Endings:
 
     def _look(self, name: str | None) -> None:
         if name is not None:
-            self._wake(name)
+            self._wake(name.removesuffix(".json"))
             return
         for waiting in list(self._waiting):
             with suppress(UnknownJob, OSError):
-                if self._spool.look_up(waiting).status in {State.SUCCEEDED, State.FAILED, State.CANCELLED}:
+                if self._spool.look_up(waiting).status.ended:
                     self._wake(waiting)
 
     def _wake(self, name: str) -> None:

@@ -75,7 +75,7 @@ def conclude(
 def _conclude_ended(attempt: Attempt, exit_: Exit, findings: Findings, max_result: int) -> Outcome:
     succeeded = exit_.code == 0 and not exit_.failed
     result: bytes | Path | None = findings.result if exit_.returned is None else exit_.returned
-    if isinstance(result, Path) and (fault := _fault(result, max_result)):
+    if result is not None and (fault := _fault(result, max_result)):
         return failure("INVALID_RESULT", fault)
     if result is not None:
         return Outcome(State.SUCCEEDED if succeeded else State.FAILED, result)
@@ -86,13 +86,15 @@ def _conclude_ended(attempt: Attempt, exit_: Exit, findings: Findings, max_resul
     return Outcome(State.SUCCEEDED, b"null")
 
 
-def _fault(path: Path, max_result: int) -> str | None:
-    """Say what forbids to serve a file that the program wrote."""
-    if path.is_symlink() or not path.is_file():
-        return f"{path.name} is not a regular file"
-    if (size := path.stat().st_size) > max_result:
-        return f"the result has {size} bytes, and {max_result} are allowed"
-    return None
+def _fault(result: bytes | Path, max_result: int) -> str | None:
+    """Say what forbids to serve what the program printed, or a file that it wrote."""
+    if isinstance(result, bytes):
+        size = len(result)
+    elif result.is_symlink() or not result.is_file():
+        return f"{result.name} is not a regular file"
+    else:
+        size = result.stat().st_size
+    return f"the result has {size} bytes, and {max_result} are allowed" if size > max_result else None
 
 
 def _code(exit_: Exit) -> str:

@@ -16,6 +16,7 @@ from watchdog.events import (
     DirCreatedEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileDeletedEvent,
     FileMovedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
@@ -37,6 +38,8 @@ ARRIVALS: Sequence[type[FileSystemEvent]] = (
 """What happens in a folder that anybody may write to."""
 LINKS: Sequence[type[FileSystemEvent]] = (FileCreatedEvent,)
 """What happens in a folder that whole files are linked into."""
+UNLINKS: Sequence[type[FileSystemEvent]] = (FileDeletedEvent,)
+"""What happens in a folder that files are removed from."""
 FOLDERS: Sequence[type[FileSystemEvent]] = (DirCreatedEvent,)
 """What happens in a folder that whole folders are renamed into."""
 
@@ -99,9 +102,13 @@ class Watcher:
     def _observe(self) -> None:
         loop = asyncio.get_running_loop()
         observer = Observer()
-        for watch in self._watches:
-            handler = _Waker(loop, watch.look)
-            observer.schedule(handler, str(watch.folder), recursive=False, event_filter=list(watch.events))
+        for folder in {watch.folder for watch in self._watches}:
+            # One watch a folder: inotify knows a folder once, and the last mask it is given wins.
+            watches = [watch for watch in self._watches if watch.folder == folder]
+            wanted = sorted(
+                {kind for watch in watches for kind in watch.events}, key=lambda kind: kind.__name__
+            )
+            observer.schedule(_Waker(loop, watches), str(folder), recursive=False, event_filter=wanted)
         self._observer = observer
         observer.start()
 
@@ -142,11 +149,14 @@ class Watcher:
 class _Waker(FileSystemEventHandler):
     """Wakes the loop and does nothing else: a handler that raises would end the observer's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, look: Look) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, watches: Sequence[_Watch]) -> None:
         self._loop = loop
-        self._look = look
+        self._watches = watches
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
+        name = os.fsdecode(path).rpartition("/")[2]
         with suppress(RuntimeError):  # the loop has been closed: nobody is left to be woken
-            self._loop.call_soon_threadsafe(self._look, Path(os.fsdecode(path)).name)
+            for watch in self._watches:
+                if type(event) in watch.events:
+                    self._loop.call_soon_threadsafe(watch.look, name)

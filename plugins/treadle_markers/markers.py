@@ -12,7 +12,11 @@ _PREFIX = b"PlanQK:Job:"
 _RESULT = _PREFIX + b"Result:"
 _INTERIM = _PREFIX + b"InterimResult"
 _BLOCK = _PREFIX + b"MultilineResult"
+_BLANK = b" \t\r\n"
 _EXCERPT = 80
+
+LONGEST_BLOCK = 256 * 1024 * 1024
+"""Bytes of a multi-line result; what is longer is not kept."""
 
 
 class MarkersParser(OutputParser):
@@ -28,19 +32,16 @@ class MarkersParser(OutputParser):
         self._number = 0
         self._block: list[bytes] | None = None
         self._opened = 0
+        self._size = 0
         self._done = False
 
     def feed(self, line: bytes) -> Iterator[Found]:
         """Take the next line and yield the result, interim result or fault that it completes."""
         self._number += 1
-        if not line.startswith(_PREFIX):
-            if self._block is not None and not self._done:
-                self._block.append(line.removesuffix(b"\r"))
-            return
-        if line.rstrip() == _BLOCK:
+        if line.startswith(_PREFIX) and line.rstrip() == _BLOCK:
             yield from self._turn_block()
         elif self._block is not None:
-            self._block.append(line.removesuffix(b"\r"))
+            self._add(line.removesuffix(b"\r"))
         elif line.startswith(_RESULT):
             if not self._done:
                 yield self._judge(line[len(_RESULT) :], "result", self._number)
@@ -64,11 +65,25 @@ class MarkersParser(OutputParser):
     def _turn_block(self) -> Iterator[Found]:
         """Open a block, or close it and yield what it holds."""
         if self._block is None:
-            self._block, self._opened = [], self._number
+            self._block, self._opened, self._size = [], self._number, 0
             return
         text, self._block = b"\n".join(self._block), None
-        if not self._done:
+        if self._size > LONGEST_BLOCK:
+            yield Malformed(
+                f"the multi-line result in line {self._opened + 1} of the output has {self._size} bytes, "
+                f"and {LONGEST_BLOCK} are allowed"
+            )
+        elif not self._done:
             yield self._judge(text, "multi-line result", self._opened + 1)
+
+    def _add(self, line: bytes) -> None:
+        """Keep a line of the block, as long as it can still become a result."""
+        assert self._block is not None
+        self._size += len(line) + 1
+        if self._size > LONGEST_BLOCK:
+            self._block.clear()
+        elif not self._done:
+            self._block.append(line)
 
     def _judge(self, text: bytes, what: str, line: int) -> Found:
         if fault := _fault(text):
@@ -76,10 +91,10 @@ class MarkersParser(OutputParser):
                 f"the {what} in line {line} of the output is not valid JSON: {fault}: {_excerpt(text)}"
             )
         self._done = True
-        return Result(text.strip())
+        return Result(text.strip(_BLANK))
 
     def _judge_interim(self, text: bytes) -> Found:
-        text = text.removeprefix(b":").strip()
+        text = text.removeprefix(b":").strip(_BLANK)
         if fault := _fault(text):
             where = f"the interim result in line {self._number} of the output"
             return Malformed(f"{where} is not valid JSON: {fault}: {_excerpt(text)}", interim=True)

@@ -15,7 +15,16 @@ from pathlib import Path
 import msgspec
 
 from treadle_spool.descriptor import Descriptor, Origin
-from treadle_spool.errors import InvalidDescriptor, NameTaken, SpoolError, UnsafeName
+from treadle_spool.errors import (
+    HardLinked,
+    InvalidDescriptor,
+    NameTaken,
+    NotAFile,
+    SpoolError,
+    TooLarge,
+    Unreadable,
+    UnsafeName,
+)
 from treadle_spool.names import check_name
 from treadle_spool.quarantine import Quarantine
 from treadle_spool.spool import Spool
@@ -52,16 +61,6 @@ class NotYet:
     """Whether it is worth another look soon: somebody may still be writing it."""
 
 
-class _Fault(Exception):
-    """Why a file is refused: a code for programs, a sentence for people."""
-
-    def __init__(self, code: str, detail: str, path: str | None = None) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-        self.path = path
-
-
 class _Unfinished(Exception):
     """Somebody is still writing the file."""
 
@@ -94,31 +93,22 @@ class DropFolder:
             return NotYet(unfinished=False)
         except _Unfinished:
             return NotYet(unfinished=True)
-        except _Fault as fault:
-            self._quarantine.take(self.path / name, fault.code, fault.detail, fault.path)
-            return Refused(name, fault.detail)
+        except SpoolError as error:
+            self._quarantine.take(self.path / name, error)
+            return Refused(name, str(error))
 
     def _accept(self, name: str, check: Check) -> Status:
         job = _job_name(name)
         text, origin = self._read(name)
-        descriptor = self._understand(text, check)
+        descriptor = Descriptor.from_json(text)
+        check(descriptor)
         descriptor = msgspec.structs.replace(descriptor, created=None, origin=origin)
         try:
             status = self._earlier(job, origin) or self._spool.accept(descriptor, job)
         except NameTaken as error:
-            raise _Fault("NAME_TAKEN", f"{error}: choose another file name") from None
+            raise NameTaken(f"{error}: choose another file name") from None
         (self.path / name).unlink(missing_ok=True)
         return status
-
-    def _understand(self, text: bytes, check: Check) -> Descriptor:
-        try:
-            descriptor = Descriptor.from_json(text)
-            check(descriptor)
-        except InvalidDescriptor as error:
-            raise _Fault("INVALID_JOB", str(error), error.path) from None
-        except SpoolError as error:
-            raise _Fault("INVALID_JOB", str(error)) from None
-        return descriptor
 
     def _earlier(self, job: str, origin: Origin) -> Status | None:
         """Return the job that this very file has become already, before a crash kept it from going.
@@ -155,18 +145,14 @@ class DropFolder:
 
     def _check_kind(self, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise _Fault(
-                "NOT_A_FILE", "only regular files are taken: no links, folders, pipes, sockets or devices"
-            )
+            raise NotAFile("only regular files are taken: no links, folders, pipes, sockets or devices")
         if found.st_nlink > 1:
             # A careful writer may just be publishing it by link and unlink; a stranger's file stays linked.
             if self._fresh(found.st_ctime):
                 raise _Unfinished
-            raise _Fault("HARD_LINK", "the file has another name elsewhere: copy it instead of linking it")
+            raise HardLinked("the file has another name elsewhere: copy it instead of linking it")
         if found.st_size > self._max_bytes:
-            raise _Fault(
-                "TOO_LARGE", f"the file has {found.st_size} bytes, and {self._max_bytes} are allowed"
-            )
+            raise TooLarge(f"the file has {found.st_size} bytes, and {self._max_bytes} are allowed")
 
     def _read_all(self, fd: int) -> bytes:
         pieces, size = [], 0
@@ -174,9 +160,7 @@ class DropFolder:
             pieces.append(piece)
             size += len(piece)
             if size > self._max_bytes:
-                raise _Fault(
-                    "TOO_LARGE", f"the file has more than the {self._max_bytes} bytes that are allowed"
-                )
+                raise TooLarge(f"the file has more than the {self._max_bytes} bytes that are allowed")
         return b"".join(pieces)
 
     def _fresh(self, moment: float) -> bool:
@@ -185,11 +169,8 @@ class DropFolder:
 
 def _job_name(name: str) -> str:
     if not name.endswith(_SUFFIX):
-        raise _Fault("NOT_JSON", "a job's file is named <name>.json")
-    try:
-        return check_name(name.removesuffix(_SUFFIX))
-    except UnsafeName as error:
-        raise _Fault("UNSAFE_NAME", str(error)) from None
+        raise UnsafeName("a job's file is named <name>.json")
+    return check_name(name.removesuffix(_SUFFIX))
 
 
 def _open(path: Path) -> int:
@@ -197,13 +178,11 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise _Fault("NOT_A_FILE", "symbolic links are not followed: copy the file instead") from None
+            raise NotAFile("symbolic links are not followed: copy the file instead") from None
         if error.errno in {errno.ENXIO, errno.ENODEV}:
-            raise _Fault("NOT_A_FILE", "only regular files are taken: no sockets or devices") from None
+            raise NotAFile("only regular files are taken: no sockets or devices") from None
         if error.errno in {errno.EACCES, errno.EPERM}:
-            raise _Fault(
-                "NOT_READABLE", "the engine may not read the file: change its mode or owner"
-            ) from None
+            raise Unreadable("the engine may not read the file: change its mode or owner") from None
         raise
 
 

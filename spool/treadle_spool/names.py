@@ -42,13 +42,5 @@ def check_name(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return text that any encoding of Unicode takes: bytes of a file name that are not UTF-8 show as \xff."""
-    escaped = text.encode("utf-8", "surrogateescape") if text.isascii() else _raw_bytes(text)
-    return escaped.decode("utf-8", "backslashreplace")
-
-
-def _raw_bytes(text: str) -> bytes:
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
-        return text.encode("utf-8", "backslashreplace")
+    """Return text that JSON can hold: bytes of a file name that are not UTF-8 show as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -6,10 +6,13 @@ import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from treadle_spool import durable
+from treadle_spool.errors import InvalidDescriptor, SpoolError
+from treadle_spool.names import printable
 from treadle_spool.status import now
 
 MOST = 1000
@@ -24,15 +27,20 @@ class Quarantine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def take(self, path: Path, code: str, detail: str, fault: str | None = None) -> Path:
+    def take(self, path: Path, error: SpoolError) -> Path:
         """Move a file here, with its reason, and return where it is now.
 
-        The reason is durable before the file leaves its place. fault is the JSON path of what is wrong.
+        The reason is durable before the file leaves its place.
         """
         kept = self._place(path.name)
-        reason = {"name": _readable(path.name), "code": code, "detail": _readable(detail), "refused": now()}
-        if fault is not None:
-            reason["path"] = _readable(fault)
+        reason: dict[str, Any] = {
+            "name": printable(path.name),
+            "code": error.code,
+            "detail": printable(str(error)),
+            "refused": now(),
+        }
+        if isinstance(error, InvalidDescriptor):
+            reason["path"] = printable(error.path)
         durable.write(_reason(kept), orjson.dumps(reason, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
         durable.sync_folder(self._folder)
         _move(path, kept)
@@ -81,8 +89,3 @@ def _remove(path: Path) -> None:
         path.rmdir()
     else:
         path.unlink(missing_ok=True)
-
-
-def _readable(text: str) -> str:
-    """Return text that JSON can hold: bytes that are no UTF-8 are shown as escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from treadle_spool.errors import InvalidDescriptor
+from treadle_spool.errors import InvalidDescriptor, InvalidJson
 
 Shape = TypeVar("Shape")
 
@@ -25,13 +25,13 @@ def decode(text: bytes, shape: type[Shape]) -> Shape:
         text.decode()
         return msgspec.json.decode(text, type=shape)
     except UnicodeDecodeError as error:
-        raise InvalidDescriptor(f"the text is not UTF-8: byte {error.start}") from None
+        raise InvalidJson(f"the text is not UTF-8: byte {error.start}") from None
     except RecursionError:
-        raise InvalidDescriptor("the JSON is nested too deeply") from None
+        raise InvalidJson("the JSON is nested too deeply") from None
     except msgspec.ValidationError as error:
         raise _misfit(str(error), shape) from None
     except msgspec.DecodeError as error:
-        raise InvalidDescriptor(f"the text is not valid JSON: {error}") from None
+        raise InvalidJson(f"the text is not valid JSON: {error}") from None
 
 
 def check(text: bytes) -> None:

@@ -21,7 +21,7 @@ import orjson
 
 from treadle_spool import durable, reading
 from treadle_spool.descriptor import Descriptor
-from treadle_spool.errors import InvalidDescriptor, NameTaken, NotASpool, SpoolError, UnknownJob
+from treadle_spool.errors import NameTaken, NotASpool, SpoolError, UnknownJob
 from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name, new_id
 from treadle_spool.quarantine import Quarantine
@@ -229,8 +229,7 @@ class Spool:
 
     def refuse_queued(self, name: str, error: SpoolError) -> None:
         """Keep a damaged descriptor aside, in bad/, with the reason: a job that can't be read is not owed."""
-        path = error.path if isinstance(error, InvalidDescriptor) else None
-        Quarantine(self.bad).take(self.queued(name), "DAMAGED", str(error), path)
+        Quarantine(self.bad).take(self.queued(name), error)
 
     def sweep(self) -> None:
         """Remove from tmp/ what writers that are not alive any more have left there."""
@@ -248,7 +247,11 @@ class Spool:
     # ------------------------------------------------------------------ the places of a job
 
     def _ended(self, name: str) -> Status:
-        return reading.decode((self.done / name / STATUS).read_bytes(), Status)
+        """Return an outcome, which is never told before a power cut can't take it back."""
+        status = reading.decode((self.done / name / STATUS).read_bytes(), Status)
+        if os.path.lexists(self.queued(name)):
+            durable.sync_folder(self.done)
+        return status
 
     def _running(self, name: str) -> Status:
         live = self.read_live(name)

@@ -23,11 +23,8 @@ def run(data):
 
 
 def sleepers(naptime: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] == ["sleep", naptime]:
-            found.append(process)
-    return found
+    everybody = psutil.process_iter(["cmdline"])
+    return [process for process in everybody if process.info["cmdline"] == ["sleep", naptime]]
 
 
 def test_a_program_that_ignores_sigterm_and_its_daemon_are_gone_after_the_grace_period(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+
+import pytest
 
 from tests.acceptance.server import eventually
 
@@ -75,8 +79,6 @@ def test_a_lost_attempt_is_tried_again_and_both_are_told(serve, project, tmp_pat
     job = server.submit({"gate": str(tmp_path / "gate"), "runs": str(tmp_path / "runs")})
     eventually((tmp_path / "runs").exists, "the start of the program")
     keeper = json.loads((server.spool / "run" / job / "process.json").read_bytes())["pid"]
-    import os, signal
-
     os.kill(keeper, signal.SIGKILL)
     eventually(lambda: (tmp_path / "runs").read_text() == "run\n" * 2, "a second attempt")
     (tmp_path / "gate").touch()
@@ -87,9 +89,5 @@ def test_a_lost_attempt_is_tried_again_and_both_are_told(serve, project, tmp_pat
 
 def test_a_second_engine_on_the_same_spool_says_who_holds_it(serve, project):
     server = serve(project("def run():\n    return 1\n"))
-    try:
+    with pytest.raises(AssertionError, match=f"process {server.process.pid}"):
         serve(*server.arguments)
-    except AssertionError as error:
-        assert f"process {server.process.pid}" in str(error)
-    else:
-        raise AssertionError("two engines on one spool")
