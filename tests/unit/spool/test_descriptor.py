@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treadle_spool import Descriptor, InvalidDescriptor
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+payloads = st.dictionaries(st.text(), json_values, max_size=4).map(
+    lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+)
+
+
+def utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@given(payloads.filter(utf8), payloads.filter(utf8))
+def test_payload_bytes_are_carried_unchanged(data, params):
+    text = b'{"service": "s", "data": %b, "params": %b}' % (data, params)
+    carried = Descriptor.from_json(Descriptor.from_json(text).to_json())
+    assert bytes(carried.data) == data
+    assert bytes(carried.params) == params
+
+
+def test_integers_of_any_size_are_carried():
+    digits = b"9" * 5000
+    job = Descriptor.from_json(b'{"service": "s", "data": {"n": %b}}' % digits)
+    assert digits in job.to_json()
+
+
+def test_every_field_survives_the_round_trip():
+    text = (
+        b'{"service":"s","priority":-3,"timeout":1.5,"labels":{"a":"b"},"created":"2026-01-02T03:04:05.000006Z",'
+        b'"origin":{"device":1,"inode":2,"modified":3,"size":4},"data":{"x":1},"params":{}}'
+    )
+    assert Descriptor.from_json(Descriptor.from_json(text).to_json()) == Descriptor.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        (b"", "$", "not valid JSON"),
+        (b"{", "$", "not valid JSON"),
+        (b"[]", "$", "object"),
+        (b"{}", "$", "service"),
+        (b'{"service": 1}', "$.service", "str"),
+        (b'{"service": ""}', "$.service", "length"),
+        (b'{"service": "s", "data": 1}', "$.data", "object"),
+        (b'{"service": "s", "params": []}', "$.params", "object"),
+        (b'{"service": "s", "params": null}', "$.params", "object"),
+        (b'{"service": "s", "prams": {}}', "$.prams", "did you mean 'params'"),
+        (b'{"service": "s", "priority": 1.5}', "$.priority", "int"),
+        (b'{"service": "s", "priority": 100000}', "$.priority", "1000"),
+        (b'{"service": "s", "timeout": 0}', "$.timeout", "> 0"),
+        (b'{"service": "s", "timeout": NaN}', "$", "not valid JSON"),
+        (b'{"service": "s", "labels": {"a": 1}}', "$.labels[...]", "str"),
+        (b'{"service": "s", "data": {"a": }}', "$", "not valid JSON"),
+        (b'{"service": "s", "data": {"a": "\xff"}}', "$", "UTF-8"),
+        (b'{"service": "s", "data": ' + b'{"a":' * 100_000, "$", "nested"),
+        (b'{"service": "s", "data": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "$", "nested"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(text, path, words):
+    with pytest.raises(InvalidDescriptor) as caught:
+        Descriptor.from_json(text)
+    assert words in str(caught.value)
+    assert caught.value.path == path
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_descriptor_or_refused(text):
+    try:
+        Descriptor.from_json(text)
+    except InvalidDescriptor as error:
+        assert str(error)  # noqa: PT017  # both outcomes are right

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from treadle_spool import DropFolder, InvalidDescriptor, NotYet, Refused, Spool, Taken, durable
+
+JOB = b'{"service": "sum", "data": {"values": [1]}}'
+
+
+def anything(_: object) -> None:
+    """Take every job."""
+
+
+@pytest.fixture
+def drop(spool):
+    return DropFolder(spool, max_bytes=1000, settle=0.2)
+
+
+def reason(spool: Spool, name: str) -> dict[str, str]:
+    return json.loads((spool.bad / f"{name}.reason.json").read_bytes())
+
+
+def refused(spool, drop, name) -> str:
+    assert isinstance(drop.take(name, anything), Refused)
+    assert not os.path.lexists(drop.path / name)
+    return reason(spool, name)["code"]
+
+
+def test_a_file_becomes_a_job_of_its_name(spool, drop):
+    (drop.path / "mine.json").write_bytes(JOB)
+    taken = drop.take("mine.json", anything)
+    assert isinstance(taken, Taken)
+    assert taken.status.id == "mine"
+    assert spool.read_queued("mine").service == "sum"
+    assert drop.names() == []
+
+
+@pytest.mark.parametrize("name", [".mine.json", "mine.json.tmp", "mine.json.part", "mine.json~", "mine.swp"])
+def test_a_file_under_a_writer_s_own_name_is_left_alone(drop, name):
+    (drop.path / name).write_bytes(JOB)
+    assert drop.take(name, anything) == NotYet(unfinished=False)
+    assert drop.names() == [name]
+
+
+def test_a_file_that_somebody_writes_is_left_alone(drop):
+    with (drop.path / "mine.json").open("wb") as file:
+        file.write(JOB)
+        file.flush()
+        assert drop.take("mine.json", anything) == NotYet(unfinished=True)
+    assert isinstance(drop.take("mine.json", anything), Taken)
+
+
+def test_an_empty_file_is_given_a_moment(spool, drop):
+    (drop.path / "mine.json").touch()
+    assert drop.take("mine.json", anything) == NotYet(unfinished=True)
+    os.utime(drop.path / "mine.json", (0, 0))
+    assert refused(spool, drop, "mine.json") == "INVALID_JSON"
+
+
+def test_a_file_that_has_gone_is_no_error(drop):
+    assert drop.take("gone.json", anything) == NotYet(unfinished=False)
+
+
+def test_a_link_is_not_followed(spool, drop, tmp_path):
+    (tmp_path / "secret.json").write_bytes(JOB)
+    (drop.path / "link.json").symlink_to(tmp_path / "secret.json")
+    assert refused(spool, drop, "link.json") == "NOT_A_FILE"
+    assert (tmp_path / "secret.json").read_bytes() == JOB
+    assert (spool.bad / "link.json").is_symlink()
+
+
+def test_a_file_with_a_second_name_is_refused(spool, drop, tmp_path):
+    (tmp_path / "elsewhere").write_bytes(JOB)
+    os.link(tmp_path / "elsewhere", drop.path / "mine.json")
+    assert drop.take("mine.json", anything) == NotYet(unfinished=True)
+    deadline = time.time() + 5
+    while isinstance(drop.take("mine.json", anything), NotYet):
+        assert time.time() < deadline
+        time.sleep(0.02)
+    assert reason(spool, "mine.json")["code"] == "HARD_LINK"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "full folder", "socket"])
+def test_what_is_no_regular_file_is_refused_and_nobody_waits_for_it(spool, drop, kind, monkeypatch):
+    path = drop.path / "odd.json"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        monkeypatch.chdir(drop.path)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("odd.json")
+    else:
+        path.mkdir()
+        if kind == "full folder":
+            (path / "inside").touch()
+    assert refused(spool, drop, "odd.json") == "NOT_A_FILE"
+
+
+def test_a_device_is_refused(spool, drop):
+    try:
+        os.mknod(drop.path / "zero.json", 0o20666, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("only root may make a device")
+    assert refused(spool, drop, "zero.json") == "NOT_A_FILE"
+
+
+def test_a_file_that_is_too_large_is_refused_unread(spool, drop):
+    with (drop.path / "big.json").open("wb") as file:
+        file.truncate(2**30)
+    start = time.monotonic()
+    assert refused(spool, drop, "big.json") == "TOO_LARGE"
+    assert time.monotonic() - start < 1
+
+
+def test_a_name_already_used_is_refused(spool, drop):
+    for place in (spool.queue / "queued.json", spool.run / "running", spool.done / "done"):
+        place.mkdir() if place.suffix == "" else place.write_bytes(JOB)
+    for name in ("queued.json", "running.json", "done.json"):
+        (drop.path / name).write_bytes(JOB)
+        assert refused(spool, drop, name) == "NAME_TAKEN"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"no-suffix",
+        b"..json",
+        b"-x.json",
+        b"a b.json",
+        b"a\nb.json",
+        b"caf\xc3\xa9.json",
+        b"\xff\xfe.json",
+        b"x" * 250 + b".json",
+        b"services.json",
+    ],
+)
+def test_an_unsafe_name_is_refused_and_the_file_kept(spool, drop, name):
+    (drop.path / os.fsdecode(name)).write_bytes(JOB)
+    outcome = drop.take(os.fsdecode(name), anything)
+    if name.startswith(b"."):
+        assert outcome == NotYet(unfinished=False)
+        return
+    assert isinstance(outcome, Refused)
+    (told,) = [each for each in spool.bad.iterdir() if each.name.endswith(".reason.json")]
+    assert json.loads(told.read_bytes())["code"] == "UNSAFE_NAME"
+    assert (spool.bad / told.name.removesuffix(".reason.json")).read_bytes() == JOB
+
+
+def test_what_the_engine_does_not_want_is_refused_with_its_reason(spool, drop):
+    def check(_: object) -> None:
+        raise InvalidDescriptor("values must not be empty", "$.data.values")
+
+    (drop.path / "mine.json").write_bytes(JOB)
+    assert isinstance(drop.take("mine.json", check), Refused)
+    told = reason(spool, "mine.json")
+    assert (told["code"], told["path"], told["detail"]) == (
+        "INVALID_JOB",
+        "$.data.values",
+        "values must not be empty",
+    )
+
+
+def test_the_same_file_met_again_after_a_crash_is_not_a_second_job(spool, drop, monkeypatch):
+    (drop.path / "mine.json").write_bytes(JOB)
+    with monkeypatch.context() as crash:
+        crash.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+        drop.take("mine.json", anything)
+    assert drop.names() == ["mine.json"]
+    for staged in spool.tmp.iterdir():
+        staged.unlink()
+    assert isinstance(drop.take("mine.json", anything), Taken)
+    assert drop.names() == []
+    assert [each.name for each in spool.queue.iterdir()] == ["mine.json"]
+
+
+def test_the_reason_is_on_the_disk_before_the_file_has_left(spool, drop, monkeypatch):
+    order: list[str] = []
+    sync = durable.sync_folder
+    monkeypatch.setattr(
+        durable, "sync_folder", lambda path: (sync(path), order.append(str((drop.path / "x.json").exists())))
+    )
+    (drop.path / "x.json").write_bytes(b"[]")
+    drop.take("x.json", anything)
+    assert order == ["True"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.binary(max_size=300))
+def test_any_content_is_taken_or_refused_with_a_reason(spool, drop, content):
+    path = drop.path / "any.json"
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+    outcome = drop.take("any.json", anything)
+    assert isinstance(outcome, Taken | Refused)
+    if isinstance(outcome, Taken):
+        spool.queued("any").unlink()
+    assert drop.names() == []

@@ -1,0 +1,97 @@
+"""FORMAT.md's schemas and the code say the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from treadle_spool import (
+    AttemptRecord,
+    Descriptor,
+    InvalidDescriptor,
+    LiveAttempt,
+    State,
+    Status,
+    errors,
+    now,
+)
+
+ROOM = Path(__file__).parents[3] / "spool"
+
+
+def validator(name: str) -> Draft202012Validator:
+    schema = json.loads((ROOM / f"{name}.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+near_jobs = st.fixed_dictionaries(
+    {},
+    optional={
+        "service": st.sampled_from(["s", "", "x" * 255, "x" * 256, 1, None]),
+        "data": st.sampled_from([{}, {"a": 1}, [], None, "x"]),
+        "params": st.sampled_from([{}, {"a": 1}, [], 3]),
+        "priority": st.sampled_from([0, -1000, 1000, 1001, -1001, 1.5, "1", True]),
+        "timeout": st.sampled_from([1, 0.5, 0, -1, 31622400, 31622401, "x", None]),
+        "labels": st.sampled_from([{}, {"a": "b"}, {"a": 1}, {"": "x"}, {"x" * 256: "a"}, [], None]),
+        "other": st.just(1),
+    },
+)
+
+
+@given(near_jobs)
+def test_the_schema_of_the_descriptor_and_the_code_agree(job):
+    valid = validator("descriptor").is_valid(job)
+    try:
+        Descriptor.from_json(json.dumps(job).encode())
+    except InvalidDescriptor:
+        assert not valid
+    else:
+        assert valid
+
+
+def test_what_the_spool_writes_fits_the_schemas(spool):
+    spool.accept(Descriptor(service="s", timeout=3, labels={"a": "b"}), "mine")
+    validator("descriptor").validate(json.loads(spool.queued("mine").read_bytes()))
+    attempt = AttemptRecord(
+        number=1, runtime="r", started=now(), ended=now(), reason="ended", code=0, limits={"a": 1}
+    )
+    spool.claim("mine", LiveAttempt(attempt=attempt))
+    status = Status(
+        id="mine",
+        service="s",
+        status=State.FAILED,
+        created=now(),
+        started=now(),
+        ended=now(),
+        attempts=(attempt,),
+    )
+    spool.finish(status, b"{}")
+    validator("status").validate(json.loads((spool.done / "mine" / "status.json").read_bytes()))
+
+
+@pytest.mark.parametrize("place", ["drop", "tmp", "queue", "cancel", "run", "done", "bad"])
+def test_every_folder_is_documented(place):
+    assert f"    {place}/" in (ROOM / "FORMAT.md").read_text()
+
+
+REFUSALS = (
+    errors.InvalidJson,
+    errors.InvalidDescriptor,
+    errors.NameTaken,
+    errors.UnsafeName,
+    errors.NotAFile,
+    errors.HardLinked,
+    errors.TooLarge,
+    errors.Unreadable,
+)
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+def test_every_reason_for_a_refusal_is_documented(error):
+    assert f"`{error.code}`" in (ROOM / "FORMAT.md").read_text()

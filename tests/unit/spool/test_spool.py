@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+import pytest
+
+from treadle_spool import (
+    AttemptRecord,
+    Descriptor,
+    LiveAttempt,
+    NameTaken,
+    NotASpool,
+    Spool,
+    State,
+    Status,
+    UnknownJob,
+    UnsafeName,
+    durable,
+    now,
+)
+
+JOB = Descriptor(service="sum")
+OPEN = """
+import sys
+from pathlib import Path
+from treadle_spool import Spool
+print(Spool.open(Path(sys.argv[1])).id)
+"""
+
+
+def live(number: int = 1) -> LiveAttempt:
+    return LiveAttempt(attempt=AttemptRecord(number=number, runtime="test", started=now()))
+
+
+def ended(name: str, state: State = State.SUCCEEDED) -> Status:
+    return Status(id=name, service="sum", status=state, created=now(), ended=now())
+
+
+def finish(spool: Spool, name: str, result: bytes = b'{"x":1}') -> None:
+    spool.claim(name, live())
+    spool.finish(ended(name), result)
+
+
+# ---------------------------------------------------------------------- opening
+
+
+def test_a_new_spool_has_its_folders_and_an_id_that_stays(tmp_path):
+    first, second = Spool.open(tmp_path / "spool"), Spool.open(tmp_path / "spool")
+    assert first.id == second.id
+    assert {each.name for each in first.root.iterdir()} == {
+        *("drop", "tmp", "queue", "cancel", "run", "done", "bad", "spool.json")
+    }
+
+
+def test_many_processes_may_make_the_same_spool(tmp_path):
+    command = [sys.executable, "-c", OPEN, str(tmp_path / "spool")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    assert len({process.communicate()[0] for process in processes}) == 1
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
+    (tmp_path / "letters").mkdir()
+    with pytest.raises(NotASpool, match="not empty"):
+        Spool.open(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["letters"]
+
+
+def test_a_spool_of_another_format_is_left_alone(spool):
+    (spool.root / "spool.json").write_text('{"format": 2, "id": "x"}')
+    with pytest.raises(NotASpool, match="format 2"):
+        Spool.open(spool.root)
+
+
+def test_a_damaged_identity_is_told(spool):
+    (spool.root / "spool.json").write_text("{")
+    with pytest.raises(NotASpool, match=r"spool\.json can't be read"):
+        Spool.open(spool.root)
+
+
+# ---------------------------------------------------------------------- accepting
+
+
+def test_an_accepted_job_is_one_file_in_the_queue(spool):
+    status = spool.accept(JOB)
+    assert status.status is State.PENDING
+    assert [each.name for each in spool.queue.iterdir()] == [f"{status.id}.json"]
+    assert list(spool.tmp.iterdir()) == []
+    assert spool.look_up(status.id) == status
+
+
+def test_a_name_is_given_once(spool):
+    spool.accept(JOB, "mine")
+    with pytest.raises(NameTaken):
+        spool.accept(Descriptor(service="other"), "mine")
+    assert spool.read_queued("mine").service == "sum"
+    assert list(spool.tmp.iterdir()) == []
+
+
+def test_of_many_who_want_a_name_one_gets_it(spool):
+    won: list[str] = []
+
+    def want() -> None:
+        with suppress(NameTaken):
+            won.append(spool.accept(JOB, "mine").id)
+
+    threads = [threading.Thread(target=want) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == ["mine"]
+
+
+def test_an_unsafe_name_is_not_accepted(spool):
+    with pytest.raises(UnsafeName):
+        spool.accept(JOB, "../escape")
+
+
+def test_the_file_is_on_the_disk_before_its_name_is_and_that_before_the_answer(spool, monkeypatch):
+    order: list[str] = []
+    write, link, sync = durable.write, os.link, durable.sync_folder
+    monkeypatch.setattr(durable, "write", lambda *a, **k: (write(*a, **k), order.append("file synced")))
+    monkeypatch.setattr("os.link", lambda *a, **k: (link(*a, **k), order.append("linked")))
+    monkeypatch.setattr(
+        durable, "sync_folder", lambda path: (sync(path), order.append(f"{path.name} synced"))
+    )
+    spool.accept(JOB)
+    assert order == ["file synced", "linked", "queue synced"]
+
+
+def test_a_job_whose_folder_can_t_be_synced_is_not_in_the_queue(spool, monkeypatch):
+    def fail(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(durable, "sync_folder", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        spool.accept(JOB)
+    assert list(spool.queue.iterdir()) == list(spool.tmp.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- claiming and finishing
+
+
+def test_a_job_is_claimed_once(spool):
+    spool.accept(JOB, "mine")
+    assert spool.claim("mine", live()) == spool.run / "mine"
+    assert spool.claim("mine", live()) is None
+
+
+def test_a_claimed_job_is_running_and_still_owed(spool):
+    spool.accept(JOB, "mine")
+    spool.claim("mine", live())
+    assert spool.look_up("mine").status is State.RUNNING
+    assert spool.queued("mine").exists()
+    assert spool.queued("mine").samefile(spool.run / "mine" / "job.json")
+
+
+def test_what_is_not_in_the_queue_can_t_be_claimed(spool):
+    assert spool.claim("nothing", live()) is None
+    assert list(spool.run.iterdir()) == []
+
+
+def test_a_claim_that_never_began_is_taken_back(spool):
+    spool.accept(JOB, "mine")
+    spool.claim("mine", None)
+    spool.undo_claim("mine")
+    assert spool.look_up("mine").status is State.PENDING
+    assert spool.claim("mine", live())
+
+
+def test_a_finished_job_is_in_done_with_its_result_and_owed_no_more(spool):
+    spool.accept(JOB, "mine")
+    finish(spool, "mine")
+    assert spool.look_up("mine").status is State.SUCCEEDED
+    assert (spool.done / "mine" / "result.json").read_bytes() == b'{"x":1}'
+    assert list(spool.queue.iterdir()) == list(spool.run.iterdir()) == []
+
+
+def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_owed_no_more(
+    spool, monkeypatch
+):
+    spool.accept(JOB, "mine")
+    spool.claim("mine", live())
+    order: list[str] = []
+    write, sync, settle = durable.write, durable.sync_folder, spool.settle
+    monkeypatch.setattr(
+        durable, "write", lambda path, *a, **k: (write(path, *a, **k), order.append(path.name))
+    )
+
+    def sync_folder(path):
+        sync(path)
+        order.append(f"sync {path.name} {'before' if (spool.run / 'mine').exists() else 'after'} the rename")
+
+    monkeypatch.setattr(durable, "sync_folder", sync_folder)
+    monkeypatch.setattr(spool, "settle", lambda name: (settle(name), order.append("settled")))
+    spool.finish(ended("mine"), b"1")
+    assert order == [
+        "result.json",
+        "status.json",
+        "sync mine before the rename",
+        "sync done after the rename",
+        "settled",
+    ]
+
+
+def test_a_result_may_be_a_file_of_the_job(spool):
+    spool.accept(JOB, "mine")
+    folder = spool.claim("mine", live())
+    (folder / "output").mkdir()
+    (folder / "output" / "output.json").write_bytes(b"[1]")
+    spool.finish(ended("mine"), folder / "output" / "output.json")
+    assert (spool.done / "mine" / "result.json").read_bytes() == b"[1]"
+
+
+def test_a_finish_may_be_repeated_after_a_crash_in_its_middle(spool):
+    spool.accept(JOB, "mine")
+    folder = spool.claim("mine", live())
+    (folder / "result.json").write_bytes(b"half of")
+    (folder / "status.json").write_bytes(b"")
+    spool.finish(ended("mine"), b"{}")
+    assert (spool.done / "mine" / "result.json").read_bytes() == b"{}"
+
+
+def test_the_first_outcome_wins(spool):
+    spool.accept(JOB, "mine")
+    finish(spool, "mine", b"1")
+    (spool.run / "mine").mkdir()
+    with pytest.raises(OSError, match="not empty"):
+        spool.finish(ended("mine", State.FAILED), b"2")
+    assert spool.look_up("mine").status is State.SUCCEEDED
+    assert (spool.done / "mine" / "result.json").read_bytes() == b"1"
+
+
+def test_a_job_in_done_whose_queue_file_was_left_by_a_crash_is_not_run_again(spool):
+    spool.accept(JOB, "mine")
+    content = spool.queued("mine").read_bytes()
+    finish(spool, "mine")
+    spool.queued("mine").write_bytes(content)
+    assert spool.claim("mine", live()) is None
+    assert not spool.queued("mine").exists()
+
+
+def test_an_outcome_is_made_durable_before_it_is_told(spool, monkeypatch):
+    spool.accept(JOB, "mine")
+    content = spool.queued("mine").read_bytes()
+    finish(spool, "mine")
+    spool.queued("mine").write_bytes(content)
+    synced: list[object] = []
+    monkeypatch.setattr(durable, "sync_folder", synced.append)
+    assert spool.look_up("mine").status is State.SUCCEEDED
+    assert synced == [spool.done]
+
+
+def test_a_lost_attempt_is_put_away_and_the_next_one_counted(spool):
+    spool.accept(JOB, "mine")
+    folder = spool.claim("mine", live())
+    (folder / "stdout.log").write_bytes(b"first")
+    lost = LiveAttempt(attempt=AttemptRecord(number=1, runtime="test", started=now(), reason="lost"))
+    assert spool.next_attempt("mine", lost).attempt.number == 2
+    assert (folder / "attempts" / "1" / "stdout.log").read_bytes() == b"first"
+    assert not (folder / "stdout.log").exists()
+    assert [each.number for each in spool.look_up("mine").attempts] == [1, 2]
+
+
+# ---------------------------------------------------------------------- cancelling and looking up
+
+
+def test_a_cancel_is_a_file(spool):
+    spool.accept(JOB, "mine")
+    spool.ask_to_cancel("mine")
+    spool.ask_to_cancel("mine")
+    assert [each.name for each in spool.cancel.iterdir()] == ["mine"]
+
+
+def test_an_ended_job_is_not_cancelled(spool):
+    spool.accept(JOB, "mine")
+    finish(spool, "mine")
+    assert spool.ask_to_cancel("mine").status is State.SUCCEEDED
+    assert list(spool.cancel.iterdir()) == []
+
+
+def test_what_was_asked_for_goes_with_the_job(spool):
+    spool.accept(JOB, "mine")
+    spool.claim("mine", live())
+    spool.ask_to_cancel("mine")
+    spool.finish(ended("mine", State.CANCELLED), None)
+    assert list(spool.cancel.iterdir()) == []
+    assert not (spool.done / "mine" / "result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["nothing", "../../etc/passwd", "a/b", "", "x" * 300, "\ud800"])
+def test_an_unknown_job_is_unknown(spool, name):
+    with pytest.raises((UnknownJob, UnsafeName)):
+        spool.look_up(name)
+
+
+def test_a_job_that_moves_meanwhile_is_never_unknown(spool):
+    names = [f"job-{number}" for number in range(100)]
+    for name in names:
+        spool.accept(JOB, name)
+    seen: list[State] = []
+    going = True
+
+    def poll() -> None:
+        while going:
+            seen.extend(spool.look_up(name).status for name in names)
+
+    threads = [threading.Thread(target=poll) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for name in names:
+            finish(spool, name)
+    finally:
+        going = False
+        for thread in threads:
+            thread.join()
+    assert set(seen) <= {State.PENDING, State.RUNNING, State.SUCCEEDED}
+    assert len(seen) > len(names)
+
+
+# ---------------------------------------------------------------------- sweeping and locking
+
+
+def test_what_dead_writers_left_is_swept_and_what_living_ones_stage_is_not(spool):
+    mine = spool.stage(b"mine")
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    (spool.tmp / f"{process.pid}-0-abc").write_bytes(b"theirs")
+    (spool.tmp / "nobody").write_bytes(b"?")
+    spool.sweep()
+    assert list(spool.tmp.iterdir()) == [mine]
+
+
+def test_a_damaged_descriptor_is_kept_aside_with_the_reason(spool):
+    spool.accept(JOB, "mine")
+    spool.queued("mine").write_bytes(b"")
+    with pytest.raises(Exception, match="not valid JSON") as caught:
+        spool.read_queued("mine")
+    spool.refuse_queued("mine", caught.value)
+    assert not spool.queued("mine").exists()
+    assert json.loads((spool.bad / "mine.json.reason.json").read_bytes())["code"] == "INVALID_JSON"
