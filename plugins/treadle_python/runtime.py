@@ -120,7 +120,7 @@ class PythonRuntime(Runtime):
             await gone(pidfd)
         except asyncio.CancelledError:
             Keeper.fence(attempt.folder)
-            process.kill()
+            os.killpg(process.pid, SIGKILL)  # its own session; a keeper that has left it has published itself
             raise
         finally:
             os.close(pidfd)
