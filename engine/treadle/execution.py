@@ -57,6 +57,7 @@ class Execution:
     async def run(self) -> Exit:
         """Bring the attempt to its end and return it; its output has been read by then."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._reader.close)
             interim = stack.enter_context(_InterimFile(self.attempt, self._on_interim))
             self.attempt.stdout.touch()
             following = asyncio.create_task(self._follow(interim))

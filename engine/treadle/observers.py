@@ -54,12 +54,13 @@ class Observers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Deliver what waits, for as long as one call may take, and go."""
-        tasks = [observer.task for observer in self._observers.values() if observer.task is not None]
+        tasks = {observer.task: observer.name for observer in self._observers.values() if observer.task}
         for observer in self._observers.values():
             observer.tell_last()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_PATIENCE)
             for task in late:
+                log.error("plugin %s hangs: what it was not told yet is dropped", tasks[task])
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

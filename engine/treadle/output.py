@@ -102,10 +102,13 @@ class OutputReader:
         return found
 
     def finish(self) -> list[Found]:
-        """Close the output, which has been read to its end, and return what only its end completes."""
+        """Return what only the end of the output completes; it has been read to its end."""
+        return list(self._guard(self._splitter.finish()))
+
+    def close(self) -> None:
+        """Read no more."""
         if self._file is not None:
             self._file.close()
-        return list(self._guard(self._splitter.finish()))
 
     def _open(self) -> bool:
         try:
