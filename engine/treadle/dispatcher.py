@@ -43,6 +43,7 @@ class Dispatcher:
         """Cancel requests for jobs that have not been noticed yet."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._noticing: asyncio.Task[None] | None = None
+        self._leaving = False
 
     @property
     def owed(self) -> int:
@@ -66,8 +67,11 @@ class Dispatcher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = [task for task in (self._noticing, *self._tasks) if task is not None]
+        self._leaving = True
+        assert self._noticing is not None
+        self._noticing.cancel()
         await self._let_starts_end()
+        tasks = [self._noticing, *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,7 +141,7 @@ class Dispatcher:
     # ------------------------------------------------------------------ claiming
 
     def _fill_slots(self) -> None:
-        while self._slots > 0 and (job := self.backlog.take()):
+        while self._slots > 0 and not self._leaving and (job := self.backlog.take()):
             if not self._claim(job):
                 return
 

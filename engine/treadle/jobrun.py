@@ -208,5 +208,10 @@ def _record(attempt: AttemptRecord, exit_: Exit) -> AttemptRecord:
 
 def first_attempt(service: Service, tools: Toolbox) -> LiveAttempt:
     """Return the record of a job's first start, at this moment."""
-    limits = dict(tools.plugins.runtimes[service.runtime].limits(service))
+    runtime = tools.plugins.runtimes[service.runtime]
+    try:
+        limits = dict(runtime.limits(service))
+    except Exception:  # a plugin's code may raise anything
+        log.exception("runtime %s can't tell its limits", runtime.name)
+        limits = {}
     return LiveAttempt(attempt=AttemptRecord(number=1, runtime=service.runtime, started=now(), limits=limits))

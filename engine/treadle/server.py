@@ -27,7 +27,10 @@ async def serve(settings: Settings, started: Callable[[Engine, list[str]], None]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Engine(settings) as engine:
-        runner = web.AppRunner(_app(engine), access_log=None, shutdown_timeout=_FAREWELL)
+        # Bodies are unpacked by api/body.py: a damaged one is refused there like any other bad input.
+        runner = web.AppRunner(
+            _app(engine), access_log=None, shutdown_timeout=_FAREWELL, auto_decompress=False
+        )
         await runner.setup()
         try:
             urls = await _listen(runner, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,36 @@ import pytest
 from tests.acceptance.server import Server
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start servers on one spool below tmp_path; they are stopped at the end of the test."""
+def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(*arguments: str | os.PathLike[str]) -> Server:
-        servers.append(Server(tmp_path / "spool", [str(each) for each in arguments]).start())
+        servers.append(Server(folder / "spool", [str(each) for each in arguments]).start())
         return servers[-1]
 
     yield start
     for server in servers:
         if server.process is not None and server.process.poll() is None:
             server.stop()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers on one spool below tmp_path; they are stopped at the end of the test."""
+    yield from _servers(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Start servers, each on a spool of its own, that all tests of a module share."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str | os.PathLike[str]) -> Server:
+            return stack.enter_context(contextmanager(_servers)(tmp_path_factory.mktemp("served")))(
+                *arguments
+            )
+
+        yield start
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from treadle_spool.descriptor import Labels, Priority, Seconds, check_payload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 _ABSENT = msgspec.Raw()
+_GZIP = 16 + zlib.MAX_WBITS
 PoolName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
@@ -40,19 +42,34 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Return the request's bytes; raise ApiError for what can't be unpacked, or says it is not UTF-8."""
+    """Return the request's bytes, unpacked; raise ApiError for what can't be, or says it is not UTF-8."""
     if (charset := request.charset) and charset.lower().replace("_", "-") not in {
         "utf-8",
         "utf8",
         "us-ascii",
     }:
         raise ApiError(400, "INVALID_INPUT", f"the charset is {charset!r}; JSON is UTF-8")
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in {"identity", "gzip"}:
+        raise ApiError(
+            415, "UNSUPPORTED_ENCODING", f"the body is encoded as {encoding!r}; send it plain or as gzip"
+        )
+    body = await request.read()
+    return _unpack(body, request.client_max_size) if encoding == "gzip" else body
+
+
+def _unpack(body: bytes, limit: int) -> bytes:
+    """Return what was packed by gzip (RFC 1952); a small body may hold a huge one, hence the limit."""
+    unpacking = zlib.decompressobj(wbits=_GZIP)
     try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise
-    except (ValueError, web.RequestPayloadError) as error:
-        raise ApiError(400, "INVALID_INPUT", f"the body can't be read: {error}") from error
+        text = unpacking.decompress(body, limit)
+    except zlib.error as error:
+        raise ApiError(400, "INVALID_INPUT", f"the body is not valid gzip: {error}") from None
+    if unpacking.unconsumed_tail:
+        raise ApiError(413, "TOO_LARGE", f"the body has more than {limit} bytes once it is unpacked")
+    if not unpacking.eof or unpacking.unused_data:
+        raise ApiError(400, "INVALID_INPUT", "the body is not one whole gzip stream")
+    return text
 
 
 def to_descriptor(service: str, text: bytes, data_pools: Path | None, max_bytes: int) -> Descriptor:

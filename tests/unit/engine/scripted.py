@@ -123,5 +123,5 @@ def result(engine: Engine, job: str) -> Any:
 
 
 def calls(engine: Engine) -> list[tuple[object, ...]]:
-    found: list[tuple[object, ...]] = engine.plugins.runtimes["scripted"].calls  # type: ignore[attr-defined]
-    return found
+    runtime: Any = engine.plugins.runtimes["scripted"]
+    return list(runtime.calls)

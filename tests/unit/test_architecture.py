@@ -1,0 +1,138 @@
+"""The rules of the house: who may import whom, what lies where, and that the documents tell of today."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import treadle
+from treadle import hookspecs
+from treadle.cli import cli
+from treadle.service import KEYS
+
+ROOT = Path(__file__).parents[2]
+ENGINE, SPOOL, PLUGINS = ROOT / "engine", ROOT / "spool", ROOT / "plugins"
+ROOMS = {"engine", "plugins", "spool", "tests", "contrib"}
+DOORS = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"}
+
+
+def modules(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*.py")) if "template" not in path.parts]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def reaches(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def plugin_packages() -> list[str]:
+    return sorted(path.name for path in PLUGINS.iterdir() if (path / "__init__.py").exists())
+
+
+def tracked() -> list[str]:
+    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    return listing.stdout.split()
+
+
+@pytest.mark.parametrize("path", modules(SPOOL), ids=str)
+def test_the_spool_imports_neither_engine_nor_plugins(path):
+    strangers = ["treadle", *plugin_packages()]
+    assert [name for name in imports(path) if any(reaches(name, each) for each in strangers)] == []
+
+
+@pytest.mark.parametrize("path", modules(ENGINE), ids=str)
+def test_the_engine_imports_no_plugin(path):
+    assert [name for name in imports(path) if any(reaches(name, each) for each in plugin_packages())] == []
+
+
+@pytest.mark.parametrize("path", modules(PLUGINS), ids=str)
+def test_a_plugin_imports_treadle_s_public_names_only(path):
+    found = [name for name in imports(path) if reaches(name, "treadle") or reaches(name, "treadle_spool")]
+    public = {"treadle", *(f"treadle.{name}" for name in treadle.__all__)}
+    assert set(found) <= public
+
+
+@pytest.mark.parametrize("path", modules(PLUGINS / "treadle_python" / "treadle_inside"), ids=str)
+def test_what_runs_in_a_service_s_interpreter_needs_the_standard_library_only(path):
+    assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", modules(ENGINE / "treadle" / "api"), ids=str)
+def test_the_api_never_meets_the_dispatcher(path):
+    behind = ("dispatcher", "jobrun", "execution", "recovery", "intake", "backlog", "engine")
+    assert [name for name in imports(path) if any(reaches(name, f"treadle.{each}") for each in behind)] == []
+
+
+def test_the_top_level_holds_the_rooms_and_no_others():
+    top = {name.split("/")[0] for name in tracked()}
+    assert {name for name in top if not name.startswith(".")} == ROOMS | DOORS
+    assert {name for name in top if name.startswith(".")} <= {".ci", ".gitignore"}
+
+
+def test_every_plugin_of_ours_comes_through_the_entry_points_and_is_in_the_wheel():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    announced = set(project["project"]["entry-points"]["treadle"].values())
+    packaged = {Path(each).name for each in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    assert announced <= set(plugin_packages()) <= packaged
+
+
+@pytest.mark.parametrize("path", [path for room in sorted(ROOMS) for path in modules(ROOT / room)], ids=str)
+def test_every_exception_to_the_linter_or_the_types_has_a_reason(path):
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if found := re.search(r"\s\s#\s(noqa|type:\signore)\S*(.*)", line):
+            assert re.search(r":\s*[A-Z]|\[", found[0]), f"line {number} names no rule"
+            assert (
+                re.search(r"#\s+\S", found[2].lstrip("]")) or "re.compile" in line or "re.search" in line
+            ), f"line {number} gives no reason"
+
+
+def test_every_hook_is_documented():
+    page = (PLUGINS / "README.md").read_text()
+    hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, "treadle_spec")]
+    assert len(hooks) > 8
+    for name in hooks:
+        arguments = getattr(hookspecs, name).__code__
+        signature = ", ".join(arguments.co_varnames[: arguments.co_argcount])
+        assert f"`{name}({signature})`" in page
+
+
+def test_every_key_of_treadle_toml_is_documented():
+    page = (ROOT / "README.md").read_text()
+    assert [key for key in KEYS if f"| `{key}` |" not in page] == []
+
+
+def test_every_command_has_help_and_the_changelog_names_it():
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    context = cli.make_context("treadle", [], resilient_parsing=True)
+    for name in cli.list_commands(context):
+        assert cli.get_command(context, name).help
+        assert f"`{name}`" in changelog or f"`treadle {name}`" in changelog
+
+
+PAGES = ["README.md", "CONTRIBUTING.md", "engine/README.md", "spool/FORMAT.md"]
+PAGES += [f"{room}/README.md" for room in ("plugins", "contrib", "tests")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_in_the_documents_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        if not target.startswith("http"):
+            assert ((ROOT / page).parent / target).exists(), target
