@@ -26,7 +26,6 @@ from treadle_spool.errors import (
     UnsafeName,
 )
 from treadle_spool.names import check_name
-from treadle_spool.quarantine import Quarantine
 from treadle_spool.spool import Spool
 from treadle_spool.status import Status
 
@@ -73,7 +72,6 @@ class DropFolder:
         self._spool = spool
         self._max_bytes = max_bytes
         self._settle = settle
-        self._quarantine = Quarantine(spool.bad)
 
     def names(self) -> list[str]:
         """Return the names of everything in the folder."""
@@ -94,7 +92,7 @@ class DropFolder:
         except _Unfinished:
             return NotYet(unfinished=True)
         except SpoolError as error:
-            self._quarantine.take(self.path / name, error)
+            self._spool.quarantine.take(self.path / name, error)
             return Refused(name, str(error))
 
     def _accept(self, name: str, check: Check) -> Status:

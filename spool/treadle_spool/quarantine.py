@@ -17,6 +17,8 @@ from treadle_spool.status import now
 
 MOST = 1000
 """Refused files that are kept; the oldest go first."""
+SLACK = 100
+"""Further ones that may be there until the oldest go."""
 _LONGEST = 200
 _REASON = ".reason.json"
 
@@ -26,6 +28,7 @@ class Quarantine:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._kept: int | None = None
 
     def take(self, path: Path, error: SpoolError) -> Path:
         """Move a file here, with its reason, and return where it is now.
@@ -60,10 +63,18 @@ class Quarantine:
         return place
 
     def _make_room(self) -> None:
-        reasons = [entry for entry in os.scandir(self._folder) if entry.name.endswith(_REASON)]
-        for entry in sorted(reasons, key=lambda each: each.stat().st_mtime_ns)[: max(0, len(reasons) - MOST)]:
-            _remove(self._folder / entry.name.removesuffix(_REASON))
-            Path(entry).unlink(missing_ok=True)
+        """Remove the oldest once there are too many; the folder is listed only then, and at the start."""
+        if self._kept is not None and self._kept < MOST + SLACK:
+            self._kept += 1
+            return
+        with os.scandir(self._folder) as entries:
+            reasons = [entry for entry in entries if entry.name.endswith(_REASON)]
+        if len(reasons) > MOST + SLACK:
+            reasons.sort(key=lambda entry: entry.stat().st_mtime_ns)
+            for entry in reasons[:-MOST]:
+                _remove(self._folder / entry.name.removesuffix(_REASON))
+                Path(entry).unlink(missing_ok=True)
+        self._kept = min(len(reasons), MOST)
 
 
 def _reason(kept: Path) -> Path:

@@ -47,6 +47,7 @@ class Spool:
         self.drop, self.tmp, self.queue, self.cancel, self.run, self.done, self.bad = (
             root / name for name in _FOLDERS
         )
+        self.quarantine = Quarantine(self.bad)
         self._stage_numbers = itertools.count()
 
     @classmethod
@@ -229,7 +230,7 @@ class Spool:
 
     def refuse_queued(self, name: str, error: SpoolError) -> None:
         """Keep a damaged descriptor aside, in bad/, with the reason: a job that can't be read is not owed."""
-        Quarantine(self.bad).take(self.queued(name), error)
+        self.quarantine.take(self.queued(name), error)
 
     def sweep(self) -> None:
         """Remove from tmp/ what writers that are not alive any more have left there."""

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.acceptance.generated import COUNT, bodies
 from tests.acceptance.server import EXAMPLES, eventually
+from tests.generated import COUNT, bodies
 
 IDLE = "def run(data, params):\n    return 1\n"
 WAITS = """

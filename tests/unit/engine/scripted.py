@@ -109,13 +109,13 @@ async def ended(engine: Engine, job: str) -> Status:
     return status
 
 
-async def until(condition: Callable[[], object], what: str = "it") -> None:
+async def until(condition: Callable[[], object], what: str = "it", patience: float = 20) -> None:
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience):
             while not condition():  # noqa: ASYNC110  # what only files tell
                 await asyncio.sleep(0.005)
     except TimeoutError:
-        raise AssertionError(f"not within 20 s: {what}") from None
+        raise AssertionError(f"not within {patience} s: {what}") from None
 
 
 def result(engine: Engine, job: str) -> Any:

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.generated import COUNT, bodies
 from tests.unit.engine.scripted import ended, until
 from treadle import State
 from treadle_spool import Spool
+from treadle_spool.quarantine import MOST, SLACK
 
 JOB = b'{"service": "test"}'
 
@@ -36,6 +43,31 @@ async def test_a_hundred_at_once_run_though_some_are_odd(bench):
         await until(lambda: len(list(engine.spool.done.iterdir())) == 100)
         await until(lambda: engine.intake.refused == 3)
         assert list(engine.spool.drop.iterdir()) == []
+
+
+@pytest.mark.timeout(60 + COUNT / 10)
+async def test_generated_files_become_jobs_or_are_refused_with_a_reason(bench):
+    """Nothing that is dropped gets lost, whatever it is."""
+    bench.service()
+    Spool.open(bench.spool)
+    names = []
+
+    @settings(max_examples=COUNT, deadline=None, database=None)
+    @given(bodies, st.booleans())
+    def generate(body: bytes, service: bool) -> None:
+        names.append(f"file-{len(names)}")
+        path = bench.spool / "drop" / f"{names[-1]}.json"
+        path.write_bytes(b'{"service": "test",' + body[1:] if service else body)
+        os.utime(path, (0, 0))
+
+    await asyncio.to_thread(generate)
+    async with bench.engine(jobs=8) as engine:
+        done, bad = engine.spool.done, engine.spool.bad
+        while len(os.listdir(done)) + engine.intake.refused < len(names):  # noqa: PTH208, ASYNC110  # 10,000 names
+            await asyncio.sleep(0.2)
+        assert os.listdir(engine.spool.drop) == []  # noqa: PTH208  # likewise
+        reasons = [each for each in bad.iterdir() if each.name.endswith(".reason.json")]
+        assert min(engine.intake.refused, MOST) <= len(reasons) <= MOST + SLACK
 
 
 async def test_a_file_that_is_never_finished_is_refused_after_a_while(bench):

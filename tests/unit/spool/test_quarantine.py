@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from treadle_spool import InvalidDescriptor, SpoolError, quarantine
 from treadle_spool.quarantine import Quarantine
@@ -25,10 +26,13 @@ def test_the_reason_is_for_programs_and_people(spool):
 
 def test_the_oldest_go_first_when_there_are_too_many(spool, monkeypatch):
     monkeypatch.setattr(quarantine, "MOST", 3)
+    monkeypatch.setattr(quarantine, "SLACK", 2)
     for number in range(6):
         path = spool.drop / f"{number}.json"
         path.mkdir() if number % 2 else path.touch()
-        Quarantine(spool.bad).take(path, SpoolError("no"))
+        kept = spool.quarantine.take(path, SpoolError("no"))
+        if number < 5:
+            os.utime(kept.with_name(f"{kept.name}.reason.json"), (number, number))
     assert sorted(each.name for each in spool.bad.iterdir()) == [
         name for number in (3, 4, 5) for name in (f"{number}.json", f"{number}.json.reason.json")
     ]
