@@ -4,7 +4,7 @@ from treadle.errors import PluginError, ServiceError, SettingsError, TreadleErro
 from treadle.hookspecs import hookimpl
 from treadle.job import Job
 from treadle.parser import Found, Interim, Malformed, OutputParser, Result
-from treadle.runtime import Attempt, Exit, Reason, Runtime, StartError
+from treadle.runtime import Attempt, Diagnosis, Exit, Reason, Runtime, StartError
 from treadle.service import Resources, Service
 from treadle.settings import Settings
 from treadle_spool import Descriptor, State
@@ -12,6 +12,7 @@ from treadle_spool import Descriptor, State
 __all__ = [
     "Attempt",
     "Descriptor",
+    "Diagnosis",
     "Exit",
     "Found",
     "Interim",

@@ -14,6 +14,7 @@ from treadle.endings import Endings
 from treadle.errors import ServiceError
 from treadle.growth import Growth
 from treadle.health import Health
+from treadle.housekeeping import Housekeeping
 from treadle.intake import Intake
 from treadle.jobrun import Toolbox
 from treadle.observers import Observers
@@ -56,13 +57,15 @@ class Engine:
             stack.enter_context(self.spool.lock())
             await stack.enter_async_context(self.observers)
             await stack.enter_async_context(self._growth)
+            stack.push_async_callback(self.plugins.close)
             await asyncio.to_thread(self.spool.sweep)
-            self._adopt(await asyncio.to_thread(lambda: list(recover(self.spool, self.services))))
+            self._adopt(await asyncio.to_thread(self._recover))
             self.dispatcher.attach(self.watcher)
             self.intake.attach(self.watcher)
             await stack.enter_async_context(self.dispatcher)
             await stack.enter_async_context(self.intake)
             await stack.enter_async_context(self.watcher)
+            await stack.enter_async_context(Housekeeping(self.spool, self.plugins))
             self.observers.tell("engine_started", settings=self.settings)
             self._stack = stack.pop_all()
         return self
@@ -103,6 +106,9 @@ class Engine:
         ]
         return problems
 
+    def _recover(self) -> list[Found]:
+        return list(recover(self.spool, self.services, self.plugins.candidates))
+
     def _adopt(self, found: Iterable[Found]) -> None:
         for each in found:
             self.dispatcher.adopt(each.job, each.live)
@@ -110,13 +116,15 @@ class Engine:
 
 def _check(service: Service, plugins: Plugins) -> None:
     """Raise ServiceError unless the plugins can run the service."""
-    for kind, name, known in (
-        ("runtime", service.runtime, plugins.runtimes),
-        ("output parser", service.parser, plugins.parsers),
+    candidates = plugins.candidates(service.runtime)
+    for kind, name, found, known in (
+        ("runtime", service.runtime, candidates, plugins.runtimes),
+        ("output parser", service.parser, service.parser in plugins.parsers, plugins.parsers),
     ):
-        if name not in known:
+        if not found:
             raise ServiceError(
                 f"{service.path}: there is no {kind} named {name!r}{nearest(name, known)}; "
                 "`treadle plugins` lists what is installed"
             )
-    plugins.runtimes[service.runtime].check(service)
+    for runtime in candidates:
+        runtime.check(service)

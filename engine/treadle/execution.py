@@ -74,13 +74,19 @@ class Execution:
             either: set[asyncio.Future[Any]] = {life, self._stopping}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if life.done():
-                return life.result()
+                return self._own_end(life.result())
             return await self._stop(life, self._stopping.result())
         finally:
             if alarm is not None:
                 alarm.cancel()
             self.started.set()
             await _cancel(life)
+
+    def _own_end(self, exit_: Exit) -> Exit:
+        """Return how it ended by itself; of a lost one nobody knows, so a stop that was asked for counts."""
+        if exit_.reason is Reason.LOST and self._stopping.done():
+            return dataclasses.replace(exit_, reason=self._stopping.result())
+        return exit_
 
     async def _live(self) -> Exit:
         try:

@@ -39,6 +39,11 @@ def register_parsers(settings: Settings) -> Iterable[type[OutputParser]]:  # typ
 
 
 @hookspec
+def diagnose(settings: Settings) -> Any:
+    """Return what `treadle doctor` should tell of this plugin: Diagnosis values. May be `async def`."""
+
+
+@hookspec
 def validate_job(job: Descriptor, service: Service) -> Iterable[str]:  # type: ignore[empty-body]  # a specification
     """Return what is wrong with a job before it is accepted; each problem is a sentence for the client."""
 

@@ -18,7 +18,7 @@ from treadle.observers import Observers
 from treadle.outcome import Outcome, conclude, failure
 from treadle.output import OutputReader
 from treadle.plugins import Plugins
-from treadle.runtime import Attempt, Exit, Reason, StartError
+from treadle.runtime import Attempt, Exit, Reason, Runtime, StartError
 from treadle.service import Service
 from treadle.settings import Settings
 from treadle_spool import AttemptRecord, LiveAttempt, Spool, State, Status, now
@@ -45,7 +45,7 @@ class JobRun:
         self.service = service
         self._live = live
         self._tools = tools
-        self._runtime = tools.plugins.runtimes[service.runtime]
+        self._runtime: Runtime | None = tools.plugins.runtimes.get(live.attempt.runtime)
         self._execution: Execution | None = None
         self._cancelled = False
 
@@ -70,8 +70,9 @@ class JobRun:
 
     async def _attempts(self) -> tuple[Exit, Outcome, Execution]:
         while True:
+            runtime = self._runtime = self._runtime or await self._choose()
             attempt = self._attempt()
-            execution = self._execution = self._execute(attempt)
+            execution = self._execution = self._execute(attempt, runtime)
             if self._cancelled:
                 execution.stop()
             exit_, outcome = await self._outcome(execution)
@@ -81,6 +82,14 @@ class JobRun:
                 "job %s: attempt %d was lost: %s; trying again", self.job.id, attempt.number, exit_.detail
             )
             self._live = await asyncio.to_thread(self._next_attempt, exit_)
+
+    async def _choose(self) -> Runtime:
+        """Choose the first runtime that works here, and write that down before anything is started."""
+        runtime = await self._tools.plugins.choose(self.service)
+        self._live = await asyncio.to_thread(
+            self._tools.spool.record_attempt, self.job.id, _with_runtime(self._live, runtime, self.service)
+        )
+        return runtime
 
     async def _outcome(self, execution: Execution) -> tuple[Exit, Outcome]:
         try:
@@ -114,13 +123,13 @@ class JobRun:
             started=self._live.attempt.started,
         )
 
-    def _execute(self, attempt: Attempt) -> Execution:
+    def _execute(self, attempt: Attempt, runtime: Runtime) -> Execution:
         tools = self._tools
         limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
         parser = tools.plugins.parsers[self.service.parser]()
         return Execution(
             attempt,
-            self._runtime,
+            runtime,
             OutputReader(attempt.stdout, parser, tools.settings.max_result),
             tools.growth,
             timeout=min(limits, default=None),
@@ -172,6 +181,7 @@ class JobRun:
 
     async def _clean_up(self) -> None:
         attempt = dataclasses.replace(self._attempt(), folder=self._tools.spool.done / self.job.id)
+        assert self._runtime is not None
         try:
             await self._runtime.cleanup(attempt)
         except Exception:  # a plugin's code may raise anything
@@ -208,10 +218,17 @@ def _record(attempt: AttemptRecord, exit_: Exit) -> AttemptRecord:
 
 def first_attempt(service: Service, tools: Toolbox) -> LiveAttempt:
     """Return the record of a job's first start, at this moment."""
-    runtime = tools.plugins.runtimes[service.runtime]
+    live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=service.runtime, started=now()))
+    runtime = tools.plugins.runtimes.get(service.runtime)
+    return live if runtime is None else _with_runtime(live, runtime, service)
+
+
+def _with_runtime(live: LiveAttempt, runtime: Runtime, service: Service) -> LiveAttempt:
+    """Say in the record of an attempt who runs it, and within which limits."""
     try:
         limits = dict(runtime.limits(service))
     except Exception:  # a plugin's code may raise anything
         log.exception("runtime %s can't tell its limits", runtime.name)
         limits = {}
-    return LiveAttempt(attempt=AttemptRecord(number=1, runtime=service.runtime, started=now(), limits=limits))
+    attempt = msgspec.structs.replace(live.attempt, runtime=runtime.name, limits=limits)
+    return msgspec.structs.replace(live, attempt=attempt)

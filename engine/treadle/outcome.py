@@ -63,6 +63,8 @@ def conclude(
             return failure("TIMEOUT", f"it ran longer than its timeout of {timeout:g} s")
         case Reason.OUT_OF_MEMORY:
             return failure("OUT_OF_MEMORY", exit_.detail or "it used more memory than it was allowed")
+        case Reason.OUTPUT_LIMIT:
+            return failure("OUTPUT_LIMIT", exit_.detail or "it printed more than it is allowed")
         case Reason.NOT_STARTED:
             return failure("NOT_STARTED", exit_.detail or "it could not be started")
         case Reason.LOST:

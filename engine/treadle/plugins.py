@@ -15,10 +15,10 @@ from typing import Any
 import pluggy
 
 from treadle import hookspecs
-from treadle.errors import PluginError
+from treadle.errors import PluginError, ServiceError
 from treadle.parser import OutputParser
 from treadle.runtime import Runtime
-from treadle.service import KEYS, Service, Types
+from treadle.service import KEYS, Service, Types, nearest
 from treadle.settings import Settings
 from treadle_spool import Descriptor
 
@@ -77,6 +77,31 @@ class Plugins:
         """The keys of treadle.toml that the runtimes add."""
         return {key: types for runtime in self.runtimes.values() for key, types in runtime.options.items()}
 
+    def candidates(self, name: str) -> list[Runtime]:
+        """Return the runtimes that a service may mean by a name: one, or the choice that it leaves."""
+        if runtime := self.runtimes.get(name):
+            return [runtime]
+        order = {each: place for place, each in enumerate(self._settings.prefer)}
+        found = [runtime for runtime in self.runtimes.values() if name in runtime.kinds]
+        return sorted(found, key=lambda runtime: order.get(runtime.name, len(order)))
+
+    async def choose(self, service: Service) -> Runtime:
+        """Return the first runtime that works here, of those the service may mean.
+
+        If none does, the first one, whose own error will say what is missing. Raises ServiceError if
+        there is none at all.
+        """
+        candidates = self.candidates(service.runtime)
+        if not candidates:
+            raise ServiceError(
+                f"{service.path}: there is no runtime named {service.runtime!r}"
+                f"{nearest(service.runtime, self.runtimes)}; `treadle plugins` lists what is installed"
+            )
+        for runtime in candidates if len(candidates) > 1 else ():
+            if (await runtime.diagnose()).works:
+                return runtime
+        return candidates[0]
+
     def implementations(self, hook: str) -> Iterator[tuple[str, Implementation]]:
         """Yield (plugin's name, implementation) for a hook, in the order in which pluggy calls them."""
         for found in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
@@ -99,6 +124,14 @@ class Plugins:
                 implementation(**arguments)
             except Exception:  # a plugin's code may raise anything
                 log.exception("plugin %s failed in %s", name, hook)
+
+    async def close(self) -> None:
+        """Let every runtime close what it has open."""
+        for name, runtime in self.runtimes.items():
+            try:
+                await runtime.close()
+            except Exception:  # a plugin's code may raise anything
+                log.exception("runtime %s failed to close", name)
 
     def _take(self, candidate: _Candidate) -> PluginInfo:
         if candidate.name in self._settings.disable:

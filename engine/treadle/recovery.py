@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from treadle.job import Job
@@ -21,11 +21,11 @@ class Found:
     live: LiveAttempt
 
 
-def recover(spool: Spool, services: Mapping[str, Service]) -> Iterator[Found]:
+def recover(spool: Spool, services: Mapping[str, Service], runs: Callable[[str], object]) -> Iterator[Found]:
     """Yield the jobs in run/ whose attempts must be gone on with; take back what was claimed and never begun.
 
-    A job whose service is not served any more stays where it is: its program may still be running,
-    and only that service's runtime can tell.
+    A job whose service is not served any more, or whose runtime is not installed (runs says so), stays
+    where it is: its program may still be running, and only that runtime can tell.
     """
     for name in list(spool.names(spool.run)):
         try:
@@ -35,10 +35,13 @@ def recover(spool: Spool, services: Mapping[str, Service]) -> Iterator[Found]:
         except (OSError, SpoolError) as error:
             log.error("%s can't be recovered: %s", spool.run / name, error)
         else:
-            if found.job.service in services:
-                yield found
-            else:
+            runtime = found.live.attempt.runtime
+            if found.job.service not in services:
                 log.warning("job %s waits for service %r, which is not served", name, found.job.service)
+            elif not runs(runtime):
+                log.warning("job %s waits for runtime %r, which is not installed", name, runtime)
+            else:
+                yield found
 
 
 def _read(spool: Spool, name: str, services: Mapping[str, Service]) -> Found:

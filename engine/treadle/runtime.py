@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,8 @@ class Reason(StrEnum):
     """It ran longer than its timeout."""
     OUT_OF_MEMORY = "out-of-memory"
     """It used more memory than it was allowed."""
+    OUTPUT_LIMIT = "output-limit"
+    """It was ended because it printed more than it is allowed."""
     NOT_STARTED = "not-started"
     """Its runtime could not start it; the program has not run."""
     LOST = "lost"
@@ -91,6 +93,18 @@ class Attempt:
         return self.folder / "output"
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `treadle doctor` tells of one thing that was looked at."""
+
+    subject: str
+    works: bool
+    detail: str
+    """What was found."""
+    remedy: str = ""
+    """What to install or start, where it does not work."""
+
+
 class StartError(TreadleError):
     """The runtime could not start the program.
 
@@ -114,6 +128,9 @@ class Runtime(ABC):
     options: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
     """Further top-level keys of treadle.toml that this runtime understands, with the types they take;
     they arrive in Service.options."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset()
+    """Other names that a service may use in `runtime` to leave the choice to the host."""
 
     def check(self, service: Service) -> None:  # noqa: B027  # most runtimes have nothing to check
         """Raise ServiceError if the service can't be run, before it is served. By default, all can."""
@@ -151,3 +168,23 @@ class Runtime(ABC):
     def limits(self, service: Service) -> Mapping[str, Any]:
         """Return the limits that hold for an attempt of the service, for status.json."""
         return {}
+
+    async def prepare(self, service: Service, report: Callable[[str], None]) -> None:  # noqa: B027  # most need nothing
+        """Make ready what the service needs, its image for instance, and report how it goes, line by line.
+
+        An attempt that finds it missing does the same. Raises StartError.
+        """
+
+    async def diagnose(self) -> Diagnosis:
+        """Say whether this host can run anything with this runtime, for `treadle doctor` and for a choice."""
+        return Diagnosis(self.name, works=True, detail="it needs nothing")
+
+    async def tidy(self, spool_id: str, alive: Callable[[str, int], bool]) -> None:  # noqa: B027  # most leave nothing
+        """Remove what attempts of the spool that are not alive any more have left outside their folders.
+
+        Called at the start and from time to time; alive(job, attempt) says whether an attempt still
+        needs what it has.
+        """
+
+    async def close(self) -> None:  # noqa: B027  # most have nothing open
+        """Close what is open towards others; called when the engine ends. Attempts go on."""

@@ -18,7 +18,8 @@ from treadle.errors import ServiceError
 Types = type | tuple[type, ...]
 
 PYTHON_TEMPLATE = "python-template"
-CONTAINER = "docker"
+CONTAINER = "container"
+"""Whichever container runtime this host has."""
 _RUNTIMES = {"PYTHON_TEMPLATE": PYTHON_TEMPLATE, "DOCKER": CONTAINER}
 """What planqk.json calls a runtime, and what we do."""
 

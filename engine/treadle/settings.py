@@ -38,6 +38,8 @@ class Settings:
     """A folder of plugins that are single files."""
     disable: tuple[str, ...] = ()
     """Names of plugins that are not to be loaded."""
+    prefer: tuple[str, ...] = ()
+    """Runtimes that are tried first where a service leaves the choice."""
     data_pools: Path | None = None
     """The folder in which `dataRef` finds <dataPoolId>/<fileId>."""
     attempts: int = 2

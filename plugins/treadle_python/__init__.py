@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from treadle import Runtime, Settings, hookimpl
+from treadle import Diagnosis, Runtime, Settings, hookimpl
 from treadle_python.runtime import PythonRuntime
 
-__all__ = ["PythonRuntime", "register_runtimes"]
+__all__ = ["PythonRuntime", "diagnose", "register_runtimes"]
 
 
 @hookimpl
 def register_runtimes(settings: Settings) -> list[Runtime]:
     """Provide the runtime, with `contain` of its section: `auto`, `namespace` or `subreaper`."""
-    section = settings.of_plugin("python-template")
-    return [PythonRuntime(contain=section.get("contain", "auto"))]
+    return [PythonRuntime(**settings.of_plugin("python-template"))]
+
+
+@hookimpl
+async def diagnose() -> list[Diagnosis]:
+    """Say which interpreter is used."""
+    return [await PythonRuntime().diagnose()]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, SIGUSR1
@@ -13,7 +15,7 @@ from typing import Any, ClassVar
 import msgspec
 import orjson
 
-from treadle import Attempt, Exit, Reason, Runtime, Service, ServiceError, StartError
+from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError
 from treadle_python.environment import environment, interpreter, mark
 from treadle_python.process import Keeper, gone, kill_marked, send
 
@@ -57,6 +59,11 @@ class PythonRuntime(Runtime):
     def limits(self, service: Service) -> dict[str, Any]:
         """Return the output limit."""
         return {"output": _output_limit(service)}
+
+    async def diagnose(self) -> Diagnosis:
+        """Say which interpreter is used by default; services may have their own."""
+        detail = f"Python {platform.python_version()} at {sys.executable}, for services without their own"
+        return Diagnosis(f"runtime {self.name}", works=True, detail=detail)
 
     async def start(self, attempt: Attempt) -> None:
         """Fork a keeper for the attempt, or find the one it has."""

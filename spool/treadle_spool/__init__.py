@@ -12,7 +12,7 @@ from treadle_spool.errors import (
     UnsafeName,
 )
 from treadle_spool.names import check_name, new_id
-from treadle_spool.reading import decode
+from treadle_spool.reading import decode_from_client
 from treadle_spool.spool import Spool
 from treadle_spool.status import AttemptRecord, LiveAttempt, State, Status, now
 
@@ -37,7 +37,7 @@ __all__ = [
     "UnknownJob",
     "UnsafeName",
     "check_name",
-    "decode",
+    "decode_from_client",
     "new_id",
     "now",
 ]

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from treadle_spool.errors import InvalidDescriptor
-from treadle_spool.reading import decode
+from treadle_spool.reading import decode, decode_from_client
 
 EMPTY = b"{}"
 """What a program gets for `data` or `params` that the client did not send."""
@@ -48,11 +48,13 @@ class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        """Read a descriptor; raise InvalidDescriptor with the JSON path of what is wrong with it."""
-        descriptor = decode(text, cls)
-        for name in ("data", "params"):
-            check_payload(getattr(descriptor, name), f"$.{name}")
-        return descriptor
+        """Read an accepted descriptor; raise InvalidDescriptor with the JSON path of a fault."""
+        return decode(text, cls)._checked()
+
+    @classmethod
+    def from_client(cls, text: bytes) -> Self:
+        """Read what a client wrote, as from_json does; what this takes, from_json can read ever after."""
+        return decode_from_client(text, cls)._checked()
 
     def to_json(self) -> bytes:
         """Return the descriptor as JSON, small fields first, payloads byte for byte."""
@@ -71,6 +73,11 @@ class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             if payload := bytes(getattr(self, name)):
                 fields[name] = orjson.Fragment(payload)
         return orjson.dumps(fields)
+
+    def _checked(self) -> Self:
+        for name in ("data", "params"):
+            check_payload(getattr(self, name), f"$.{name}")
+        return self
 
 
 def check_payload(value: msgspec.Raw, path: str) -> None:

@@ -98,7 +98,7 @@ class DropFolder:
     def _accept(self, name: str, check: Check) -> Status:
         job = _job_name(name)
         text, origin = self._read(name)
-        descriptor = Descriptor.from_json(text)
+        descriptor = Descriptor.from_client(text)
         check(descriptor)
         descriptor = msgspec.structs.replace(descriptor, created=None, origin=origin)
         try:
@@ -212,7 +212,7 @@ def _origin(path: Path) -> Origin | None:
 def _complete(text: bytes) -> bool:
     """Return whether the text is a whole JSON value, so that nothing can be missing."""
     try:
-        Descriptor.from_json(text)
+        Descriptor.from_client(text)
     except InvalidDescriptor:
         return False
     return True

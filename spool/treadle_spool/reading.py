@@ -12,6 +12,9 @@ from treadle_spool.errors import InvalidDescriptor, InvalidJson
 
 Shape = TypeVar("Shape")
 
+_HEADROOM = 200
+"""Stack frames between the first reader of a client's JSON and the deepest of all later ones."""
+
 _AT = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
 
@@ -34,9 +37,17 @@ def decode(text: bytes, shape: type[Shape]) -> Shape:
         raise InvalidJson(f"the text is not valid JSON: {error}") from None
 
 
-def check(text: bytes) -> None:
-    """Raise InvalidDescriptor unless the text is one valid JSON value."""
-    decode(text, msgspec.Raw)
+def decode_from_client(text: bytes, shape: type[Shape]) -> Shape:
+    """Decode what a client wrote; refuse also what is nested so deeply that a later reader might fail.
+
+    How deep a decoder may go depends on how deep its caller's stack is already, so what comes in is
+    read from further down than anybody will read it again.
+    """
+    return _from_below(_HEADROOM, text, shape)
+
+
+def _from_below(frames: int, text: bytes, shape: type[Shape]) -> Shape:
+    return decode(text, shape) if frames == 0 else _from_below(frames - 1, text, shape)
 
 
 def _misfit(message: str, shape: type) -> InvalidDescriptor:

@@ -195,6 +195,11 @@ class Spool:
             ),
             earlier=(*ended.earlier, ended.attempt),
         )
+        return self.record_attempt(name, live)
+
+    def record_attempt(self, name: str, live: LiveAttempt) -> LiveAttempt:
+        """Write attempt.json of a claimed job anew, durably, and return it."""
+        folder = self.run / name
         self.stage(live.to_json()).rename(folder / ATTEMPT)
         durable.sync_folder(folder)
         return live

@@ -41,7 +41,8 @@ def test_a_name_already_used_is_refused_with_the_reason(serve):
     server.drop("twice.json", json.dumps(JOB).encode())
     assert "exists already" in refusal(server, "twice.json")["detail"]
     assert (server.spool / "done" / "twice" / "result.json").read_bytes() == before
-    assert json.loads((server.spool / "bad" / "twice.json").read_bytes()) == JOB
+    kept = server.spool / "bad" / "twice.json"
+    assert json.loads(eventually(lambda: kept.exists() and kept.read_bytes(), "the refused file")) == JOB
 
 
 def test_a_file_that_is_no_job_is_refused_with_the_place_of_the_fault(serve):

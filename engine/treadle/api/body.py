@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from treadle.api.errors import ApiError
-from treadle_spool import Descriptor, InvalidDescriptor, decode
+from treadle_spool import Descriptor, InvalidDescriptor, decode_from_client
 from treadle_spool.descriptor import Labels, Priority, Seconds, check_payload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
@@ -74,7 +74,7 @@ def _unpack(body: bytes, limit: int) -> bytes:
 
 def to_descriptor(service: str, text: bytes, data_pools: Path | None, max_bytes: int) -> Descriptor:
     """Return the job that a body asks for; raise InvalidDescriptor with the JSON path of the fault."""
-    body = decode(text, Body) if text.strip() else Body()
+    body = decode_from_client(text, Body) if text.strip() else Body()
     for name in ("data", "params"):
         check_payload(getattr(body, name), f"$.{name}")
     data = body.data
@@ -102,7 +102,7 @@ def _fetch(ref: DataRef, data_pools: Path | None, max_bytes: int) -> msgspec.Raw
         if not _NAME.fullmatch(value):
             raise InvalidDescriptor(f"{value!r} is not the name of a file", f"$.dataRef.{name}")
     text = _read_inside(data_pools / ref.data_pool_id, ref.file_id, max_bytes)
-    content = decode(text, msgspec.Raw)
+    content = decode_from_client(text, msgspec.Raw)
     check_payload(content, "$.dataRef")
     return content
 

@@ -24,6 +24,8 @@ from treadle_spool import SpoolError
         "cancel": "treadle.cli.jobs:cancel",
         "list": "treadle.cli.jobs:list_jobs",
         "wait": "treadle.cli.jobs:wait",
+        "build": "treadle.cli.build:build",
+        "doctor": "treadle.cli.doctor:doctor",
         "plugins": "treadle.cli.plugins:plugins",
         "init": "treadle.cli.init:init",
     },

@@ -42,6 +42,12 @@ def engine_options(*names: str) -> Callable[[Command], Command]:
             if not names or name in names:
                 command = _option(name, kind, text)(command)
         command = click.option(
+            "--prefer",
+            multiple=True,
+            envvar="TREADLE_PREFER",
+            help="A runtime to be tried first where a service leaves the choice, such as podman.",
+        )(command)
+        command = click.option(
             "--disable", multiple=True, envvar="TREADLE_DISABLE", help="Leave a plugin out, by its name."
         )(command)
         return click.option(
@@ -66,7 +72,7 @@ def settings_of(**given: Any) -> Settings:
     for name in ("spool", "services", "plugins_dir", "data_pools"):
         if values.get(name) is not None:
             values[name] = Path(values[name]).expanduser()
-    for name in ("projects", "disable"):
+    for name in ("projects", "disable", "prefer"):
         if name in values:
             values[name] = tuple(values[name])
     values["projects"] = tuple(Path(each).expanduser() for each in values.get("projects", ()))

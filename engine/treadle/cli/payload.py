@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from treadle_spool import InvalidDescriptor, decode
+from treadle_spool import InvalidDescriptor, decode_from_client
 
 
 def read_payload(text: str | None, option: str) -> msgspec.Raw:
@@ -25,7 +25,7 @@ def read_payload(text: str | None, option: str) -> msgspec.Raw:
     else:
         content = text.encode("utf-8", "surrogateescape")
     try:
-        value = decode(content, msgspec.Raw)
+        value = decode_from_client(content, msgspec.Raw)
     except InvalidDescriptor as error:
         raise click.BadParameter(str(error), param_hint=option) from None
     if not bytes(value).startswith(b"{"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -63,7 +64,9 @@ async def test_generated_files_become_jobs_or_are_refused_with_a_reason(bench):
     await asyncio.to_thread(generate)
     async with bench.engine(jobs=8) as engine:
         done, bad = engine.spool.done, engine.spool.bad
-        while len(os.listdir(done)) + engine.intake.refused < len(names):  # noqa: PTH208, ASYNC110  # 10,000 names
+        deadline = time.monotonic() + 60 + COUNT / 20
+        while len(os.listdir(done)) + engine.intake.refused < len(names):  # noqa: PTH208  # 10,000 names
+            assert time.monotonic() < deadline
             await asyncio.sleep(0.2)
         assert os.listdir(engine.spool.drop) == []  # noqa: PTH208  # likewise
         reasons = [each for each in bad.iterdir() if each.name.endswith(".reason.json")]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,21 @@ def test_what_is_wrong_is_told_with_its_place(text, path, words):
         Descriptor.from_json(text)
     assert words in str(caught.value)
     assert caught.value.path == path
+
+
+def from_further_down(frames: int, text: bytes) -> Descriptor:
+    return Descriptor.from_json(text) if frames == 0 else from_further_down(frames - 1, text)
+
+
+def test_what_a_client_may_send_can_be_read_from_further_down_the_stack():
+    taken = 0
+    for depth in range(100, 1100, 7):
+        text = b'{"service": "s", "data": ' + b'{"a":' * depth + b"1" + b"}" * (depth + 1)
+        with suppress(InvalidDescriptor):
+            Descriptor.from_client(text)
+            taken = depth
+    assert from_further_down(150, b'{"service": "s", "data": ' + b'{"a":' * taken + b"1" + b"}" * (taken + 1))
+    assert taken > 300
 
 
 @given(st.binary(max_size=200))

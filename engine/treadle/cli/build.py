@@ -1,0 +1,38 @@
+"""`treadle build`: what a service needs is made ready before its first job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from treadle.cli.options import FOLDER, engine_options, settings_of
+from treadle.plugins import Plugins
+from treadle.service import Service, read_service
+
+
+@click.command()
+@click.argument("project", type=FOLDER, default=".")
+@engine_options("plugins_dir")
+def build(project: Path, **options: Any) -> None:
+    """Make ready what PROJECT needs to run: build or load its image, and show how that goes.
+
+    Nothing is built anew that has not changed.
+    """
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    plugins = Plugins(settings_of(**options))
+    service = read_service(project, plugins.options)
+    asyncio.run(_prepare(plugins, service))
+    click.echo(f"{service.name} is ready")
+
+
+async def _prepare(plugins: Plugins, service: Service) -> None:
+    try:
+        runtime = await plugins.choose(service)
+        runtime.check(service)
+        await runtime.prepare(service, click.echo)
+    finally:
+        await plugins.close()

@@ -1,0 +1,54 @@
+"""`treadle doctor`: whether this host can run what it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from treadle.cli.options import engine_options, settings_of
+from treadle.cli.table import print_table
+from treadle.plugins import Plugins
+from treadle.runtime import Diagnosis
+from treadle.settings import Settings
+
+
+@click.command()
+@engine_options("plugins_dir")
+def doctor(**options: Any) -> None:
+    """Check every runtime of this host, and say what to install or start.
+
+    Exits with 1 if something does not work.
+    """
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    settings = settings_of(**options)
+    found = asyncio.run(_examine(Plugins(settings), settings))
+    rows = [[each.subject, "works" if each.works else "DOES NOT WORK", _tell(each)] for each in found]
+    print_table(("what", "state", "what was found"), rows)
+    sys.exit(0 if all(each.works for each in found) else 1)
+
+
+async def _examine(plugins: Plugins, settings: Settings) -> list[Diagnosis]:
+    found = [
+        Diagnosis(f"plugin {each.name}", works=False, detail=each.error)
+        for each in plugins.listing
+        if each.error is not None
+    ]
+    for name, implementation in plugins.implementations("diagnose"):
+        try:
+            answer = implementation(settings=settings)
+            told: Iterable[Diagnosis] = await answer if inspect.isawaitable(answer) else answer
+            found += told
+        except Exception as error:  # noqa: BLE001  # a plugin's code may raise anything
+            found.append(Diagnosis(f"plugin {name}", works=False, detail=f"its check failed: {error}"))
+    await plugins.close()
+    return found
+
+
+def _tell(diagnosis: Diagnosis) -> str:
+    return "\n".join(part for part in (diagnosis.detail, diagnosis.remedy) if part)

@@ -1,0 +1,36 @@
+"""What the container runtimes share: what a service's container is, and what becomes of it.
+
+A runtime for another container engine implements `ContainerEngine` and hands it to `ContainerRuntime`.
+"""
+
+from treadle_containers.engine import (
+    ContainerEngine,
+    ContainerState,
+    EngineError,
+    EngineUnreachable,
+    ImageInfo,
+    NameTaken,
+    NoSuchImage,
+    Report,
+    whole,
+)
+from treadle_containers.logs import LogFile
+from treadle_containers.runtime import ContainerRuntime
+from treadle_containers.spec import INPUT, ContainerSpec, Limits
+
+__all__ = [
+    "INPUT",
+    "ContainerEngine",
+    "ContainerRuntime",
+    "ContainerSpec",
+    "ContainerState",
+    "EngineError",
+    "EngineUnreachable",
+    "ImageInfo",
+    "Limits",
+    "LogFile",
+    "NameTaken",
+    "NoSuchImage",
+    "Report",
+    "whole",
+]

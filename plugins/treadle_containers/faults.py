@@ -1,0 +1,43 @@
+"""What container engines complain of, as errors that a user can act on."""
+
+from __future__ import annotations
+
+import re
+
+from treadle import StartError
+from treadle_containers.engine import ContainerEngine, EngineError, EngineUnreachable, NoSuchImage
+
+_FAULTS: tuple[tuple[str, str, str], ...] = (
+    (
+        "NO_SPACE",
+        r"no space left on device|disk quota exceeded",
+        "the container engine's disk is full: free some space",
+    ),
+    (
+        "ENTRYPOINT_NOT_EXECUTABLE",
+        r"permission denied|exec format error",
+        "the program can't be executed in the image: check its mode, its architecture and the user",
+    ),
+    (
+        "ENTRYPOINT_NOT_FOUND",
+        r"executable file .*not found|no such file or directory|no command (specified|or entrypoint)",
+        "the image has no such program: check its ENTRYPOINT, or `command` in treadle.toml",
+    ),
+    (
+        "GPU_NOT_AVAILABLE",
+        r"could not select device driver|nvidia|unresolvable CDI|gpu",
+        "this host can't give a container the GPU that the service asks for",
+    ),
+)
+
+
+def start_error(engine: ContainerEngine, error: EngineError) -> StartError:
+    """Return why an attempt could not be started, with what to do about it."""
+    if isinstance(error, EngineUnreachable):
+        return StartError("ENGINE_UNREACHABLE", f"{error}. {engine.remedy()}")
+    if isinstance(error, NoSuchImage):
+        return StartError("NO_SUCH_IMAGE", str(error))
+    for code, pattern, remedy in _FAULTS:
+        if re.search(pattern, str(error), re.IGNORECASE):
+            return StartError(code, f"{remedy}. {engine.name} says: {error}")
+    return StartError("CONTAINER_NOT_STARTED", f"{engine.name} says: {error}")

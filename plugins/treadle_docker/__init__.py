@@ -1,0 +1,38 @@
+"""The runtime `docker`: containers of a Docker engine."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from treadle import Diagnosis, Runtime, Settings, hookimpl
+from treadle_containers import ContainerRuntime
+from treadle_docker.engine import DockerEngine
+
+__all__ = ["DockerEngine", "DockerRuntime", "diagnose", "register_runtimes"]
+
+
+class DockerRuntime(ContainerRuntime):
+    """Runs attempts as containers of a Docker engine."""
+
+    name: ClassVar[str] = "docker"
+
+
+def _runtime(settings: Settings) -> DockerRuntime:
+    section = dict(settings.of_plugin("docker"))
+    return DockerRuntime(DockerEngine(section.pop("url", None)), **section)
+
+
+@hookimpl
+def register_runtimes(settings: Settings) -> list[Runtime]:
+    """Provide the runtime, with `url`, `patience` and `stranger_grace` of its section."""
+    return [_runtime(settings)]
+
+
+@hookimpl
+async def diagnose(settings: Settings) -> list[Diagnosis]:
+    """Say whether the engine answers."""
+    runtime = _runtime(settings)
+    try:
+        return [await runtime.diagnose()]
+    finally:
+        await runtime.close()

@@ -1,0 +1,385 @@
+"""Podman, through podman-py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+import requests
+from podman import PodmanClient
+from podman.domain.containers import Container
+from podman.errors import APIError, ImageNotFound, NotFound, PodmanError
+
+from treadle_containers import (
+    INPUT,
+    ContainerEngine,
+    ContainerSpec,
+    ContainerState,
+    EngineError,
+    EngineUnreachable,
+    ImageInfo,
+    LogFile,
+    NameTaken,
+    NoSuchImage,
+    Report,
+    whole,
+)
+from treadle_podman.threads import in_thread
+
+Answer = TypeVar("Answer")
+
+_NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
+_NEVER = "0001-"
+"""How a time that has not come begins."""
+_PERIOD = 100_000
+_BATCH = 64 * 1024
+_RUNNING = frozenset({"running", "paused", "stopping"})
+_OVER = ["exited", "stopped"]
+_POLL = "250ms"
+"""How often Podman looks whether a container runs, where its monitor can't be watched."""
+
+
+class PodmanEngine(ContainerEngine):
+    """A Podman service, at `url` or where CONTAINER_HOST or the usual sockets say."""
+
+    name = "podman"
+
+    def __init__(self, url: str | None = None) -> None:
+        self._url = url
+        self._made: PodmanClient | None = None
+
+    def remedy(self) -> str:
+        """Say what to do where there is no Podman."""
+        return (
+            "Install Podman and start its service (`systemctl --user start podman.socket`, or as root "
+            "`systemctl start podman.socket`), or set CONTAINER_HOST to its socket"
+        )
+
+    async def version(self) -> str:
+        """Return the version."""
+        found = await self._call(lambda podman: podman.api.get("/version").json())
+        return f"Podman {found['Version']} at {self._places()[0]}"
+
+    async def create(self, spec: ContainerSpec) -> str:
+        """Make a container."""
+
+        def create(podman: PodmanClient) -> str:
+            try:
+                made = podman.containers.create(spec.image, list(spec.command) or None, **_options(spec))
+            except ImageNotFound as error:
+                raise NoSuchImage(f"image {spec.image!r} is not on this host") from error
+            except APIError as error:
+                if "already in use" in _text(error):
+                    raise NameTaken(_text(error)) from error
+                raise
+            return str(made.id)
+
+        return await whole(self._call(create))
+
+    async def start(self, container: str) -> None:
+        """Start a container."""
+        await whole(self._call(lambda podman: _handle(podman, container).start()))
+
+    async def inspect(self, container: str) -> ContainerState | None:
+        """Return a container."""
+        found = await self._call(lambda podman: _show(podman, container))
+        return None if found is None else _state(found)
+
+    async def wait(self, container: str) -> ContainerState | None:
+        """Wait for a container's end: the kernel tells of its first process, whatever Podman's service does.
+
+        Where that process can't be seen (a service on another machine), Podman looks from time to time.
+        """
+        while True:
+            found = await self._call(lambda podman: _show(podman, container))
+            if found is None or not (state := _state(found)).running:
+                return None if found is None else state
+            if (pidfd := _open_first_process(found)) is not None:
+                try:
+                    await _gone(pidfd)
+                finally:
+                    os.close(pidfd)
+                return await self._after_its_end(container)
+            await self._call(lambda podman: _handle(podman, container).wait(condition=_OVER, interval=_POLL))
+
+    async def _after_its_end(self, container: str) -> ContainerState | None:
+        """Return a container whose process has gone, as soon as Podman has noticed.
+
+        Asked at once, and again and again: later Podman is busy with cleaning up, and answers late.
+        """
+        for pause in (0.001, 0.002, 0.005, *(0.01 for _ in range(500))):
+            state = await self.inspect(container)
+            if state is None or not state.running:
+                return state
+            await asyncio.sleep(pause)
+        raise EngineError(f"container {container[:12]} has no process any more, and Podman has not noticed")
+
+    async def stop(self, container: str, grace: float) -> None:
+        """Stop a container."""
+
+        def stop(podman: PodmanClient) -> None:
+            try:
+                _handle(podman, container).stop(timeout=max(0, round(grace)))
+            except APIError as error:
+                if error.status_code not in {_NOT_FOUND, _NOT_MODIFIED}:
+                    raise
+
+        await whole(self._call(stop))
+
+    async def remove(self, container: str) -> None:
+        """Remove a container."""
+
+        def remove(podman: PodmanClient) -> None:
+            try:
+                podman.containers.remove(container, force=True, v=True)
+            except APIError as error:
+                if error.status_code not in {_NOT_FOUND, _CONFLICT}:
+                    raise
+
+        await whole(self._call(remove))
+
+    async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
+        """Copy the log: one call for each stream, since Podman's answer does not tell them apart."""
+        copies = [
+            partial(_copy, container=container, name=name, log=log, follow=follow)
+            for name, log in into.items()
+        ]
+        await asyncio.gather(*(self._call(copy) for copy in copies))
+
+    async def containers(self, label: str, value: str) -> list[ContainerState]:
+        """Return the containers that have a label."""
+        wanted = [f"label={label}={value}"]  # a mapping is understood by the client, and finds nothing
+
+        def find(podman: PodmanClient) -> list[str]:
+            return [str(each.id) for each in podman.containers.list(all=True, filters=wanted)]
+
+        states = [await self.inspect(each) for each in await self._call(find)]
+        return [state for state in states if state is not None]
+
+    async def image(self, name: str) -> ImageInfo | None:
+        """Return an image."""
+
+        def find(podman: PodmanClient) -> ImageInfo | None:
+            try:
+                attributes = podman.images.get(name).attrs
+            except ImageNotFound:
+                return None
+            return ImageInfo(attributes["Id"], attributes.get("User") or "")
+
+        return await self._call(find)
+
+    async def build(self, tag: str, context: IO[bytes], report: Report) -> None:
+        """Build an image."""
+        options = {"t": tag, "dockerfile": "Dockerfile", "pullpolicy": "never", "layers": "true"}
+        await self._progress("/build", options, context, report)
+
+    async def load(self, tag: str, archive: Path, report: Report) -> None:
+        """Load an image and give it its name here."""
+
+        def load(podman: PodmanClient) -> None:
+            with archive.open("rb") as file:
+                answer = podman.api.post(
+                    "/images/load", data=file, headers={"Content-type": "application/x-tar"}
+                )
+            answer.raise_for_status()
+            names = answer.json().get("Names") or []
+            if not names:
+                raise EngineError(f"{archive} holds no image")
+            repository, _, version = tag.rpartition(":")
+            podman.images.get(names[0]).tag(repository, version)
+
+        report(f"loading {archive}")
+        await self._call(load)
+
+    async def pull(self, name: str, report: Report) -> None:
+        """Fetch an image."""
+        await self._progress("/images/pull", {"reference": name, "policy": "always"}, None, report)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._made is not None:
+            self._made.api.close()
+            self._made = None
+
+    async def _progress(
+        self, path: str, options: Mapping[str, str], body: IO[bytes] | None, report: Report
+    ) -> None:
+        """Post something that takes a while, and report the lines that come back."""
+        loop = asyncio.get_running_loop()
+        given_up = threading.Event()
+
+        def post(podman: PodmanClient) -> None:
+            headers = {"Content-type": "application/x-tar"}
+            answer = podman.api.post(path, params=dict(options), data=body, headers=headers, stream=True)
+            answer.raise_for_status()
+            for line in answer.iter_lines():
+                if given_up.is_set():
+                    answer.close()
+                    return
+                told = json.loads(line)
+                if told.get("error"):
+                    raise EngineError(told["error"])
+                if text := (told.get("stream") or "").strip():
+                    loop.call_soon_threadsafe(report, text)
+
+        try:
+            await self._call(post)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
+
+    async def _call(self, work: Callable[[PodmanClient], Answer]) -> Answer:
+        """Do something with the client in a thread, and turn what goes wrong into what callers know."""
+
+        def guarded() -> Answer:
+            try:
+                return work(self._client())
+            except EngineError:
+                raise
+            except APIError as error:
+                if error.response is None:
+                    raise self._unreachable(_text(error)) from error
+                raise EngineError(_text(error)) from error
+            except (requests.RequestException, OSError) as error:
+                raise self._unreachable(str(error)) from error
+            except (PodmanError, ValueError) as error:
+                raise EngineError(str(error)) from error
+
+        return await in_thread(guarded)
+
+    def _client(self) -> PodmanClient:
+        if self._made is None:
+            self._made = PodmanClient(base_url=self._places()[0])
+        return self._made
+
+    def _places(self) -> list[str]:
+        """Return where Podman is looked for, the place that counts first."""
+        if named := self._url or os.environ.get("CONTAINER_HOST"):
+            return [named]
+        sockets = [Path("/run/podman/podman.sock")]
+        if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+            sockets.insert(0, Path(runtime, "podman", "podman.sock"))
+        sockets.sort(key=lambda socket: not socket.exists())
+        return [f"unix://{socket}" for socket in sockets]
+
+    def _unreachable(self, detail: str) -> EngineUnreachable:
+        return EngineUnreachable(
+            f"Podman can't be reached at {', '.join(self._places())} "
+            f"(CONTAINER_HOST is {os.environ.get('CONTAINER_HOST') or 'not set'}): {detail}"
+        )
+
+
+def _handle(podman: PodmanClient, container: str) -> Container:
+    """Return a container to call, without asking Podman for it first."""
+    return Container(attrs={"Id": container}, client=podman.api)
+
+
+def _show(podman: PodmanClient, container: str) -> dict[str, Any] | None:
+    answer = podman.api.get(f"/containers/{container}/json")
+    try:
+        answer.raise_for_status()
+    except NotFound:
+        return None
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _open_first_process(found: Mapping[str, Any]) -> int | None:
+    """Return a pidfd of a container's first process, if that runs on this host."""
+    pid = found["State"].get("Pid") or 0
+    try:
+        pidfd = os.pidfd_open(pid)
+        if found["Id"] in Path(f"/proc/{pid}/cgroup").read_text("utf-8"):
+            return pidfd
+    except (OSError, ValueError):
+        return None
+    os.close(pidfd)
+    return None
+
+
+async def _gone(pidfd: int) -> None:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    loop.add_reader(pidfd, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(pidfd)
+
+
+def _copy(podman: PodmanClient, container: str, name: str, log: LogFile, follow: bool) -> None:
+    wanted = {stream: stream == name for stream in ("stdout", "stderr")}
+    try:
+        frames = cast(
+            "Iterator[bytes]", _handle(podman, container).logs(stream=True, follow=follow, **wanted)
+        )
+        for piece in frames if follow else _batches(frames):
+            log.write(piece)
+    except NotFound:
+        return
+
+
+def _batches(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield frames, of which every line is one, by the dozen."""
+    pieces: list[bytes] = []
+    size = 0
+    for frame in frames:
+        pieces.append(frame)
+        size += len(frame)
+        if size >= _BATCH:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    yield b"".join(pieces)
+
+
+def _options(spec: ContainerSpec) -> dict[str, Any]:
+    """Return what podman-py calls a container's keywords."""
+    limits = spec.limits
+    tmp = {"type": "tmpfs", "target": "/tmp", "size": limits.tmp_bytes, "mode": "1777"}  # noqa: S108  # the container's own
+    options: dict[str, Any] = {
+        "name": spec.name,
+        "labels": dict(spec.labels),
+        "environment": dict(spec.environment),
+        "user": spec.user,
+        "network_mode": limits.network,
+        "cap_drop": ["ALL"],
+        "cap_add": list(limits.capabilities),
+        "no_new_privileges": not limits.new_privileges,
+        "read_only": not limits.writable_root,
+        "read_write_tmpfs": False,
+        "pids_limit": limits.pids,
+        "mounts": [tmp, {"type": "bind", "source": str(spec.input), "target": INPUT, "read_only": True}],
+    }
+    if limits.memory_bytes is not None:
+        options |= {"mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes}
+    if limits.cpus is not None:
+        options |= {"cpu_period": _PERIOD, "cpu_quota": int(limits.cpus * _PERIOD)}
+    if limits.gpus:
+        options["devices"] = [f"nvidia.com/gpu={number}" for number in range(limits.gpus)]
+    return options
+
+
+def _state(found: Mapping[str, Any]) -> ContainerState:
+    state = found["State"]
+    finished = state["FinishedAt"]
+    return ContainerState(
+        id=found["Id"],
+        running=state["Status"] in _RUNNING,
+        started=not state["StartedAt"].startswith(_NEVER),
+        code=state["ExitCode"],
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        ended=None if finished.startswith(_NEVER) else datetime.fromisoformat(finished),
+        labels=found["Config"].get("Labels") or {},
+    )
+
+
+def _text(error: APIError) -> str:
+    return error.explanation or str(error)
