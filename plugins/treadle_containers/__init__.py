@@ -14,6 +14,7 @@ from treadle_containers.engine import (
     Report,
     whole,
 )
+from treadle_containers.frames import FrameParser
 from treadle_containers.logs import LogFile
 from treadle_containers.runtime import ContainerRuntime
 from treadle_containers.spec import INPUT, ContainerSpec, Limits
@@ -26,6 +27,7 @@ __all__ = [
     "ContainerState",
     "EngineError",
     "EngineUnreachable",
+    "FrameParser",
     "ImageInfo",
     "Limits",
     "LogFile",

@@ -95,6 +95,9 @@ class ContainerEngine(ABC):
     async def create(self, spec: ContainerSpec) -> str:
         """Make a container and return its id; raise NoSuchImage or NameTaken."""
 
+    async def prepare(self, container: str) -> None:  # noqa: B027  # not every engine tells the two apart
+        """Do what comes before the program of a container begins; start does it where this was not called."""
+
     @abstractmethod
     async def start(self, container: str) -> None:
         """Start a container that was never started."""
@@ -117,10 +120,17 @@ class ContainerEngine(ABC):
 
     @abstractmethod
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
-        """Copy what a container has printed, from the start, into the files for `stdout` and `stderr`.
+        """Copy what a container has printed, from the start, into the files for `stdout` or `stderr` or both.
 
-        With follow, go on until it has ended.
+        With follow, go on until it has ended. A file that is full ends the copy.
         """
+
+    async def overflows(self, container: str, limit: int) -> bool:
+        """Say whether what the engine keeps of a container's log must be more than limit bytes of output.
+
+        For engines whose logs have no bound of their own and are slow to read.
+        """
+        return False
 
     @abstractmethod
     async def containers(self, label: str, value: str) -> list[ContainerState]:

@@ -20,17 +20,27 @@ class Images:
     def __init__(self, engine: ContainerEngine) -> None:
         self._engine = engine
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._known: dict[str, ImageInfo] = {}
 
     async def ready(self, service: Service, report: Report) -> tuple[str, ImageInfo]:
         """Return the service's image, by its name, on this host by now; raise NoSuchImage or EngineError."""
         tag = str(service.options.get("image") or await asyncio.to_thread(_tag, service))
         async with self._one_at_a_time[tag]:
-            if (found := await self._engine.image(tag)) is None:
-                await self._get(service, tag, report)
-                found = await self._engine.image(tag)
+            if tag not in self._known:
+                self._known[tag] = await self._find(service, tag, report)
+        return tag, self._known[tag]
+
+    def forget(self) -> None:
+        """Look for every image anew: one was not there any more when it was needed."""
+        self._known.clear()
+
+    async def _find(self, service: Service, tag: str, report: Report) -> ImageInfo:
+        if (found := await self._engine.image(tag)) is None:
+            await self._get(service, tag, report)
+            found = await self._engine.image(tag)
         if found is None:
             raise NoSuchImage(f"{tag} is not there although it was just made; is somebody removing images?")
-        return tag, found
+        return found
 
     async def _get(self, service: Service, tag: str, report: Report) -> None:
         if "image" in service.options:

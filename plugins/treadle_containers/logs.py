@@ -29,6 +29,11 @@ class LogFile:
         self._have = os.fstat(self._fd).st_size
         self._at = 0
 
+    @property
+    def complete(self) -> bool:
+        """Whether the file has all that it may have."""
+        return self._have >= self._limit
+
     def write(self, chunk: bytes) -> None:
         """Take the next bytes of the log."""
         with self._lock:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -21,6 +22,7 @@ from treadle_containers.engine import (
     EngineError,
     EngineUnreachable,
     NameTaken,
+    NoSuchImage,
 )
 from treadle_containers.faults import start_error
 from treadle_containers.images import Images, check_source
@@ -30,7 +32,7 @@ from treadle_containers.record import Record
 
 log = logging.getLogger(__name__)
 
-_SHORT = 0.1
+_SHORT = 0.2
 """Seconds that a container has to end before its log is followed; until then one copy is enough."""
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between tries to reach an engine that does not answer; the last one again and again."""
@@ -98,10 +100,13 @@ class ContainerRuntime(Runtime):
         if record is not None and record.over:
             return
         try:
-            fresh = record is None
-            if record is None or record.id is None:
-                record = await self._make(attempt, resumed=not fresh)
-            await self._start_once(str(record.id), fresh)
+            begun = False
+            while not begun:
+                fresh = record is None or record.id is None
+                if record is None or record.id is None:
+                    record = await self._make(attempt, resumed=record is not None)
+                if not (begun := await self._begin(str(record.id), fresh)):
+                    record = msgspec.structs.replace(record, id=None).write(attempt.folder)
         except EngineError as error:
             raise start_error(self._engine, error) from error
 
@@ -114,11 +119,10 @@ class ContainerRuntime(Runtime):
         with _logs(attempt) as logs:
             state = await self._until_over(attempt, record.id, logs)
         if state is None:
-            return Exit(Reason.LOST, detail="somebody has removed its container")
-        with _logs(attempt) as logs:
-            await self._whenever(lambda: self._engine.copy_log(state.id, logs, follow=False))
-        cut = any(each.full for each in logs.values())
-        return _exit(state, attempt, cut, Record.read(attempt.folder) or record)
+            return Exit(Reason.LOST, detail="its container has gone")
+        record = Record.read(attempt.folder) or record
+        cut = await self._copy_whole_log(attempt, state.id, record.overflowed)
+        return _exit(state, attempt, cut, record)
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
         """Stop the container, and see to it that it is not started later."""
@@ -155,8 +159,15 @@ class ContainerRuntime(Runtime):
 
     async def _make(self, attempt: Attempt, resumed: bool) -> Record:
         """Make the attempt's container and return its record; one that is there already is taken."""
+        try:
+            return await self._make_of_image(attempt, resumed)
+        except NoSuchImage:
+            self._images.forget()  # it was there once, and somebody has removed it
+            return await self._make_of_image(attempt, resumed=True)
+
+    async def _make_of_image(self, attempt: Attempt, resumed: bool) -> Record:
         progress = _Progress(attempt.folder / "build.log")
-        image, info = await self._images.ready(attempt.service, progress)
+        image, info = await self._patiently(lambda: self._images.ready(attempt.service, progress))
         limits = spec.Limits.of(attempt.service)
         await asyncio.to_thread(write_inputs, attempt)
         container = spec.ContainerSpec(
@@ -184,21 +195,39 @@ class ContainerRuntime(Runtime):
                 raise
             return found.id
 
-    async def _start_once(self, container: str, fresh: bool) -> None:
-        """Start a container that never was; a fresh one needs no look, unless the engine breaks off."""
+    async def _begin(self, container: str, fresh: bool) -> bool:
+        """Have a container's program begin, unless it has begun before.
 
-        async def start_if_never() -> None:
-            state = await self._engine.inspect(container)
-            if state is not None and not state.started:
-                await self._engine.start(container)
+        Returns False if the engine broke off before that: then the container has been removed, and
+        may be made anew. If it breaks off later, nobody can tell whether the program has begun; once
+        the container is removed nothing of it is alive, and wait finds the attempt lost.
+        """
+        if not fresh:
+            state = await self._patiently(partial(self._engine.inspect, container))
+            if state is None or state.started:
+                return True
+        try:
+            await self._engine.prepare(container)
+        except EngineUnreachable:
+            await self._patiently(partial(self._engine.remove, container))
+            return False
+        try:
+            await self._engine.start(container)
+        except EngineUnreachable:
+            await self._patiently(partial(self._begin_after_all, container))
+        return True
 
-        if fresh:
-            try:
-                await self._engine.start(container)
-            except EngineUnreachable:
-                await self._patiently(start_if_never)
-        else:
-            await self._patiently(start_if_never)
+    async def _begin_after_all(self, container: str) -> None:
+        state = await self._engine.inspect(container)
+        if state is None or state.started:
+            return
+        try:
+            await self._engine.start(container)
+        except EngineUnreachable:
+            raise
+        except EngineError as error:
+            log.warning("container %s is lost: its start was broken off: %s", container[:12], error)
+            await self._engine.remove(container)
 
     async def _patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Call an engine that may just be restarting; give up when that takes too long."""
@@ -236,6 +265,22 @@ class ContainerRuntime(Runtime):
             with suppress(asyncio.CancelledError):
                 await following
 
+    async def _copy_whole_log(self, attempt: Attempt, container: str, known: bool) -> bool:
+        """Copy what following the log has missed; return whether it is longer than what is kept of it.
+
+        known says that it is: a file that has all it may is left as it is then.
+        """
+        with _logs(attempt) as logs:
+            for _ in logs:  # one that is full ends the copy of the other
+                left = {
+                    name: each for name, each in logs.items() if not (each.full or (known and each.complete))
+                }
+                for each in left.values():
+                    each.again()
+                if left:
+                    await self._whenever(partial(self._engine.copy_log, container, left, follow=False))
+            return any(each.full for each in logs.values())
+
     async def _follow(self, attempt: Attempt, container: str, logs: Mapping[str, LogFile]) -> None:
         """Copy the log while the container runs; what is missed here is in the last copy."""
         await asyncio.sleep(_SHORT)
@@ -252,8 +297,12 @@ class ContainerRuntime(Runtime):
 
     async def _end_when_full(self, attempt: Attempt, container: str, logs: Mapping[str, LogFile]) -> None:
         """End a container that prints more than it may: its engine would keep all of that."""
-        while not any(each.full for each in logs.values()):  # noqa: ASYNC110  # threads write them
+        limit = spec.Limits.of(attempt.service).output_limit
+        while not any(each.full for each in logs.values()):
             await asyncio.sleep(_SHORT)
+            with suppress(EngineError):
+                if await self._engine.overflows(container, limit):
+                    break
         record = Record.read(attempt.folder) or Record(id=container)
         msgspec.structs.replace(record, overflowed=True).write(attempt.folder)
         await self._whenever(lambda: self._stop(container, 0))

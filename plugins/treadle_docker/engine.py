@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -20,6 +19,7 @@ from treadle_containers import (
     ContainerState,
     EngineError,
     EngineUnreachable,
+    FrameParser,
     ImageInfo,
     LogFile,
     NameTaken,
@@ -31,11 +31,10 @@ from treadle_containers import (
 _UNREACHABLE = 900
 """The status by which aiodocker says that it can't connect."""
 _NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
-_STREAMS = {1: "stdout", 2: "stderr"}
-_FRAME = struct.Struct(">BxxxL")
 _NEVER = "0001-"
 """How a time that has not come begins."""
 _NANO = 1_000_000_000
+_SMALLEST_LOG = 16 * 1024 * 1024
 _ROTATE = 2
 """A log that is so many times as large as what is kept of it is rotated: nothing fills the disk."""
 
@@ -123,14 +122,18 @@ class DockerEngine(ContainerEngine):
         async with self._call() as docker:
             await docker.version() if docker.api_version == "auto" else None
             url = f"{docker.docker_host}/{docker.api_version}/containers/{container}/logs"
-            wanted = {"stdout": "1", "stderr": "1", "follow": str(int(follow))}
+            wanted = {"follow": str(int(follow)), **dict.fromkeys(into, "1")}
             async with docker.session.get(url, params=wanted) as answer:
                 if answer.status == _NOT_FOUND:
                     return
                 if not answer.ok:
                     raise EngineError(f"the log can't be read: {await answer.text()}")
-                async for stream, chunk in _frames(answer.content):
-                    into[stream].write(chunk)
+                parser = FrameParser()
+                async for chunk in answer.content.iter_any():
+                    for stream, printed in parser.feed(chunk).items():
+                        into[stream].write(printed)
+                    if any(each.full for each in into.values()):
+                        return
 
     async def containers(self, label: str, value: str) -> list[ContainerState]:
         """Return the containers that have a label."""
@@ -217,25 +220,10 @@ class DockerEngine(ContainerEngine):
         )
 
 
-async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[tuple[str, bytes]]:
-    """Yield (stream, bytes) of a log; its end is the end of the answer."""
-    buffer = bytearray()
-    async for chunk in content.iter_any():
-        buffer += chunk
-        at = 0
-        while len(buffer) - at >= _FRAME.size:
-            kind, length = _FRAME.unpack_from(buffer, at)
-            end = at + _FRAME.size + length
-            if len(buffer) < end:
-                break
-            yield _STREAMS[kind], bytes(buffer[at + _FRAME.size : end])
-            at = end
-        del buffer[:at]
-
-
 def _config(spec: ContainerSpec) -> dict[str, Any]:
     """Return what Docker's API calls a container's config."""
     limits = spec.limits
+    rotated = max(_SMALLEST_LOG, limits.output_limit * _ROTATE)
     host: dict[str, Any] = {
         "NetworkMode": limits.network,
         "CapDrop": ["ALL"],
@@ -247,7 +235,7 @@ def _config(spec: ContainerSpec) -> dict[str, Any]:
         # The default driver replaces bytes that are not UTF-8.
         "LogConfig": {
             "Type": "local",
-            "Config": {"max-size": str(limits.output_limit * _ROTATE), "max-file": "2", "compress": "false"},
+            "Config": {"max-size": str(rotated), "max-file": "2", "compress": "false"},
         },
     }
     if not limits.new_privileges:

@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar
 
 import requests
+import urllib3
 from podman import PodmanClient
 from podman.domain.containers import Container
 from podman.errors import APIError, ImageNotFound, NotFound, PodmanError
@@ -24,6 +25,7 @@ from treadle_containers import (
     ContainerState,
     EngineError,
     EngineUnreachable,
+    FrameParser,
     ImageInfo,
     LogFile,
     NameTaken,
@@ -31,6 +33,7 @@ from treadle_containers import (
     Report,
     whole,
 )
+from treadle_podman.logfile import copy_file
 from treadle_podman.threads import in_thread
 
 Answer = TypeVar("Answer")
@@ -39,7 +42,9 @@ _NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
 _NEVER = "0001-"
 """How a time that has not come begins."""
 _PERIOD = 100_000
-_BATCH = 64 * 1024
+_LINE_OVERHEAD = 48
+"""Bytes that a line of one byte takes at the most in the log, with its time and its stream."""
+_CHUNK = 64 * 1024
 _RUNNING = frozenset({"running", "paused", "stopping"})
 _OVER = ["exited", "stopped"]
 _POLL = "250ms"
@@ -82,6 +87,16 @@ class PodmanEngine(ContainerEngine):
             return str(made.id)
 
         return await whole(self._call(create))
+
+    async def prepare(self, container: str) -> None:
+        """Have the container made by its OCI runtime; its program waits."""
+
+        def prepare(podman: PodmanClient) -> None:
+            answer = podman.api.post(f"/containers/{container}/init")
+            if answer.status_code != _NOT_MODIFIED:
+                answer.raise_for_status()
+
+        await whole(self._call(prepare))
 
     async def start(self, container: str) -> None:
         """Start a container."""
@@ -146,12 +161,37 @@ class PodmanEngine(ContainerEngine):
         await whole(self._call(remove))
 
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
-        """Copy the log: one call for each stream, since Podman's answer does not tell them apart."""
-        copies = [
-            partial(_copy, container=container, name=name, log=log, follow=follow)
-            for name, log in into.items()
-        ]
-        await asyncio.gather(*(self._call(copy) for copy in copies))
+        """Copy the log: of an ended container its file, where that is on this host, else what Podman sends.
+
+        podman-py does not tell the two streams apart, so the frames are read here.
+        """
+
+        def copy(podman: PodmanClient) -> None:
+            if not follow and (path := _log_path(podman, container)) and copy_file(path, into):
+                return
+            wanted = {"follow": follow, **{stream: stream in into for stream in ("stdout", "stderr")}}
+            answer = podman.api.get(f"/containers/{container}/logs", params=wanted, stream=True)
+            with closing(answer):
+                if answer.status_code == _NOT_FOUND:
+                    return
+                answer.raise_for_status()
+                parser = FrameParser()
+                while chunk := answer.raw.read1(_CHUNK):
+                    for stream, printed in parser.feed(chunk).items():
+                        into[stream].write(printed)
+                    if any(each.full for each in into.values()):
+                        return
+
+        await self._call(copy)
+
+    async def overflows(self, container: str, limit: int) -> bool:
+        """Say whether the log file is larger than limit bytes can make it, each a line of its own."""
+
+        def look(podman: PodmanClient) -> bool:
+            path = _log_path(podman, container)
+            return path is not None and path.stat().st_size > 2 * limit * _LINE_OVERHEAD
+
+        return await self._call(look)
 
     async def containers(self, label: str, value: str) -> list[ContainerState]:
         """Return the containers that have a label."""
@@ -247,7 +287,7 @@ class PodmanEngine(ContainerEngine):
                 if error.response is None:
                     raise self._unreachable(_text(error)) from error
                 raise EngineError(_text(error)) from error
-            except (requests.RequestException, OSError) as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise self._unreachable(str(error)) from error
             except (PodmanError, ValueError) as error:
                 raise EngineError(str(error)) from error
@@ -291,6 +331,13 @@ def _show(podman: PodmanClient, container: str) -> dict[str, Any] | None:
     return found
 
 
+def _log_path(podman: PodmanClient, container: str) -> Path | None:
+    """Return the file that a container's log is in, if that is on this host."""
+    config = (_show(podman, container) or {}).get("HostConfig", {}).get("LogConfig", {})
+    path = Path(config.get("Path") or "")
+    return path if config.get("Type") == "k8s-file" and path.is_file() else None
+
+
 def _open_first_process(found: Mapping[str, Any]) -> int | None:
     """Return a pidfd of a container's first process, if that runs on this host."""
     pid = found["State"].get("Pid") or 0
@@ -314,31 +361,6 @@ async def _gone(pidfd: int) -> None:
         loop.remove_reader(pidfd)
 
 
-def _copy(podman: PodmanClient, container: str, name: str, log: LogFile, follow: bool) -> None:
-    wanted = {stream: stream == name for stream in ("stdout", "stderr")}
-    try:
-        frames = cast(
-            "Iterator[bytes]", _handle(podman, container).logs(stream=True, follow=follow, **wanted)
-        )
-        for piece in frames if follow else _batches(frames):
-            log.write(piece)
-    except NotFound:
-        return
-
-
-def _batches(frames: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield frames, of which every line is one, by the dozen."""
-    pieces: list[bytes] = []
-    size = 0
-    for frame in frames:
-        pieces.append(frame)
-        size += len(frame)
-        if size >= _BATCH:
-            yield b"".join(pieces)
-            pieces, size = [], 0
-    yield b"".join(pieces)
-
-
 def _options(spec: ContainerSpec) -> dict[str, Any]:
     """Return what podman-py calls a container's keywords."""
     limits = spec.limits
@@ -354,6 +376,7 @@ def _options(spec: ContainerSpec) -> dict[str, Any]:
         "no_new_privileges": not limits.new_privileges,
         "read_only": not limits.writable_root,
         "read_write_tmpfs": False,
+        "log_config": {"Type": "k8s-file"},
         "pids_limit": limits.pids,
         "mounts": [tmp, {"type": "bind", "source": str(spec.input), "target": INPUT, "read_only": True}],
     }

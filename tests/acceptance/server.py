@@ -25,7 +25,7 @@ def eventually(look: Callable[[], Value | None], what: str) -> Value:
     """Return what look finds, as soon as it finds something."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        if (found := look()) not in (None, False):
+        if found := look():
             return found
         time.sleep(0.005)  # a poll for something that only files tell
     raise AssertionError(f"{what}: not within {PATIENCE} s")

@@ -1,4 +1,4 @@
-"""`make bench`: Treadle against a plain start of the same function, in one run on one machine."""
+"""`make bench`: Treadle beside other ways to run the same job, in one run on one machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tests.bench.measure import Latency, Throughput, header
+from tests.bench.container_lanes import available, container_project, run_lane
+from tests.bench.measure import header, measure, table
 from tests.bench.plain import PlainStart
 from tests.bench.treadle_lane import TreadleLane
 
@@ -17,22 +18,42 @@ PROGRAM = "def run(data, params):\n    return {'sum': sum(data['values'])}\n"
 async def main() -> None:
     """Measure interleaved, print medians and ratios."""
     options = _options()
+    print(header())
     with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder:
-        project = Path(folder) / "bench"
-        (project / "src").mkdir(parents=True)
-        (project / "src" / "__init__.py").touch()
-        (project / "src" / "program.py").write_text(PROGRAM)
-        plain = PlainStart(project)
-        async with TreadleLane(project, Path(folder) / "spool", jobs=2) as treadle:
-            print(header())
-            print(await Latency.measure(treadle, plain, rounds=options.rounds))
-            print(await Throughput.measure(treadle, plain, jobs=options.jobs, lanes=2))
+        if "python" in options.cases:
+            await _python(Path(folder), options)
+        for engine in ("docker", "podman"):
+            if engine in options.cases:
+                await _containers(Path(folder), engine, options)
+
+
+async def _python(folder: Path, options: argparse.Namespace) -> None:
+    project = folder / "bench"
+    (project / "src").mkdir(parents=True)
+    (project / "src" / "__init__.py").touch()
+    (project / "src" / "program.py").write_text(PROGRAM)
+    async with TreadleLane(project, folder / "spool", jobs=2) as treadle:
+        rows = await measure([treadle, PlainStart(project)], options.rounds, options.jobs)
+    print(table("a trivial function, 2 at a time", rows))
+
+
+async def _containers(folder: Path, engine: str, options: argparse.Namespace) -> None:
+    if reason := await available(engine):
+        print(f"{engine}: not measured: {reason}")
+        return
+    project = container_project(folder / f"bench-{engine}", engine)
+    async with TreadleLane(project, folder / f"spool-{engine}", jobs=4) as treadle:
+        lanes = [treadle, run_lane(engine)]
+        rows = await measure(lanes, max(options.rounds // 5, 5), max(options.jobs // 5, 20))
+    print(table(f"a trivial {engine} container, 4 at a time", rows))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="jobs one after the other")
     parser.add_argument("--jobs", type=int, default=500, help="jobs for the throughput")
+    cases = ["python", "docker", "podman"]
+    parser.add_argument("--cases", nargs="+", choices=cases, default=cases, help="what to measure")
     return parser.parse_args()
 
 

@@ -14,6 +14,7 @@ class PlainStart:
     """`python -c` of the same function, its input on stdin and its result on stdout."""
 
     name = "python -c"
+    at_a_time = 2
 
     def __init__(self, project: Path) -> None:
         self._project = project

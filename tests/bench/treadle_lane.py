@@ -18,6 +18,7 @@ class TreadleLane:
     """A server of one project on a spool of its own, from `async with` to its end."""
 
     name = "treadle"
+    at_a_time = None
 
     def __init__(self, project: Path, spool: Path, jobs: int) -> None:
         self._arguments = ["serve", str(project), "--spool", str(spool), "--port", "0", "--jobs", str(jobs)]
