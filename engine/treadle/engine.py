@@ -65,7 +65,7 @@ class Engine:
             await stack.enter_async_context(self.dispatcher)
             await stack.enter_async_context(self.intake)
             await stack.enter_async_context(self.watcher)
-            await stack.enter_async_context(Housekeeping(self.spool, self.plugins))
+            await stack.enter_async_context(Housekeeping(self.spool, self.plugins, self.settings.tidy))
             self.observers.tell("engine_started", settings=self.settings)
             self._stack = stack.pop_all()
         return self

@@ -12,15 +12,13 @@ from treadle_spool import InvalidDescriptor, Spool
 
 log = logging.getLogger(__name__)
 
-_ROUND = 30.0
-"""Seconds between two rounds."""
-
 
 class Housekeeping:
-    """Has every runtime remove what dead attempts left, at the start and from time to time."""
+    """Has every runtime remove what dead attempts left, at the start and every `pause` seconds."""
 
-    def __init__(self, spool: Spool, plugins: Plugins) -> None:
+    def __init__(self, spool: Spool, plugins: Plugins, pause: float) -> None:
         self._spool = spool
+        self._pause = pause
         self._plugins = plugins
         self._task: asyncio.Task[None] | None = None
 
@@ -42,7 +40,7 @@ class Housekeeping:
                     await runtime.tidy(self._spool.id, self._alive)
                 except Exception:  # a plugin's code may raise anything
                     log.exception("runtime %s failed to tidy up", name)
-            await asyncio.sleep(_ROUND)
+            await asyncio.sleep(self._pause)
 
     def _alive(self, job: str, attempt: int) -> bool:
         """Say whether an attempt is the live one of a claimed job; in doubt it is."""

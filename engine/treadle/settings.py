@@ -56,12 +56,14 @@ class Settings:
     """Bytes that must be free in the spool before the API accepts a job; below it answers 507."""
     rescan: float = 30.0
     """Seconds between two looks at the folders, for whatever the watcher was not told of."""
+    tidy: float = 30.0
+    """Seconds between two rounds in which runtimes remove what dead attempts have left."""
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """A section for each plugin: [plugins.<name>] in engine.toml."""
 
     def __post_init__(self) -> None:
         """Refuse what no engine can run with."""
-        for name in ("jobs", "attempts", "max_body", "max_result", "queue_limit", "rescan"):
+        for name in ("jobs", "attempts", "max_body", "max_result", "queue_limit", "rescan", "tidy"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be greater than 0, not {getattr(self, name)}")
         for name in ("grace", "disk_reserve"):

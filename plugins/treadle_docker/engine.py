@@ -124,7 +124,7 @@ class DockerEngine(ContainerEngine):
             url = f"{docker.docker_host}/{docker.api_version}/containers/{container}/logs"
             wanted = {"follow": str(int(follow)), **dict.fromkeys(into, "1")}
             async with docker.session.get(url, params=wanted) as answer:
-                if answer.status == _NOT_FOUND:
+                if answer.status in {_NOT_FOUND, _CONFLICT}:  # it has gone, or is about to
                     return
                 if not answer.ok:
                     raise EngineError(f"the log can't be read: {await answer.text()}")

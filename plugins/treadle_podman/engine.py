@@ -152,11 +152,10 @@ class PodmanEngine(ContainerEngine):
         """Remove a container."""
 
         def remove(podman: PodmanClient) -> None:
-            try:
-                podman.containers.remove(container, force=True, v=True)
-            except APIError as error:
-                if error.status_code not in {_NOT_FOUND, _CONFLICT}:
-                    raise
+            at_once = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for a polite end
+            answer = podman.api.delete(f"/containers/{container}", params=at_once)
+            if answer.status_code not in {_NOT_FOUND, _CONFLICT}:
+                answer.raise_for_status()
 
         await whole(self._call(remove))
 

@@ -30,11 +30,16 @@ def runtime(request):
 def script(runtime, serve, tmp_path):
     """Serve a shell script as a service of the runtime."""
 
+    config = tmp_path / "engine.toml"
+    config.write_text(
+        "tidy = 1\n[plugins.docker]\nstranger_grace = 1\n[plugins.podman]\nstranger_grace = 1\n"
+    )
+
     def start(text: str, toml: str = "", *arguments: str) -> Server:
         folder = tmp_path / "script"
         if not folder.exists():
             script_project(folder, runtime, text, toml)
-        return serve(folder, *arguments)
+        return serve(folder, "--config", config, *arguments)
 
     return start
 

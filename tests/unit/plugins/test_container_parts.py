@@ -1,0 +1,165 @@
+"""The parts of a container runtime that need no engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treadle import Resources, Service, ServiceError
+from treadle_containers import FrameParser, Limits, LogFile
+from treadle_containers.context import Context
+from treadle_podman.logfile import copy_file
+
+
+def frame(kind: int, data: bytes) -> bytes:
+    return bytes([kind, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=20)), max_size=10),
+    st.lists(st.integers(0, 300), max_size=6),
+)
+def test_frames_are_read_however_they_are_cut(frames, cuts):
+    sent = b"".join(frame(kind, data) for kind, data in frames)
+    parser, found = FrameParser(), {"stdout": b"", "stderr": b""}
+    edges = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
+    for start, end in zip(edges, edges[1:], strict=False):  # noqa: RUF007  # the last may be empty
+        for stream, data in parser.feed(sent[start:end]).items():
+            found[stream] += data
+    assert found["stdout"] == b"".join(data for kind, data in frames if kind == 1)
+    assert found["stderr"] == b"".join(data for kind, data in frames if kind == 2)
+
+
+def test_a_log_that_is_copied_again_only_grows(tmp_path):
+    with LogFile(tmp_path / "log", 100) as log:
+        log.write(b"one two")
+    with LogFile(tmp_path / "log", 100) as log:
+        for piece in (b"one", b" t", b"wo three"):
+            log.write(piece)
+            assert (tmp_path / "log").read_bytes().startswith(b"one two")
+    assert (tmp_path / "log").read_bytes() == b"one two three"
+
+
+def test_a_log_that_differs_is_written_anew(tmp_path, caplog):
+    (tmp_path / "log").write_bytes(b"one twx and more")
+    with LogFile(tmp_path / "log", 100) as log:
+        log.write(b"one two")
+    assert (tmp_path / "log").read_bytes() == b"one two"
+    assert "differs" in caplog.text
+
+
+def test_a_log_is_cut_at_its_limit_and_says_so(tmp_path):
+    with LogFile(tmp_path / "log", 5) as log:
+        log.write(b"1234")
+        assert not log.full
+        log.write(b"56")
+        assert (log.full, log.complete) == (True, True)
+    assert (tmp_path / "log").read_bytes() == b"12345"
+
+
+def test_what_comes_late_goes_nowhere(tmp_path):
+    with LogFile(tmp_path / "log", 5) as log:
+        pass
+    log.write(b"late")
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+def test_podman_s_log_file_is_read_with_its_partial_lines(tmp_path):
+    (tmp_path / "ctr.log").write_bytes(
+        b"2026-01-01T00:00:00+00:00 stdout F one\n"
+        b"2026-01-01T00:00:00+00:00 stderr P er\n"
+        b"2026-01-01T00:00:00+00:00 stdout P t w\n"
+        b"2026-01-01T00:00:00+00:00 stderr F ror\n"
+        b"2026-01-01T00:00:00+00:00 stdout F o\n"
+        b"2026-01-01T00:00:00+00:00 stdout F \n"
+        b"2026-01-01T00:00:00+00:00 stdout P torn"
+    )
+    with LogFile(tmp_path / "out", 100) as out, LogFile(tmp_path / "err", 100) as err:
+        assert copy_file(tmp_path / "ctr.log", {"stdout": out, "stderr": err})
+    assert (tmp_path / "out").read_bytes() == b"one\nt wo\n\n"
+    assert (tmp_path / "err").read_bytes() == b"error\n"
+
+
+def service(**options: object) -> Service:
+    resources = Resources(cpu=2, memory=1.5, gpu={"type": "NVIDIA", "count": 1})
+    return Service("s", Path("/s"), resources=resources, options=options)
+
+
+def test_limits_are_the_service_s_resources_and_little_else():
+    limits = Limits.of(service())
+    assert (limits.cpus, limits.memory_bytes, limits.gpus) == (2, 1_500_000_000, 1)
+    assert (limits.network, limits.capabilities, limits.new_privileges) == ("none", (), False)
+
+
+def test_treadle_toml_widens_them_on_purpose():
+    limits = Limits.of(service(network="host", capabilities=["SYS_NICE"], memory=3, gpus=0))
+    assert (limits.network, limits.capabilities, limits.memory, limits.gpus) == ("host", ("SYS_NICE",), 3, 0)
+
+
+@pytest.mark.parametrize("options", [{"pids": 0}, {"memory": -1}, {"tmp_size": 0}, {"capabilities": [1]}])
+def test_limits_that_make_no_sense_are_refused(options):
+    with pytest.raises(ServiceError, match=next(iter(options))):
+        Limits.of(service(**options))
+
+
+@pytest.mark.parametrize(
+    ("image_user", "user"),
+    [
+        ("", "65534:65534"),
+        ("root", "65534:65534"),
+        ("0:0", "65534:65534"),
+        ("app", "app"),
+        ("7:7", "7:7"),
+    ],
+)
+def test_a_program_does_not_run_as_root_unless_its_service_says_so(image_user, user):
+    assert Limits().user_of(image_user) == user
+    assert Limits(user="0:0").user_of(image_user) == "0:0"
+
+
+@pytest.fixture
+def project(tmp_path):
+    for name in ("Dockerfile", "run.sh", "data/a.csv", "data/deep/b.csv", ".git/config", "keep.log", "x.log"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path
+
+
+def names(project: Path) -> set[str]:
+    return {str(path.relative_to(project)) for path in Context(project)._files()}
+
+
+@pytest.mark.parametrize(
+    ("ignored", "left_out"),
+    [
+        ("", set()),
+        ("# comment\n\n.git\n", {".git/config"}),
+        ("*.log\n!keep.log\n", {"x.log"}),
+        ("data/\n", {"data/a.csv", "data/deep/b.csv"}),
+        ("data/*.csv\n", {"data/a.csv"}),
+        ("**/*.csv\n", {"data/a.csv", "data/deep/b.csv"}),
+        ("Dockerfile\n?.log\n", {"x.log"}),
+    ],
+)
+def test_dockerignore_leaves_files_out(project, ignored, left_out):
+    everything = names(project)
+    (project / ".dockerignore").write_text(ignored)
+    assert everything - names(project) == left_out
+
+
+def test_the_digest_changes_with_a_file_s_content_name_or_mode_and_with_nothing_else(project):
+    digests = [Context(project).digest()]
+    assert Context(project).digest() == digests[0]
+    (project / "run.sh").touch()
+    assert Context(project).digest() == digests[0]
+    (project / "run.sh").write_text("changed")
+    digests.append(Context(project).digest())
+    (project / "run.sh").chmod(0o755)
+    digests.append(Context(project).digest())
+    (project / "run.sh").rename(project / "walk.sh")
+    digests.append(Context(project).digest())
+    assert len(set(digests)) == 4

@@ -1,0 +1,209 @@
+"""A container runtime over real engines: started once, found again, removed in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from functools import partial
+
+import pytest
+
+from tests.engines import CONTAINERS, need
+from tests.images import IMAGE, client
+from treadle import Attempt, Job, Reason, Service, StartError
+from treadle_containers.record import Record
+from treadle_docker import DockerEngine, DockerRuntime
+from treadle_podman import PodmanEngine, PodmanRuntime
+from treadle_spool import now
+
+MADE = {"docker": (DockerRuntime, DockerEngine), "podman": (PodmanRuntime, PodmanEngine)}
+
+
+@pytest.fixture(params=CONTAINERS)
+def kind(request):
+    need(request.param)
+    return request.param
+
+
+@pytest.fixture
+async def runtime(kind):
+    make, engine = MADE[kind]
+    runtime = make(engine(), stranger_grace=0)
+    yield runtime
+    await runtime.close()
+
+
+@pytest.fixture
+def attempt(tmp_path):
+    """Return an attempt of a shell script."""
+
+    def make(script: str = "echo once", number: int = 1, **options: object) -> Attempt:
+        folder = tmp_path / "run" / "job"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "job.json").write_text('{"service": "test"}')
+        chosen = {"image": IMAGE, "command": ["/bin/sh", "-c", script], **options}
+        service = Service(name="test", path=tmp_path, options=chosen)
+        spool = tmp_path.name.replace("_", "-")[-30:] + str(abs(hash(tmp_path)))
+        return Attempt(Job("job", "test", now(), 0, None, {}), service, folder, number, spool, now())
+
+    return make
+
+
+def ids(kind: str, attempt: Attempt) -> list[str]:
+    wanted = f"label=treadle.spool={attempt.spool_id}"
+    command = [client(kind), "ps", "-a", "-q", "--no-trunc", "--filter", wanted]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+async def run(kind: str, *arguments: str) -> str:
+    """Call the engine's own client and return what it prints."""
+    ran = partial(subprocess.run, capture_output=True, text=True, check=True)
+    return (await asyncio.to_thread(ran, [client(kind), *arguments])).stdout
+
+
+async def test_starting_again_adopts_the_container(runtime, kind, attempt):
+    made = attempt()
+    for _ in range(3):
+        await runtime.start(made)
+    exit_ = await runtime.wait(made)
+    await runtime.start(made)
+    assert (exit_.reason, exit_.code) == (Reason.ENDED, 0)
+    assert (await runtime.wait(made)).code == 0
+    assert made.stdout.read_bytes() == b"once\n"
+    await runtime.cleanup(made)
+    await runtime.cleanup(made)
+    assert ids(kind, made) == []
+
+
+async def test_a_container_that_was_made_and_not_started_is_started_once(runtime, kind, attempt):
+    made = attempt()
+    await runtime.start(made)
+    await runtime.wait(made)
+    await runtime.cleanup(made)
+    record = Record.read(made.folder)
+    for name in ("container.json", "stdout.log", "stderr.log"):
+        (made.folder / name).unlink()
+    # What an engine leaves that is killed after it has made the container, before it has put its id down.
+    Record(name=record.name).write(made.folder)
+    label = f"treadle.spool={made.spool_id}"
+    program = [IMAGE, "/bin/sh", "-c", "echo once"]
+    await run(kind, "create", "--network", "none", "--name", record.name, "--label", label, *program)
+    await runtime.start(made)
+    await runtime.start(made)
+    assert (await runtime.wait(made)).code == 0
+    assert made.stdout.read_bytes() == b"once\n"
+    await runtime.cleanup(made)
+
+
+async def test_an_attempt_that_was_given_up_is_never_started(runtime, kind, attempt):
+    made = attempt()
+    assert (await runtime.wait(made)).reason is Reason.LOST
+    await runtime.start(made)
+    assert ids(kind, made) == []
+
+
+async def test_a_stop_before_the_start_keeps_it_from_starting(runtime, kind, attempt):
+    made = attempt()
+    await runtime.stop(made, 1)
+    await runtime.start(made)
+    assert ids(kind, made) == []
+
+
+async def test_a_container_that_somebody_removes_is_not_run_again(runtime, kind, attempt):
+    made = attempt("sleep 600")
+    await runtime.start(made)
+    waiting = asyncio.create_task(runtime.wait(made))
+    await asyncio.sleep(0.3)
+    await run(kind, "rm", "-f", *ids(kind, made))
+    exit_ = await waiting
+    assert (exit_.reason, exit_.code) in {(Reason.LOST, None), (Reason.ENDED, 137)}
+    await runtime.start(made)
+    assert ids(kind, made) == []
+
+
+async def test_containers_that_belong_to_no_live_attempt_are_removed(runtime, kind, attempt):
+    made = attempt("sleep 600")
+    await runtime.start(made)
+    await runtime.tidy(made.spool_id, lambda job, number: (job, number) == ("job", 1))
+    assert len(ids(kind, made)) == 1
+    await runtime.tidy("another", lambda *_: False)
+    assert len(ids(kind, made)) == 1
+    await runtime.tidy(made.spool_id, lambda *_: False)
+    assert ids(kind, made) == []
+
+
+async def test_the_intent_is_recorded_before_anything_is_made(runtime, attempt, monkeypatch):
+    made = attempt()
+    recorded = []
+
+    async def create(spec):
+        recorded.append((spec.name, json.loads((made.folder / "container.json").read_bytes())["name"]))
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(runtime._engine, "create", create)
+    with pytest.raises(asyncio.CancelledError):
+        await runtime.start(made)
+    assert recorded[0][0] == recorded[0][1]
+
+
+async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(runtime, kind, attempt):
+    for delay in (0.0, 0.01, 0.03, 0.06, 0.1):
+        made = attempt("sleep 600", output_limit=1000 + int(delay * 100))
+        starting = asyncio.create_task(runtime.start(made))
+        await asyncio.sleep(delay)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await runtime.stop(made, 0)
+        await runtime.cleanup(made)
+        assert ids(kind, made) == []
+        (made.folder / "container.json").unlink()
+
+
+async def test_an_image_that_was_removed_is_told(runtime, attempt):
+    with pytest.raises(StartError, match="nothing is fetched") as caught:
+        await runtime.start(attempt(image="localhost/no-such-image"))
+    assert caught.value.code == "NO_SUCH_IMAGE"
+
+
+# ---------------------------------------------------------------------- what podman-py does not tell
+
+
+@pytest.fixture
+async def podman():
+    need("podman")
+    engine = PodmanEngine()
+    yield engine
+    await engine.close()
+
+
+async def test_waiting_for_a_container_that_was_never_started_is_no_end(podman, attempt):
+    """Podman's own wait answers 0 at once then."""
+    runtime = PodmanRuntime(podman)
+    made = attempt()
+    record = await runtime._make(made, resumed=False)
+    state = await podman.wait(record.id)
+    assert (state.running, state.started) == (False, False)
+    assert (await runtime.wait(made)).reason is Reason.LOST
+    await runtime.cleanup(made)
+
+
+async def test_containers_are_found_by_their_label(podman, attempt):
+    """podman-py finds none by a mapping of labels."""
+    runtime = PodmanRuntime(podman)
+    made = attempt()
+    record = await runtime._make(made, resumed=False)
+    found = await podman.containers("treadle.spool", made.spool_id)
+    assert [each.id for each in found] == [record.id]
+    await runtime.cleanup(made)
+
+
+async def test_memory_and_swap_together_are_limited(podman, attempt):
+    """A limit of memory alone allows as much again of swap."""
+    runtime = PodmanRuntime(podman)
+    made = attempt(memory=0.1)
+    record = await runtime._make(made, resumed=False)
+    wanted = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}"
+    shown = await run("podman", "inspect", record.id, "--format", wanted)
+    assert shown.split() == ["100000000", "100000000"]
+    await runtime.cleanup(made)
