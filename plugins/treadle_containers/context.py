@@ -19,6 +19,15 @@ class Context:
         self._project = project
         self._rules = _rules(project / ".dockerignore")
 
+    def signature(self) -> str:
+        """Return what is different if a file may be: cheaper than the digest, and changed by a mere touch."""
+        found = hashlib.sha256()
+        for path in self._files():
+            stat = path.lstat()
+            fields = (path, stat.st_size, stat.st_mtime_ns, stat.st_mode, stat.st_ino)
+            found.update("\0".join(map(str, fields)).encode("utf-8", "surrogateescape"))
+        return found.hexdigest()
+
     def digest(self) -> str:
         """Return what is different as soon as a file is: its name, its mode or its content."""
         found = hashlib.sha256()

@@ -21,10 +21,12 @@ class Images:
         self._engine = engine
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._known: dict[str, ImageInfo] = {}
+        self._tags: dict[Path, tuple[str, str]] = {}
+        """For each project its signature and the tag it had then: nothing is read again without need."""
 
     async def ready(self, service: Service, report: Report) -> tuple[str, ImageInfo]:
         """Return the service's image, by its name, on this host by now; raise NoSuchImage or EngineError."""
-        tag = str(service.options.get("image") or await asyncio.to_thread(_tag, service))
+        tag = str(service.options.get("image") or await asyncio.to_thread(self._tag, service))
         async with self._one_at_a_time[tag]:
             if tag not in self._known:
                 self._known[tag] = await self._find(service, tag, report)
@@ -33,6 +35,18 @@ class Images:
     def forget(self) -> None:
         """Look for every image anew: one was not there any more when it was needed."""
         self._known.clear()
+
+    def _tag(self, service: Service) -> str:
+        """Return the name of the image that is made from the project as it is now."""
+        archive = service.path / _ARCHIVE
+        context = Context(service.path)
+        signature = _stat(archive) if archive.exists() else context.signature()
+        known, tag = self._tags.get(service.path, ("", ""))
+        if signature != known:
+            digest = _file_digest(archive) if archive.exists() else context.digest()
+            tag = f"localhost/treadle/{service.name.lower()}:{digest}"
+            self._tags[service.path] = (signature, tag)
+        return tag
 
     async def _find(self, service: Service, tag: str, report: Report) -> ImageInfo:
         if (found := await self._engine.image(tag)) is None:
@@ -68,11 +82,9 @@ def check_source(service: Service) -> None:
         )
 
 
-def _tag(service: Service) -> str:
-    """Return the name of the image that is made from the project as it is now."""
-    archive = service.path / _ARCHIVE
-    digest = _file_digest(archive) if archive.exists() else Context(service.path).digest()
-    return f"localhost/treadle/{service.name.lower()}:{digest}"
+def _stat(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
 
 
 def _file_digest(path: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import threading
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -250,18 +251,19 @@ class PodmanEngine(ContainerEngine):
     async def _progress(
         self, path: str, options: Mapping[str, str], body: IO[bytes] | None, report: Report
     ) -> None:
-        """Post something that takes a while, and report the lines that come back."""
+        """Post something that takes a while, and report the lines that come back.
+
+        Where nobody waits for it any more the connection is broken off, and Podman gives up as well.
+        """
         loop = asyncio.get_running_loop()
-        given_up = threading.Event()
+        connections: list[HTTPConnection] = []
 
         def post(podman: PodmanClient) -> None:
             headers = {"Content-type": "application/x-tar"}
             answer = podman.api.post(path, params=dict(options), data=body, headers=headers, stream=True)
             answer.raise_for_status()
+            connections.append(answer.raw.connection)
             for line in answer.iter_lines():
-                if given_up.is_set():
-                    answer.close()
-                    return
                 told = json.loads(line)
                 if told.get("error"):
                     raise EngineError(told["error"])
@@ -271,7 +273,8 @@ class PodmanEngine(ContainerEngine):
         try:
             await self._call(post)
         except asyncio.CancelledError:
-            given_up.set()
+            for connection in connections:
+                connection.sock.shutdown(socket.SHUT_RDWR)
             raise
 
     async def _call(self, work: Callable[[PodmanClient], Answer]) -> Answer:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.acceptance.scripts import script_project
@@ -172,6 +173,26 @@ def test_an_image_is_built_anew_only_when_the_project_changed(engine, serve, tmp
     job = server.submit()
     assert server.result(job) > before
     assert "COPY run.sh" in (server.spool / "done" / job / "build.log").read_text()
+
+
+def test_a_job_is_cancelled_while_its_image_is_built(engine, serve, tmp_path):
+    folder = dockerfile_project(tmp_path / "slow", engine, "1")
+    nap = f"600.{time.time_ns() % 10**6}"
+    text = f"FROM {IMAGE}\nRUN echo begun && exec sleep {nap}\n"
+    (folder / "Dockerfile").write_text(text)
+    server = serve(folder)
+    job = server.submit()
+    progress = server.spool / "run" / job / "build.log"
+    eventually(lambda: progress.exists() and "begun" in progress.read_text(), "the build")
+    start = time.monotonic()
+    server.ask("PUT", f"/{job}/cancel")
+    assert server.ended(job)["status"] == "CANCELLED"
+    assert time.monotonic() - start < 10
+    eventually(lambda: not running(["sleep", nap]), "the end of the build")
+
+
+def running(command: list[str]) -> bool:
+    return any(each.info["cmdline"] == command for each in psutil.process_iter(["cmdline"]))
 
 
 def test_a_build_that_fails_is_told_with_what_the_engine_says(engine, serve, tmp_path):
