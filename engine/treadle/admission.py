@@ -33,8 +33,15 @@ class DiskFull(TreadleError):
     """The spool's disk is below its reserve; free some space."""
 
 
+class ShuttingDown(TreadleError):
+    """The engine is about to stop and takes no more jobs; try again when it is back."""
+
+
 class Admission:
     """Says whether a job may come in. Blocks on nothing but the checks themselves."""
+
+    closed = False
+    """Set when the engine is about to stop: nothing comes in any more."""
 
     def __init__(
         self,
@@ -56,7 +63,9 @@ class Admission:
         }
 
     def check_room(self) -> None:
-        """Raise QueueFull or DiskFull if there is no room for one more job."""
+        """Raise QueueFull, DiskFull or ShuttingDown if there is no room for one more job."""
+        if self.closed:
+            raise ShuttingDown
         if (owed := self._queued()) >= self._settings.queue_limit:
             raise QueueFull(
                 f"{owed} jobs are waiting or running, and the limit is {self._settings.queue_limit}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from datetime import datetime
 
 from treadle.job import Job
 from treadle.service import Service
@@ -33,6 +34,14 @@ class Backlog:
     def unserved(self) -> set[str]:
         """The services that jobs wait for and nobody serves."""
         return {name for name, order in self._order.items() if order and name not in self._services}
+
+    def by_service(self) -> Counter[str]:
+        """Return how many jobs wait for each service."""
+        return Counter(job.service for job in self._waiting.values())
+
+    def oldest(self) -> datetime | None:
+        """Return when the job was accepted that waits longest; None if none waits."""
+        return min((job.created for job in self._waiting.values()), default=None)
 
     def add(self, job: Job) -> None:
         """Let a job wait, once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -43,12 +44,20 @@ class Dispatcher:
         """Cancel requests for jobs that have not been noticed yet."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._noticing: asyncio.Task[None] | None = None
-        self._leaving = False
+        self._held = False
+        self._listed = False
+        self._idle = asyncio.Event()
+        self.missed = 0
+        """How many jobs a rescan has found that no event had told of."""
 
     @property
     def owed(self) -> int:
         """How many jobs wait or run."""
         return len(self.backlog) + len(self.runs)
+
+    def running_by_service(self) -> Counter[str]:
+        """Return how many jobs of each service run."""
+        return Counter(run.job.service for run in self.runs.values())
 
     def attach(self, watcher: Watcher) -> None:
         """Have the watcher tell of what arrives in queue/ and cancel/."""
@@ -60,6 +69,21 @@ class Dispatcher:
         self.backlog.started(job.service)
         self._begin(JobRun(job, self._services[job.service], live, self._tools))
 
+    def hold(self) -> None:
+        """Start no more jobs; those that run go on."""
+        self._held = True
+        if not self.runs:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing runs any more; to be called once no more jobs are started."""
+        await self._idle.wait()
+
+    def cancel_all(self) -> None:
+        """Have every running job end as CANCELLED."""
+        for run in self.runs.values():
+            run.cancel()
+
     async def __aenter__(self) -> Self:
         self._noticing = asyncio.create_task(self._notice())
         return self
@@ -67,7 +91,7 @@ class Dispatcher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leaving = True
+        self.hold()
         assert self._noticing is not None
         self._noticing.cancel()
         await self._let_starts_end()
@@ -97,7 +121,15 @@ class Dispatcher:
                 continue
             for job in found:
                 self._add(job)
+            if name is None:
+                self._count_missed(len(found))
             self._fill_slots()
+
+    def _count_missed(self, found: int) -> None:
+        """Count what a listing has found, except for the first one: nobody could have told of that."""
+        if self._listed:
+            self.missed += found
+        self._listed = True
 
     def _add(self, job: Job) -> None:
         if job.id in self.runs or job.id in self.backlog:
@@ -141,7 +173,7 @@ class Dispatcher:
     # ------------------------------------------------------------------ claiming
 
     def _fill_slots(self) -> None:
-        while self._slots > 0 and not self._leaving and (job := self.backlog.take()):
+        while self._slots > 0 and not self._held and (job := self.backlog.take()):
             if not self._claim(job):
                 return
 
@@ -173,6 +205,8 @@ class Dispatcher:
             await run.run(lambda: self._free_slot(run.job.service))
         finally:
             self.runs.pop(run.job.id, None)
+            if self._held and not self.runs:
+                self._idle.set()
 
     def _free_slot(self, service: str) -> None:
         self._slots += 1

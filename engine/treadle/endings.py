@@ -37,6 +37,11 @@ class Endings:
             if not self._waiting[name]:
                 del self._waiting[name]
 
+    def wake_all(self) -> None:
+        """Let everybody look who waits: the engine is about to stop."""
+        for waiting in list(self._waiting):
+            self._wake(waiting)
+
     def _look(self, name: str | None) -> None:
         if name is not None:
             self._wake(name.removesuffix(".json"))

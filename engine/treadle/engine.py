@@ -17,9 +17,11 @@ from treadle.health import Health
 from treadle.housekeeping import Housekeeping
 from treadle.intake import Intake
 from treadle.jobrun import Toolbox
+from treadle.metrics import Metrics
 from treadle.observers import Observers
 from treadle.plugins import Plugins
 from treadle.recovery import Found, recover
+from treadle.runtime import Runtime
 from treadle.service import Service, nearest, read_services
 from treadle.settings import Settings
 from treadle.watcher import Watcher
@@ -50,6 +52,7 @@ class Engine:
             self.spool, self.services, self.plugins, settings, lambda: self.dispatcher.owed
         )
         self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), self.admission)
+        self.metrics = Metrics(self.dispatcher, self.intake, self.watcher, self.observers)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -65,7 +68,7 @@ class Engine:
             await stack.enter_async_context(self.dispatcher)
             await stack.enter_async_context(self.intake)
             await stack.enter_async_context(self.watcher)
-            await stack.enter_async_context(Housekeeping(self.spool, self.plugins, self.settings.tidy))
+            await stack.enter_async_context(Housekeeping(self.spool, self._runtimes(), self.settings.tidy))
             self.observers.tell("engine_started", settings=self.settings)
             self._stack = stack.pop_all()
         return self
@@ -108,6 +111,11 @@ class Engine:
 
     def _recover(self) -> list[Found]:
         return list(recover(self.spool, self.services, self.plugins.candidates))
+
+    def _runtimes(self) -> set[Runtime]:
+        """Return the runtimes that the services may use."""
+        names = {service.runtime for service in self.services.values()}
+        return {runtime for name in names for runtime in self.plugins.candidates(name)}
 
     def _adopt(self, found: Iterable[Found]) -> None:
         for each in found:

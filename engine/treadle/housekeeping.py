@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from treadle.plugins import Plugins
+from treadle.runtime import Runtime
 from treadle_spool import InvalidDescriptor, Spool
 
 log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Has every runtime remove what dead attempts left, at the start and every `pause` seconds."""
+    """Has runtimes remove what dead attempts left, at the start and every `pause` seconds."""
 
-    def __init__(self, spool: Spool, plugins: Plugins, pause: float) -> None:
+    def __init__(self, spool: Spool, runtimes: Iterable[Runtime], pause: float) -> None:
         self._spool = spool
         self._pause = pause
-        self._plugins = plugins
+        self._runtimes = tuple(runtimes)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -35,11 +36,11 @@ class Housekeeping:
 
     async def _rounds(self) -> None:
         while True:
-            for name, runtime in self._plugins.runtimes.items():
+            for runtime in self._runtimes:
                 try:
                     await runtime.tidy(self._spool.id, self._alive)
                 except Exception:  # a plugin's code may raise anything
-                    log.exception("runtime %s failed to tidy up", name)
+                    log.exception("runtime %s failed to tidy up", runtime.name)
             await asyncio.sleep(self._pause)
 
     def _alive(self, job: str, attempt: int) -> bool:

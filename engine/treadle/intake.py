@@ -7,7 +7,7 @@ import logging
 from types import TracebackType
 from typing import Self
 
-from treadle.admission import Admission, DiskFull, QueueFull
+from treadle.admission import Admission, DiskFull, QueueFull, ShuttingDown
 from treadle.watcher import ARRIVALS, Watcher
 from treadle_spool import DropFolder, NotYet, Refused
 
@@ -57,7 +57,7 @@ class Intake:
                 listed = await asyncio.to_thread(self._drop.names) if None in names else list(names)
                 for name in listed:
                     await self._take(str(name))
-            except (OSError, QueueFull, DiskFull) as error:
+            except (OSError, QueueFull, DiskFull, ShuttingDown) as error:
                 log.warning("what was dropped has to wait: %s", error)
                 asyncio.get_running_loop().call_later(_LATER, self._look, None)
 

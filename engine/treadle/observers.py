@@ -18,6 +18,8 @@ OBSERVED = ("job_changed", "interim_result", "engine_started", "engine_stopping"
 
 _PATIENCE = 10.0
 """Seconds that one call of an observer may take."""
+_FAREWELL = 1.0
+"""Seconds that notices have which wait when the engine ends."""
 _BACKLOG = 10_000
 """Notices that may wait for one observer; further ones are dropped, and that is logged."""
 
@@ -53,12 +55,12 @@ class Observers:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Deliver what waits, for as long as one call may take, and go."""
+        """Deliver what waits, for a moment, and go."""
         tasks = {observer.task: observer.name for observer in self._observers.values() if observer.task}
         for observer in self._observers.values():
             observer.tell_last()
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_PATIENCE)
+            _, late = await asyncio.wait(tasks, timeout=_FAREWELL)
             for task in late:
                 log.error("plugin %s hangs: what it was not told yet is dropped", tasks[task])
                 task.cancel()

@@ -16,8 +16,9 @@ from typing import IO, Any, TypeVar
 import requests
 import urllib3
 from podman import PodmanClient
+from podman.api.client import APIResponse
 from podman.domain.containers import Container
-from podman.errors import APIError, ImageNotFound, NotFound, PodmanError
+from podman.errors import APIError, ImageNotFound, PodmanError
 
 from treadle_containers import (
     INPUT,
@@ -39,7 +40,7 @@ from treadle_podman.threads import in_thread
 
 Answer = TypeVar("Answer")
 
-_NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
+_NOT_FOUND, _CONFLICT, _NOT_MODIFIED, _INTERNAL = 404, 409, 304, 500
 _NEVER = "0001-"
 """How a time that has not come begins."""
 _PERIOD = 100_000
@@ -155,7 +156,7 @@ class PodmanEngine(ContainerEngine):
         def remove(podman: PodmanClient) -> None:
             at_once = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for a polite end
             answer = podman.api.delete(f"/containers/{container}", params=at_once)
-            if answer.status_code not in {_NOT_FOUND, _CONFLICT}:
+            if not _missing(answer) and answer.status_code != _CONFLICT:
                 answer.raise_for_status()
 
         await whole(self._call(remove))
@@ -172,7 +173,7 @@ class PodmanEngine(ContainerEngine):
             wanted = {"follow": follow, **{stream: stream in into for stream in ("stdout", "stderr")}}
             answer = podman.api.get(f"/containers/{container}/logs", params=wanted, stream=True)
             with closing(answer):
-                if answer.status_code == _NOT_FOUND:
+                if _missing(answer):
                     return
                 answer.raise_for_status()
                 parser = FrameParser()
@@ -323,12 +324,18 @@ def _handle(podman: PodmanClient, container: str) -> Container:
     return Container(attrs={"Id": container}, client=podman.api)
 
 
+def _missing(answer: APIResponse) -> bool:
+    """Say whether there is no such container; one that is just being removed is told by an internal error."""
+    if answer.status_code == _INTERNAL:
+        return "no such container" in answer.text
+    return bool(answer.status_code == _NOT_FOUND)
+
+
 def _show(podman: PodmanClient, container: str) -> dict[str, Any] | None:
     answer = podman.api.get(f"/containers/{container}/json")
-    try:
-        answer.raise_for_status()
-    except NotFound:
+    if _missing(answer):
         return None
+    answer.raise_for_status()
     found: dict[str, Any] = answer.json()
     return found
 

@@ -64,22 +64,23 @@ class Server:
             if "http://" in line:
                 self.url = "http://" + line.split("http://")[1].split()[0].rstrip("/")
                 return self
-        self._reap()
+        self.reap()
         raise AssertionError(f"treadle serve did not start: {self.log.read_text()}")
 
     def kill(self) -> None:
         """Take the engine away without a warning."""
         assert self.process is not None
         self.process.kill()
-        self._reap()
+        self.reap()
 
     def stop(self) -> int:
         """Ask it to stop, and return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self._reap()
+        return self.reap()
 
-    def _reap(self) -> int:
+    def reap(self) -> int:
+        """Wait for its end and return its exit code."""
         assert self.process is not None
         code = self.process.wait(PATIENCE)
         assert self.process.stdout is not None

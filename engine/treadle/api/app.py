@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from treadle.admission import Admission
 from treadle.api.errors import ApiError, answer, errors_as_json
 from treadle.api.v1 import ServiceV1, Shared
 from treadle.endings import Endings
 from treadle.health import Health
+from treadle.metrics import Metrics
 from treadle.plugins import Plugins
 from treadle.service import Service, nearest
 from treadle.settings import Settings
@@ -27,12 +29,19 @@ def make_app(
     settings: Settings,
     plugins: Plugins,
     health: Callable[[], Health],
+    metrics: Metrics,
 ) -> web.Application:
     """Return the application that serves the services; the dispatcher may be in another process."""
-    app = web.Application(middlewares=[errors_as_json], client_max_size=settings.max_body)
+    app = web.Application(middlewares=[errors_as_json(metrics.refused)], client_max_size=settings.max_body)
     shared = Shared(spool, admission, endings, settings)
-    pages = _Pages(services, health)
-    app.add_routes([web.get("/-/health", pages.health), web.get("/-/services", pages.services)])
+    pages = _Pages(services, health, metrics)
+    app.add_routes(
+        [
+            web.get("/-/health", pages.health),
+            web.get("/-/metrics", pages.metrics),
+            web.get("/-/services", pages.services),
+        ]
+    )
     plugins.extend("register_routes", app=app)
     for name, service in services.items():
         app.add_routes(ServiceV1(service, base_path(name), shared).routes())
@@ -61,9 +70,12 @@ def _other_than(names: Iterable[str]) -> str:
 class _Pages:
     """The engine's own pages."""
 
-    def __init__(self, services: Mapping[str, Service], health: Callable[[], Health]) -> None:
+    def __init__(
+        self, services: Mapping[str, Service], health: Callable[[], Health], metrics: Metrics
+    ) -> None:
         self._services = services
         self._health = health
+        self._metrics = metrics
 
     async def health(self, _: web.Request) -> web.Response:
         health = self._health()
@@ -75,6 +87,9 @@ class _Pages:
             "jobs": {"queued": health.queued, "running": health.running},
         }
         return answer(fields, 200 if health.ready else 503)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def services(self, _: web.Request) -> web.Response:
         return answer(

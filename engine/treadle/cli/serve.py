@@ -10,17 +10,17 @@ from typing import Any
 import click
 
 from treadle.cli.options import FOLDER, engine_options, settings_of
-from treadle.engine import Engine
 from treadle.errors import ServiceError
-from treadle.server import serve as run_server
+from treadle.server import Server
 from treadle.service import is_project
 
 
 @click.command()
 @click.argument("projects", nargs=-1, type=FOLDER, metavar="[PROJECT]...")
 @engine_options()
+@click.option("--drain", is_flag=True, help="At the end wait for the jobs that run, instead of leaving them.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
-def serve(projects: tuple[Path, ...], verbose: bool, **options: Any) -> None:
+def serve(projects: tuple[Path, ...], drain: bool, verbose: bool, **options: Any) -> None:
     """Serve projects over HTTP, and run their jobs.
 
     An only project is served at `/`, every one at `/services/<name>/`. Without any PROJECT, the
@@ -38,12 +38,4 @@ def serve(projects: tuple[Path, ...], verbose: bool, **options: Any) -> None:
                 "name a PROJECT or a folder of --services: the current folder is no service project"
             )
         settings = settings_of(projects=(here,), **options)
-    asyncio.run(run_server(settings, _announce))
-
-
-def _announce(engine: Engine, urls: list[str]) -> None:
-    for url in urls:
-        click.echo(f"Serving at {url}")
-    for service in engine.services.values():
-        click.echo(f"  {service.name} ({service.runtime}): {service.path}")
-    click.echo(f"Spool: {engine.spool.root}")
+    asyncio.run(Server(settings, click.echo, drain=drain).run())

@@ -78,8 +78,7 @@ async def test_one_that_hangs_does_not_keep_the_engine_from_its_end(tmp_path, ca
     loaded = plugins(tmp_path, notes=NOTES, hangs=HANGS)
     async with Observers(loaded) as told:
         told.tell("interim_result", job=None, value=1)
-        monkeypatch.setattr(observers, "_PATIENCE", 0.1)
-        await asyncio.sleep(0)
+        monkeypatch.setattr(observers, "_FAREWELL", 0.1)
     assert notes(loaded) == [1]
     assert "plugin hangs hangs" in caplog.text
 
