@@ -3,6 +3,7 @@
 A runtime for another container engine implements `ContainerEngine` and hands it to `ContainerRuntime`.
 """
 
+from treadle_containers.address import Address
 from treadle_containers.engine import (
     ContainerEngine,
     ContainerState,
@@ -21,6 +22,7 @@ from treadle_containers.spec import INPUT, ContainerSpec, Limits
 
 __all__ = [
     "INPUT",
+    "Address",
     "ContainerEngine",
     "ContainerRuntime",
     "ContainerSpec",

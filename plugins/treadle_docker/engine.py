@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,11 +13,11 @@ from aiodocker import Docker, DockerError
 
 from treadle_containers import (
     INPUT,
+    Address,
     ContainerEngine,
     ContainerSpec,
     ContainerState,
     EngineError,
-    EngineUnreachable,
     FrameParser,
     ImageInfo,
     LogFile,
@@ -45,7 +44,7 @@ class DockerEngine(ContainerEngine):
     name = "docker"
 
     def __init__(self, url: str | None = None) -> None:
-        self._url = url
+        self._address = Address("Docker", "DOCKER_HOST", Path("docker.sock"), url)
         self._client: Docker | None = None
 
     def remedy(self) -> str:
@@ -59,7 +58,7 @@ class DockerEngine(ContainerEngine):
         """Return the version."""
         async with self._call() as docker:
             found = await docker.version()
-            return f"Docker {found['Version']} at {self._places()[0]}"
+            return f"Docker {found['Version']} at {self._address.places()[0]}"
 
     async def create(self, spec: ContainerSpec) -> str:
         """Make a container."""
@@ -192,32 +191,16 @@ class DockerEngine(ContainerEngine):
         """Give the client, and turn what goes wrong with it into what callers know."""
         try:
             if self._client is None:
-                self._client = Docker(url=self._url or os.environ.get("DOCKER_HOST") or self._places()[0])
+                self._client = Docker(url=self._address.places()[0])
             yield self._client
         except DockerError as error:
             if error.status == _UNREACHABLE:
-                raise self._unreachable(error.message) from error
+                raise self._address.unreachable(error.message) from error
             raise EngineError(error.message) from error
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise self._unreachable(str(error)) from error
+            raise self._address.unreachable(str(error)) from error
         except (AssertionError, ValueError) as error:
-            raise self._unreachable(f"{error}") from error
-
-    def _places(self) -> list[str]:
-        """Return where Docker is looked for, the place that counts first."""
-        if named := self._url or os.environ.get("DOCKER_HOST"):
-            return [named]
-        sockets = [Path("/run/docker.sock"), Path("/var/run/docker.sock")]
-        if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-            sockets.insert(0, Path(runtime, "docker.sock"))
-        sockets.sort(key=lambda socket: not socket.exists())
-        return [f"unix://{socket}" for socket in sockets]
-
-    def _unreachable(self, detail: str) -> EngineUnreachable:
-        return EngineUnreachable(
-            f"Docker can't be reached at {', '.join(self._places())} "
-            f"(DOCKER_HOST is {os.environ.get('DOCKER_HOST') or 'not set'}): {detail}"
-        )
+            raise self._address.unreachable(f"{error}") from error
 
 
 def _config(spec: ContainerSpec) -> dict[str, Any]:

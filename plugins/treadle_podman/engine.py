@@ -22,11 +22,11 @@ from podman.errors import APIError, ImageNotFound, PodmanError
 
 from treadle_containers import (
     INPUT,
+    Address,
     ContainerEngine,
     ContainerSpec,
     ContainerState,
     EngineError,
-    EngineUnreachable,
     FrameParser,
     ImageInfo,
     LogFile,
@@ -59,7 +59,7 @@ class PodmanEngine(ContainerEngine):
     name = "podman"
 
     def __init__(self, url: str | None = None) -> None:
-        self._url = url
+        self._address = Address("Podman", "CONTAINER_HOST", Path("podman", "podman.sock"), url)
         self._made: PodmanClient | None = None
 
     def remedy(self) -> str:
@@ -72,7 +72,7 @@ class PodmanEngine(ContainerEngine):
     async def version(self) -> str:
         """Return the version."""
         found = await self._call(lambda podman: podman.api.get("/version").json())
-        return f"Podman {found['Version']} at {self._places()[0]}"
+        return f"Podman {found['Version']} at {self._address.places()[0]}"
 
     async def create(self, spec: ContainerSpec) -> str:
         """Make a container."""
@@ -288,10 +288,10 @@ class PodmanEngine(ContainerEngine):
                 raise
             except APIError as error:
                 if error.response is None:
-                    raise self._unreachable(_text(error)) from error
+                    raise self._address.unreachable(_text(error)) from error
                 raise EngineError(_text(error)) from error
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise self._unreachable(str(error)) from error
+                raise self._address.unreachable(str(error)) from error
             except (PodmanError, ValueError) as error:
                 raise EngineError(str(error)) from error
 
@@ -299,24 +299,8 @@ class PodmanEngine(ContainerEngine):
 
     def _client(self) -> PodmanClient:
         if self._made is None:
-            self._made = PodmanClient(base_url=self._places()[0])
+            self._made = PodmanClient(base_url=self._address.places()[0])
         return self._made
-
-    def _places(self) -> list[str]:
-        """Return where Podman is looked for, the place that counts first."""
-        if named := self._url or os.environ.get("CONTAINER_HOST"):
-            return [named]
-        sockets = [Path("/run/podman/podman.sock")]
-        if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-            sockets.insert(0, Path(runtime, "podman", "podman.sock"))
-        sockets.sort(key=lambda socket: not socket.exists())
-        return [f"unix://{socket}" for socket in sockets]
-
-    def _unreachable(self, detail: str) -> EngineUnreachable:
-        return EngineUnreachable(
-            f"Podman can't be reached at {', '.join(self._places())} "
-            f"(CONTAINER_HOST is {os.environ.get('CONTAINER_HOST') or 'not set'}): {detail}"
-        )
 
 
 def _handle(podman: PodmanClient, container: str) -> Container:
