@@ -35,6 +35,7 @@ HEADERS = st.sampled_from(
 )
 
 
+@pytest.mark.timeout(60 + COUNT / 10)
 def test_generated_bodies_are_accepted_or_refused_with_a_reason(serve, project):
     server = serve(project(IDLE, "concurrency = 1\n"), "--queue-limit", "1000000")
     address = urllib.parse.urlsplit(server.url)
