@@ -68,7 +68,9 @@ class Engine:
             await stack.enter_async_context(self.dispatcher)
             await stack.enter_async_context(self.intake)
             await stack.enter_async_context(self.watcher)
-            await stack.enter_async_context(Housekeeping(self.spool, self._runtimes(), self.settings.tidy))
+            await stack.enter_async_context(
+                Housekeeping(self.spool, self._runtimes(), self.settings.tidy, self.settings.keep)
+            )
             self.observers.tell("engine_started", settings=self.settings)
             self._stack = stack.pop_all()
         return self

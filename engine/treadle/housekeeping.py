@@ -9,17 +9,18 @@ from types import TracebackType
 from typing import Self
 
 from treadle.runtime import Runtime
-from treadle_spool import InvalidDescriptor, Spool
+from treadle_spool import InvalidDescriptor, Keep, Spool, collect
 
 log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Has runtimes remove what dead attempts left, at the start and every `pause` seconds."""
+    """Every `pause` seconds removes what dead attempts have left, and ended jobs that are not kept."""
 
-    def __init__(self, spool: Spool, runtimes: Iterable[Runtime], pause: float) -> None:
+    def __init__(self, spool: Spool, runtimes: Iterable[Runtime], pause: float, keep: Keep) -> None:
         self._spool = spool
         self._pause = pause
+        self._keep = keep
         self._runtimes = tuple(runtimes)
         self._task: asyncio.Task[None] | None = None
 
@@ -41,7 +42,19 @@ class Housekeeping:
                     await runtime.tidy(self._spool.id, self._alive)
                 except Exception:  # a plugin's code may raise anything
                     log.exception("runtime %s failed to tidy up", runtime.name)
+            if self._keep:
+                await self._let_go()
             await asyncio.sleep(self._pause)
+
+    async def _let_go(self) -> None:
+        """Remove the ended jobs that are not kept any more."""
+        try:
+            gone = await asyncio.to_thread(collect, self._spool, self._keep)
+        except OSError as error:
+            log.error("ended jobs can't be removed: %s", error)
+        else:
+            if gone:
+                log.info("%d ended jobs were removed", len(gone))
 
     def _alive(self, job: str, attempt: int) -> bool:
         """Say whether an attempt is the live one of a claimed job; in doubt it is."""

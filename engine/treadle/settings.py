@@ -11,6 +11,7 @@ from typing import Any
 
 from treadle.errors import SettingsError
 from treadle.service import nearest
+from treadle_spool import Keep
 
 MIB = 1024 * 1024
 
@@ -58,6 +59,12 @@ class Settings:
     """Seconds between two looks at the folders, for whatever the watcher was not told of."""
     tidy: float = 30.0
     """Seconds between two rounds in which runtimes remove what dead attempts have left."""
+    keep_days: float | None = None
+    """Days that ended jobs and refused files are kept; None keeps them."""
+    keep_jobs: int | None = None
+    """How many ended jobs of each service are kept."""
+    keep_bytes: int | None = None
+    """How many bytes of each service's ended jobs are kept."""
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """A section for each plugin: [plugins.<name>] in engine.toml."""
 
@@ -66,9 +73,14 @@ class Settings:
         for name in ("jobs", "attempts", "max_body", "max_result", "queue_limit", "rescan", "tidy"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be greater than 0, not {getattr(self, name)}")
-        for name in ("grace", "disk_reserve"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} must not be negative, not {getattr(self, name)}")
+        for name in ("grace", "disk_reserve", "keep_days", "keep_jobs", "keep_bytes"):
+            if (value := getattr(self, name)) is not None and value < 0:
+                raise SettingsError(f"{name} must not be negative, not {value}")
+
+    @property
+    def keep(self) -> Keep:
+        """What is kept of each service's ended jobs."""
+        return Keep(days=self.keep_days, jobs=self.keep_jobs, bytes=self.keep_bytes)
 
     def of_plugin(self, name: str) -> Mapping[str, Any]:
         """Return the plugin's own section of engine.toml."""

@@ -13,6 +13,7 @@ from treadle_spool.errors import (
 )
 from treadle_spool.names import check_name, new_id
 from treadle_spool.reading import decode_from_client
+from treadle_spool.retention import Expired, Keep, collect, expired
 from treadle_spool.spool import Spool
 from treadle_spool.status import AttemptRecord, LiveAttempt, State, Status, now
 
@@ -21,7 +22,9 @@ __all__ = [
     "AttemptRecord",
     "Descriptor",
     "DropFolder",
+    "Expired",
     "InvalidDescriptor",
+    "Keep",
     "LiveAttempt",
     "NameTaken",
     "NotASpool",
@@ -37,7 +40,9 @@ __all__ = [
     "UnknownJob",
     "UnsafeName",
     "check_name",
+    "collect",
     "decode_from_client",
+    "expired",
     "new_id",
     "now",
 ]

@@ -50,6 +50,14 @@ class Quarantine:
         self._make_room()
         return kept
 
+    def expire(self, before: float) -> None:
+        """Remove what was refused before a moment, in seconds since 1970."""
+        with os.scandir(self._folder) as entries:
+            reasons = [entry for entry in entries if entry.name.endswith(_REASON)]
+        for entry in reasons:
+            if entry.stat().st_mtime < before:
+                _remove_both(Path(entry))
+
     def _place(self, name: str) -> Path:
         """Return a free place for a file of that name; a very long one is shortened, and told by a digest."""
         raw = os.fsencode(name)
@@ -72,8 +80,7 @@ class Quarantine:
         if len(reasons) > MOST + SLACK:
             reasons.sort(key=lambda entry: entry.stat().st_mtime_ns)
             for entry in reasons[:-MOST]:
-                _remove(self._folder / entry.name.removesuffix(_REASON))
-                Path(entry).unlink(missing_ok=True)
+                _remove_both(Path(entry))
         self._kept = min(len(reasons), MOST)
 
 
@@ -90,6 +97,12 @@ def _move(path: Path, kept: Path) -> None:
             path.rename(kept)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_both(reason: Path) -> None:
+    """Remove a refused file and its reason."""
+    _remove(reason.with_name(reason.name.removesuffix(_REASON)))
+    reason.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:

@@ -241,7 +241,11 @@ class Spool:
         """Remove from tmp/ what writers that are not alive any more have left there."""
         for entry in list(os.scandir(self.tmp)):
             writer = entry.name.partition("-")[0]
-            if not (writer.isdigit() and Path("/proc", writer).exists()):
+            if writer.isdigit() and Path("/proc", writer).exists():
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
                 Path(entry).unlink(missing_ok=True)
 
     def stage(self, content: bytes) -> Path:

@@ -100,6 +100,25 @@ def test_jobs_are_listed_from_the_spool(server):
     assert name in treadle("list", "--spool", server.spool, COLUMNS="200").stdout
 
 
+def test_ended_jobs_are_removed_when_they_are_too_many(serve):
+    server = serve(EXAMPLES / "sum")
+    jobs = [server.submit({"values": [number]}) for number in range(3)]
+    for job in jobs:
+        server.ended(job)
+    assert "say what is to be kept" in treadle("gc", "--spool", server.spool).stderr
+    told = treadle("gc", "--spool", server.spool, "--jobs", "1", "--dry-run")
+    assert told.stdout.count("\n") == 2
+    assert treadle("gc", "--spool", server.spool, "--jobs", "1").stdout == told.stdout
+    left = [job for job in jobs if server.ask("GET", f"/{job}").status == 200]
+    assert len(left) == 1
+
+
+def test_an_engine_lets_ended_jobs_go_by_itself(serve):
+    server = serve(EXAMPLES / "sum", "--keep-jobs", "1", "--tidy", "0.2")
+    jobs = [server.submit({"values": [number]}) for number in range(3)]
+    eventually(lambda: sum(server.ask("GET", f"/{job}").status == 404 for job in jobs) == 2, "two to go")
+
+
 def test_logs_are_followed_until_the_end(server):
     arguments = ["--service", "interim", "--data", '{"values": [1, 2, 3]}', "--params", '{"delay": 0.2}']
     job = treadle("submit", "--spool", server.spool, *arguments).stdout.strip()

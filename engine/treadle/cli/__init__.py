@@ -24,6 +24,7 @@ from treadle_spool import SpoolError
         "cancel": "treadle.cli.jobs:cancel",
         "list": "treadle.cli.jobs:list_jobs",
         "wait": "treadle.cli.jobs:wait",
+        "gc": "treadle.cli.gc:gc",
         "build": "treadle.cli.build:build",
         "doctor": "treadle.cli.doctor:doctor",
         "plugins": "treadle.cli.plugins:plugins",

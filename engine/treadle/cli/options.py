@@ -30,6 +30,9 @@ _ENGINE: tuple[tuple[str, Any, str], ...] = (
     ("max_result", click.IntRange(1), "The largest result, in bytes."),
     ("queue_limit", click.IntRange(1), "How many jobs may be owed before 429 is answered."),
     ("disk_reserve", click.IntRange(0), "Bytes that must be free before a job is accepted; below it 507."),
+    ("keep_days", click.FloatRange(0), "Days that ended jobs and refused files are kept."),
+    ("keep_jobs", click.IntRange(0), "How many ended jobs of each service are kept."),
+    ("keep_bytes", click.IntRange(0), "How many bytes of each service's ended jobs are kept."),
     ("tidy", click.FloatRange(0, min_open=True), "Seconds between two rounds of removing leftovers."),
     ("rescan", click.FloatRange(0, min_open=True), "Seconds between two looks for what the watcher missed."),
 )

@@ -16,7 +16,7 @@ _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWPID = 0x20000000
 _MS_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
-_MS_REC_PRIVATE = 0x4000 | 0x40000
+_MS_REC_SLAVE = 0x4000 | 0x80000
 _PR_SET_CHILD_SUBREAPER = 36
 
 NAMESPACE = "namespace"
@@ -48,7 +48,7 @@ def settle(kind: str) -> None:
     # Where /proc is masked, as in a container, the program's own pid and /proc disagree, and that is all.
     with contextlib.suppress(OSError):
         _unshare(_CLONE_NEWNS)
-        _mount(b"none", b"/", None, _MS_REC_PRIVATE)
+        _mount(b"none", b"/", None, _MS_REC_SLAVE)  # what the host unmounts goes here as well
         _mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC)
 
 

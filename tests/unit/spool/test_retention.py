@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from treadle_spool import (
+    AttemptRecord,
+    Descriptor,
+    Keep,
+    LiveAttempt,
+    Spool,
+    SpoolError,
+    State,
+    Status,
+    collect,
+    expired,
+    now,
+)
+from treadle_spool.retention import remove
+
+
+def end(spool: Spool, name: str, service: str = "sum", days_ago: float = 0, result: bytes = b"1") -> None:
+    spool.accept(Descriptor(service=service), name)
+    spool.claim(name, LiveAttempt(attempt=AttemptRecord(number=1, runtime="x", started=now())))
+    moment = now() - timedelta(days=days_ago)
+    status = Status(id=name, service=service, status=State.SUCCEEDED, created=moment, ended=moment)
+    spool.finish(status, result)
+
+
+def kept(spool: Spool) -> set[str]:
+    return set(spool.names(spool.done))
+
+
+def test_the_newest_of_each_service_are_kept(spool):
+    for number in range(4):
+        end(spool, f"sum-{number}", "sum", days_ago=number)
+        end(spool, f"other-{number}", "other", days_ago=number)
+    collect(spool, Keep(jobs=1))
+    assert kept(spool) == {"sum-0", "other-0"}
+    assert list(spool.tmp.iterdir()) == []
+
+
+def test_what_is_too_old_goes(spool):
+    end(spool, "new", days_ago=1)
+    end(spool, "old", days_ago=3)
+    assert [each.name for each in expired(spool, Keep(days=2))] == ["old"]
+    assert kept(spool) == {"new", "old"}
+    collect(spool, Keep(days=2))
+    assert kept(spool) == {"new"}
+
+
+def test_what_is_too_large_goes_the_oldest_first(spool):
+    for number in range(3):
+        end(spool, f"job-{number}", days_ago=number, result=b"x" * 10_000)
+    collect(spool, Keep(bytes=25_000))
+    assert kept(spool) == {"job-0", "job-1"}
+
+
+def test_a_job_that_has_not_ended_is_never_removed(spool):
+    spool.accept(Descriptor(service="sum"), "waiting")
+    spool.accept(Descriptor(service="sum"), "running")
+    spool.claim("running", LiveAttempt(attempt=AttemptRecord(number=1, runtime="x", started=now())))
+    end(spool, "settling")
+    spool.queued("settling").write_bytes(b'{"service": "sum"}')
+    collect(spool, Keep(days=0, jobs=0, bytes=0))
+    assert spool.look_up("waiting").status is State.PENDING
+    assert spool.look_up("running").status is State.RUNNING
+    assert kept(spool) == {"settling"}
+
+
+def test_a_result_that_is_being_read_is_read_to_its_end(spool):
+    end(spool, "job", result=b"x" * 100_000)
+    with (spool.done / "job" / "result.json").open("rb") as file:
+        begun = file.read(10)
+        collect(spool, Keep(jobs=0))
+        assert begun + file.read() == b"x" * 100_000
+
+
+def test_of_many_who_remove_a_job_one_does(spool):
+    end(spool, "job")
+    remove(spool, "job")
+    remove(spool, "job")
+    assert kept(spool) == set()
+
+
+def test_what_a_crash_left_of_a_removal_is_swept(spool):
+    (spool.tmp / "999999999-gc-job" / "output").mkdir(parents=True)
+    (spool.tmp / "999999999-gc-job" / "output" / "file").touch()
+    spool.sweep()
+    assert list(spool.tmp.iterdir()) == []
+
+
+def test_refused_files_go_by_their_age(spool):
+    for name in ("new", "old"):
+        (spool.drop / name).touch()
+        spool.quarantine.take(spool.drop / name, SpoolError("no"))
+    os.utime(spool.bad / "old.reason.json", (0, 0))
+    collect(spool, Keep(days=1))
+    assert {each.name for each in spool.bad.iterdir()} == {"new", "new.reason.json"}
+
+
+def test_a_stranger_s_folder_in_done_is_left_alone(spool):
+    (spool.done / "notes").mkdir()
+    collect(spool, Keep(jobs=0))
+    assert kept(spool) == {"notes"}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=8),
+    st.integers(0, 9) | st.none(),
+    st.integers(0, 5) | st.none(),
+)
+def test_what_is_kept_is_what_should_be(tmp_path_factory, ended, days, jobs):
+    spool = Spool.open(tmp_path_factory.mktemp("spool"))
+    for number, (service, age) in enumerate(ended):
+        end(spool, f"{service}-{number}", service, days_ago=age)
+    collect(spool, Keep(days=None if days is None else days + 0.5, jobs=jobs))
+    for service in "ab":
+        ages = sorted(age for name, age in ended if name == service)
+        wanted = [age for age in ages if days is None or age <= days][:jobs]
+        assert sum(name.startswith(f"{service}-") for name in kept(spool)) == len(wanted)
+
+
+@pytest.mark.parametrize("keep", [Keep(days=0), Keep(jobs=0), Keep(bytes=0)])
+def test_any_limit_is_one(keep):
+    assert keep
+    assert not Keep()
