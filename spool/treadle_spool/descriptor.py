@@ -22,9 +22,11 @@ _ABSENT = msgspec.Raw()
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Which dropped file a job came from; the same file met again after a crash is not a second job."""
+    """Which dropped file a job came from; the same file met again after a crash is not a second job.
 
-    device: int
+    The device is not part of it: its number may be another one after a start of the machine.
+    """
+
     inode: int
     modified: int
     size: int

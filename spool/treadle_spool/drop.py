@@ -137,7 +137,7 @@ class DropFolder:
                 raise _Unfinished
             if not text and self._fresh(after.st_mtime):
                 raise _Unfinished
-            return text, Origin(before.st_dev, before.st_ino, before.st_mtime_ns, before.st_size)
+            return text, Origin(before.st_ino, before.st_mtime_ns, before.st_size)
         finally:
             os.close(fd)
 

@@ -28,14 +28,16 @@ class Disk:
         self._mount()
 
     def cut_power(self) -> None:
-        """Lose what is not on the disk, and start again from what is."""
+        """Lose what is not on the disk, and start again from what is; the device gets another number."""
         fd = os.open(self.root, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, _SHUTDOWN, _NO_LOG_FLUSH)
         finally:
             os.close(fd)
-        self.remove()
+        dead = self._device
+        _run("umount", str(self.root))
         self._mount()
+        _run("losetup", "--detach", dead)
 
     def remove(self) -> None:
         """Unmount the disk."""
