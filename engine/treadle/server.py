@@ -51,6 +51,7 @@ class Server:
                     self._tell(f"Serving at {url}")
                 for service in engine.services.values():
                     self._tell(f"  {service.name} ({service.runtime}): {service.path}")
+                self._tell(f"Spool: {engine.spool.root}")
                 notify("READY=1")
                 await self._stop.wait()
                 notify("STOPPING=1")
