@@ -52,11 +52,13 @@ class Quarantine:
 
     def expire(self, before: float) -> None:
         """Remove what was refused before a moment, in seconds since 1970."""
-        with os.scandir(self._folder) as entries:
-            reasons = [entry for entry in entries if entry.name.endswith(_REASON)]
-        for entry in reasons:
+        for entry in self._reasons():
             if entry.stat().st_mtime < before:
                 _remove_both(Path(entry))
+
+    def _reasons(self) -> list[os.DirEntry[str]]:
+        with os.scandir(self._folder) as entries:
+            return [entry for entry in entries if entry.name.endswith(_REASON)]
 
     def _place(self, name: str) -> Path:
         """Return a free place for a file of that name; a very long one is shortened, and told by a digest."""
@@ -75,8 +77,7 @@ class Quarantine:
         if self._kept is not None and self._kept < MOST + SLACK:
             self._kept += 1
             return
-        with os.scandir(self._folder) as entries:
-            reasons = [entry for entry in entries if entry.name.endswith(_REASON)]
+        reasons = self._reasons()
         if len(reasons) > MOST + SLACK:
             reasons.sort(key=lambda entry: entry.stat().st_mtime_ns)
             for entry in reasons[:-MOST]:
