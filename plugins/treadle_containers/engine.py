@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, ClassVar, TypeVar
+from typing import IO, Any, ClassVar, Self, TypeVar
 
 from treadle_containers.logs import LogFile
 from treadle_containers.spec import ContainerSpec
 
 Answer = TypeVar("Answer")
+
+_NEVER = "0001-"
+"""How a time that has not come begins."""
 
 
 class EngineError(Exception):
@@ -46,6 +49,22 @@ class ContainerState:
     error: str
     ended: datetime | None
     labels: Mapping[str, str]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any], running: bool) -> Self:
+        """Return what both engines' `inspect` tells in the same words; what counts as running they don't."""
+        state = found["State"]
+        finished = state["FinishedAt"]
+        return cls(
+            id=found["Id"],
+            running=running,
+            started=not state["StartedAt"].startswith(_NEVER),
+            code=state["ExitCode"],
+            out_of_memory=bool(state.get("OOMKilled")),
+            error=state.get("Error") or "",
+            ended=None if finished.startswith(_NEVER) else datetime.fromisoformat(finished),
+            labels=found["Config"].get("Labels") or {},
+        )
 
 
 @dataclass(frozen=True, slots=True)

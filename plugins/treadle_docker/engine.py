@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,8 +29,6 @@ from treadle_containers import (
 _UNREACHABLE = 900
 """The status by which aiodocker says that it can't connect."""
 _NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
-_NEVER = "0001-"
-"""How a time that has not come begins."""
 _NANO = 1_000_000_000
 _SMALLEST_LOG = 16 * 1024 * 1024
 _ROTATE = 2
@@ -243,16 +240,8 @@ def _config(spec: ContainerSpec) -> dict[str, Any]:
 
 def _state(found: Mapping[str, Any]) -> ContainerState:
     state = found["State"]
-    return ContainerState(
-        id=found["Id"],
-        running=state["Running"] or state.get("Paused", False) or state.get("Restarting", False),
-        started=not state["StartedAt"].startswith(_NEVER),
-        code=state["ExitCode"],
-        out_of_memory=state["OOMKilled"],
-        error=state.get("Error", ""),
-        ended=None if state["FinishedAt"].startswith(_NEVER) else datetime.fromisoformat(state["FinishedAt"]),
-        labels=found["Config"].get("Labels") or {},
-    )
+    running = state["Running"] or state.get("Paused", False) or state.get("Restarting", False)
+    return ContainerState.of(found, running)
 
 
 def _report(told: Mapping[str, Any], report: Report) -> None:

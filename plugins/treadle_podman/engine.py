@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -41,8 +40,6 @@ from treadle_podman.threads import in_thread
 Answer = TypeVar("Answer")
 
 _NOT_FOUND, _CONFLICT, _NOT_MODIFIED, _INTERNAL = 404, 409, 304, 500
-_NEVER = "0001-"
-"""How a time that has not come begins."""
 _PERIOD = 100_000
 _LINE_OVERHEAD = 48
 """Bytes that a line of one byte takes at the most in the log, with its time and its stream."""
@@ -50,7 +47,7 @@ _CHUNK = 64 * 1024
 _RUNNING = frozenset({"running", "paused", "stopping"})
 _OVER = ["exited", "stopped"]
 _POLL = "250ms"
-"""How often Podman looks whether a container runs, where its monitor can't be watched."""
+"""How often Podman looks whether a container runs, where its first process can't be watched."""
 
 
 class PodmanEngine(ContainerEngine):
@@ -383,18 +380,7 @@ def _options(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def _state(found: Mapping[str, Any]) -> ContainerState:
-    state = found["State"]
-    finished = state["FinishedAt"]
-    return ContainerState(
-        id=found["Id"],
-        running=state["Status"] in _RUNNING,
-        started=not state["StartedAt"].startswith(_NEVER),
-        code=state["ExitCode"],
-        out_of_memory=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
-        ended=None if finished.startswith(_NEVER) else datetime.fromisoformat(finished),
-        labels=found["Config"].get("Labels") or {},
-    )
+    return ContainerState.of(found, running=found["State"]["Status"] in _RUNNING)
 
 
 def _text(error: APIError) -> str:
