@@ -7,6 +7,7 @@ from treadle.parser import Found, Interim, Malformed, OutputParser, Result
 from treadle.runtime import Attempt, Diagnosis, Exit, Reason, Runtime, StartError
 from treadle.service import Resources, Service
 from treadle.settings import Settings
+from treadle.trouble import may_pass
 from treadle_spool import Descriptor, State
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "State",
     "TreadleError",
     "hookimpl",
+    "may_pass",
 ]

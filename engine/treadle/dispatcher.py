@@ -14,6 +14,7 @@ from treadle.backlog import Backlog
 from treadle.job import Job
 from treadle.jobrun import JobRun, Toolbox, first_attempt
 from treadle.service import Service
+from treadle.trouble import insist
 from treadle.watcher import LINKS, Watcher
 from treadle_spool import InvalidDescriptor, LiveAttempt, State, Status, UnsafeName, check_name, now
 
@@ -117,7 +118,8 @@ class Dispatcher:
                 else:
                     found = await self._read_one(name.removesuffix(".json"))
             except OSError as error:
-                log.error("the queue can't be read: %s", error)
+                log.error("the queue can't be read: %s; trying again", error)
+                asyncio.get_running_loop().call_later(_PAUSE, self._noticed.put_nowait, name)
                 continue
             for job in found:
                 self._add(job)
@@ -226,10 +228,13 @@ class Dispatcher:
     # ------------------------------------------------------------------ cancelling
 
     def _look_at_cancel(self, name: str | None) -> None:
-        with suppress(FileNotFoundError):
+        try:
             names = [name] if name is not None else [entry.name for entry in self._spool.cancel.iterdir()]
             for each in names:
                 self._cancel(each)
+        except OSError as error:
+            log.error("cancel/ can't be read: %s; trying again", error)
+            asyncio.get_running_loop().call_later(_PAUSE, self._look_at_cancel, name)
 
     def _cancel(self, name: str) -> None:
         if run := self.runs.get(name):
@@ -251,6 +256,8 @@ class Dispatcher:
             ended=now(),
             labels=dict(job.labels),
         )
-        if await asyncio.to_thread(self._spool.claim, job.id, None) is not None:
-            await asyncio.to_thread(self._spool.finish, status, None)
+
+        trouble = f"job {job.id} is cancelled, but that can't be written down"
+        if await insist(lambda: self._spool.claim(job.id, None), trouble) is not None:
+            await insist(lambda: self._spool.finish(status, None), trouble)
             self._tools.observers.tell("job_changed", job=job, before=State.PENDING, after=State.CANCELLED)

@@ -14,13 +14,14 @@ from treadle.outcome import Findings
 from treadle.output import OutputReader
 from treadle.parser import Found, Interim
 from treadle.runtime import Attempt, Exit, Reason, Runtime, StartError
+from treadle.trouble import may_pass
 from treadle_spool import now
 
 log = logging.getLogger(__name__)
 
 
 class Execution:
-    """One attempt in the hands of its runtime.
+    """One attempt in the hands of its runtime, followed until it is over.
 
     `run` may be cancelled at any moment, and that leaves the attempt as it is: the next engine
     adopts it. Only `stop` ends it.
@@ -55,24 +56,29 @@ class Execution:
             self._stopping.set_result(reason)
 
     async def run(self) -> Exit:
-        """Bring the attempt to its end and return it; its output has been read by then."""
+        """Bring the attempt to its end and return it; its output has been read by then.
+
+        Raises StartError, and OSError for trouble of the host: then the attempt is as it was.
+        """
         async with AsyncExitStack() as stack:
             stack.callback(self._reader.close)
             interim = stack.enter_context(_InterimFile(self.attempt, self._on_interim))
             self.attempt.stdout.touch()
             following = asyncio.create_task(self._follow(interim))
             stack.push_async_callback(_cancel, following)
-            exit_ = await self._until_over()
+            exit_ = await self._until_over(following)
             await _cancel(following)
             await self._read_rest(interim)
             return exit_
 
-    async def _until_over(self) -> Exit:
+    async def _until_over(self, following: asyncio.Task[None]) -> Exit:
         life = asyncio.create_task(self._live())
         alarm = self._set_alarm()
         try:
-            either: set[asyncio.Future[Any]] = {life, self._stopping}
+            either: set[asyncio.Future[Any]] = {life, self._stopping, following}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()  # it ends by an error only
             if life.done():
                 return self._own_end(life.result())
             return await self._stop(life, self._stopping.result())
@@ -96,6 +102,8 @@ class Execution:
         except StartError:
             raise
         except Exception as error:  # a plugin's code may raise anything
+            if may_pass(error):
+                raise
             log.exception("runtime %s failed with job %s", self._runtime.name, self.attempt.job.id)
             await self._runtime.stop(self.attempt, self._grace)
             raise StartError("RUNTIME_ERROR", f"runtime {self._runtime.name} failed: {error}") from error

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -21,6 +22,7 @@ from treadle.plugins import Plugins
 from treadle.runtime import Attempt, Exit, Reason, Runtime, StartError
 from treadle.service import Service
 from treadle.settings import Settings
+from treadle.trouble import insist, may_pass, pauses
 from treadle_spool import AttemptRecord, LiveAttempt, Spool, State, Status, now
 
 log = logging.getLogger(__name__)
@@ -62,44 +64,60 @@ class JobRun:
 
     async def run(self, on_over: Callable[[], None]) -> None:
         """Bring the job to done/. on_over is called once nothing of it runs any more."""
-        exit_, outcome, execution = await self._attempts()
+        exit_, outcome = await self._attempts()
         on_over()
-        await self._publish(exit_, outcome, execution)
+        await self._publish(exit_, outcome)
         self._tools.observers.tell("job_changed", job=self.job, before=State.RUNNING, after=outcome.state)
         await self._clean_up()
 
-    async def _attempts(self) -> tuple[Exit, Outcome, Execution]:
+    async def _attempts(self) -> tuple[Exit, Outcome]:
         while True:
             runtime = self._runtime = self._runtime or await self._choose()
             attempt = self._attempt()
-            execution = self._execution = self._execute(attempt, runtime)
-            if self._cancelled:
-                execution.stop()
-            exit_, outcome = await self._outcome(execution)
+            exit_, outcome = await self._outcome(attempt, runtime)
             if not self._may_retry(exit_):
-                return exit_, outcome, execution
+                return exit_, outcome
             log.warning(
                 "job %s: attempt %d was lost: %s; trying again", self.job.id, attempt.number, exit_.detail
             )
-            self._live = await asyncio.to_thread(self._next_attempt, exit_)
+            self._live = await insist(
+                partial(self._next_attempt, exit_), f"job {self.job.id} can't have its next attempt"
+            )
 
     async def _choose(self) -> Runtime:
         """Choose the first runtime that works here, and write that down before anything is started."""
         runtime = await self._tools.plugins.choose(self.service)
-        self._live = await asyncio.to_thread(
-            self._tools.spool.record_attempt, self.job.id, _with_runtime(self._live, runtime, self.service)
+        live = _with_runtime(self._live, runtime, self.service)
+        self._live = await insist(
+            lambda: self._tools.spool.record_attempt(self.job.id, live),
+            f"job {self.job.id} can't have its runtime",
         )
         return runtime
 
-    async def _outcome(self, execution: Execution) -> tuple[Exit, Outcome]:
+    async def _outcome(self, attempt: Attempt, runtime: Runtime) -> tuple[Exit, Outcome]:
         try:
-            async with self._wrapped(execution.attempt):
-                exit_ = await execution.run()
+            async with self._wrapped(attempt):
+                execution, exit_ = await self._bring_to_end(attempt, runtime)
         except StartError as error:
             exit_ = Exit(Reason.NOT_STARTED, detail=str(error))
             return exit_, failure(error.code, str(error))
-        findings, limit = execution.findings, self._tools.settings.max_result
-        return exit_, conclude(execution.attempt, exit_, findings, execution.timeout, limit)
+        limit = self._tools.settings.max_result
+        return exit_, conclude(attempt, exit_, execution.findings, execution.timeout, limit)
+
+    async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[Execution, Exit]:
+        """Execute the attempt; where trouble of the host ends that, adopt it as a new engine would."""
+        for pause in pauses():
+            execution = self._execution = self._execute(attempt, runtime)
+            if self._cancelled:
+                execution.stop()
+            try:
+                return execution, await execution.run()
+            except OSError as error:
+                if not may_pass(error):
+                    raise
+                log.error("job %s can't be followed: %s; trying again in %g s", self.job.id, error, pause)
+                await asyncio.sleep(pause)
+        raise AssertionError("there is always another pause")
 
     @asynccontextmanager
     async def _wrapped(self, attempt: Attempt) -> AsyncIterator[None]:
@@ -154,8 +172,9 @@ class JobRun:
             self.job.id, LiveAttempt(attempt=ended, earlier=self._live.earlier)
         )
 
-    async def _publish(self, exit_: Exit, outcome: Outcome, execution: Execution) -> None:
+    async def _publish(self, exit_: Exit, outcome: Outcome) -> None:
         """Move the job to done/, however long a full or failing disk makes that take."""
+        assert self._execution is not None
         last = _record(self._live.attempt, exit_)
         status = Status(
             id=self.job.id,
@@ -166,18 +185,12 @@ class JobRun:
             ended=exit_.ended,
             labels=dict(self.job.labels),
             attempts=(*self._live.earlier, last),
-            notes=tuple(execution.findings.notes or ()),
+            notes=tuple(self._execution.findings.notes or ()),
         )
-        pause = 0.5
-        while True:
-            try:
-                return await asyncio.to_thread(self._tools.spool.finish, status, outcome.result)
-            except OSError as error:
-                log.error(
-                    "job %s has ended, but that can't be written down: %s; trying again", self.job.id, error
-                )
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
+        await insist(
+            lambda: self._tools.spool.finish(status, outcome.result),
+            f"job {self.job.id} has ended, but that can't be written down",
+        )
 
     async def _clean_up(self) -> None:
         attempt = dataclasses.replace(self._attempt(), folder=self._tools.spool.done / self.job.id)

@@ -142,6 +142,9 @@ class Runtime(ABC):
         When this returns, the program has been started, wait and stop find it, and its life does not depend
         on this process. Raises StartError when it can't be started; then it has not run and never will.
         Cancelled in the middle, it must leave something that stop and cleanup can deal with.
+
+        Here and in wait and stop, an OSError that `may_pass` (a full disk, no more file descriptors) is
+        no failure of the job: leave it to the engine, which waits and calls start again.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import msgspec
 import orjson
 
-from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError
+from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
 from treadle_python.environment import environment, interpreter, mark
 from treadle_python.process import Keeper, gone, kill_marked, send
 
@@ -27,6 +27,7 @@ main()
 """
 _HERE = str(Path(__file__).parent)
 _TAKEN = 3
+_TROUBLE = 100
 _LAST_RESORT = 5.0
 """Seconds that a keeper has to kill its program before it is killed itself."""
 _SAID = 2000
@@ -82,6 +83,8 @@ class PythonRuntime(Runtime):
                     start_new_session=True,
                 )
         except OSError as error:
+            if may_pass(error):
+                raise
             raise StartError("PYTHON_NOT_STARTED", f"{python} can't be started: {error.strerror}") from error
         with process:
             await self._hand_over(attempt, process)
@@ -118,7 +121,11 @@ class PythonRuntime(Runtime):
     async def _hand_over(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
         """Give the starter its request and wait until it has forked a keeper."""
         assert process.stdin is not None
-        pidfd = os.pidfd_open(process.pid)
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()  # it has no request yet
+            raise
         try:
             process.stdin.write(self._request(attempt))
             process.stdin.close()
@@ -131,8 +138,11 @@ class PythonRuntime(Runtime):
             raise
         finally:
             os.close(pidfd)
-        if process.wait() not in {0, _TAKEN}:
-            Keeper.fence(attempt.folder)
+        code = process.wait()
+        if code > _TROUBLE:
+            raise OSError(code - _TROUBLE, os.strerror(code - _TROUBLE))
+        # A keeper that has published itself and was killed before it could answer is for wait() to find.
+        if code not in {0, _TAKEN} and Keeper.fence(attempt.folder).fenced:
             said = attempt.stderr.read_text("utf-8", "replace").strip()[-_SAID:]
             raise StartError("PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {said}")
 

@@ -45,8 +45,12 @@ class Quarantine:
         if isinstance(error, InvalidDescriptor):
             reason["path"] = printable(error.path)
         durable.write(_reason(kept), orjson.dumps(reason, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
-        durable.sync_folder(self._folder)
-        _move(path, kept)
+        try:
+            durable.sync_folder(self._folder)
+            _move(path, kept)
+        except OSError:
+            _reason(kept).unlink(missing_ok=True)
+            raise
         self._make_room()
         return kept
 

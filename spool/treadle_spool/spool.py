@@ -90,7 +90,8 @@ class Spool:
         except FileExistsError:
             raise NameTaken(f"a job named {name!r} exists already") from None
         finally:
-            staged.unlink()
+            with suppress(OSError):  # the next sweep removes it; it is no reason to refuse the job
+                staged.unlink()
         try:
             durable.sync_folder(self.queue)
         except OSError:
@@ -167,11 +168,13 @@ class Spool:
             return None
         try:
             os.link(self.queued(name), folder / JOB)
-        except FileNotFoundError:
-            folder.rmdir()
-            return None
-        if live is not None:
-            _write_quickly(folder / ATTEMPT, live.to_json())
+            if live is not None:
+                _write_quickly(folder / ATTEMPT, live.to_json())
+        except OSError as error:
+            self._leave(folder)
+            if isinstance(error, FileNotFoundError):
+                return None
+            raise
         return folder
 
     def next_attempt(self, name: str, ended: LiveAttempt) -> LiveAttempt:
@@ -204,6 +207,13 @@ class Spool:
         durable.sync_folder(folder)
         return live
 
+    def _leave(self, folder: Path) -> None:
+        """Take away what a claim has made so far, with calls that a full disk or table of files allows."""
+        with suppress(OSError):
+            for path in (_draft(folder / ATTEMPT), folder / ATTEMPT, folder / JOB):
+                path.unlink(missing_ok=True)
+            folder.rmdir()
+
     def undo_claim(self, name: str) -> None:
         """Take back a claim whose attempt has never been started: the job is in the queue alone again."""
         shutil.rmtree(self.run / name, ignore_errors=True)
@@ -212,9 +222,17 @@ class Spool:
         """Publish how a claimed job ended; the rename to done/ is the commit, and the first one wins.
 
         result is the content of result.json, or a file in the job's folder that has it, or None
-        where there is none. When this returns, the outcome survives a power cut.
+        where there is none. When this returns, the outcome survives a power cut. When it raises
+        OSError, it is to be called again.
         """
         folder = self.run / status.id
+        if folder.exists() or not (self.done / status.id).exists():
+            self._publish(folder, status, result)
+        durable.sync_folder(self.done)
+        self.settle(status.id)
+
+    def _publish(self, folder: Path, status: Status, result: bytes | Path | None) -> None:
+        """Rename the job's folder to done/, whole."""
         for stale in (RESULT, STATUS):
             (folder / stale).unlink(missing_ok=True)
         if isinstance(result, Path):
@@ -225,8 +243,6 @@ class Spool:
         durable.write(folder / STATUS, status.to_json())
         durable.sync_folder(folder)
         folder.rename(self.done / status.id)
-        durable.sync_folder(self.done)
-        self.settle(status.id)
 
     def settle(self, name: str) -> None:
         """Remove what an ended job still has in queue/ and cancel/."""
@@ -319,6 +335,10 @@ def _read_descriptor(path: Path) -> Descriptor:
 
 def _write_quickly(path: Path, content: bytes) -> None:
     """Write a file that a power cut may take: it appears under its name only when it is whole."""
-    fresh = path.with_name(f".{path.name}")
-    fresh.write_bytes(content)
-    fresh.rename(path)
+    draft = _draft(path)
+    draft.write_bytes(content)
+    draft.rename(path)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}")

@@ -5,38 +5,24 @@ No accepted job is lost, no file is torn, no job has a second result.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 
+from tests.crash import strace
 from tests.crash.disk import Disk
-from tests.crash.transition import DATA, JOB, RESULT, TRANSITIONS, take
+from tests.crash.transition import DATA, JOB, RESULT, SERVICES, TRANSITIONS, history, project, take
+from treadle.engine import Engine
 from treadle.recovery import recover
-from treadle.service import Service
-from treadle_spool import Spool, State, UnknownJob
+from treadle.settings import Settings
+from treadle_python.process import kill_marked
+from treadle_spool import Spool, State, Status, UnknownJob
 
-CALLS = ("fsync", "write", "link", "rename", "unlink", "mkdir", "rmdir", "linkat", "unlinkat")
-MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "4"))
-"""How many invocations of each system call are tried, for each transition; the last ones."""
-SERVICES = {"sum": Service("sum", Path(), runtime="test")}
-
-
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory):
-    if shutil.which("strace") is None:
-        pytest.skip("there is no strace on this host")
-    try:
-        disk = Disk(tmp_path_factory.mktemp("crash"))
-    except (OSError, subprocess.CalledProcessError) as error:
-        if os.environ.get("TREADLE_REQUIRE_ENGINES") == "1":
-            raise
-        pytest.skip(f"no disk can be mounted here: {error}")
-    yield disk
-    disk.remove()
+MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))
+"""At how many points each transition is killed; those where the disk is changed come first."""
 
 
 def prepare(disk: Disk, transition: str) -> Spool:
@@ -49,18 +35,15 @@ def prepare(disk: Disk, transition: str) -> Spool:
     return spool
 
 
-def run(spool: Spool, transition: str, *strace: str) -> subprocess.CompletedProcess[str]:
-    """Carry the transition out in a process of its own, perhaps under strace; it prints `done` at its end."""
-    program = [sys.executable, "-m", "tests.crash.transition", str(spool.root), transition]
-    command = ["strace", "-f", "-qq", *strace, *program] if strace else program
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def command(spool: Spool, transition: str) -> list[str]:
+    """Return what carries the transition out; its exit code is 0 at its end."""
+    return strace.python("tests.crash.transition", str(spool.root), transition)
 
 
-def count(spool: Spool, transition: str, call: str) -> int:
-    """Return how often the transition's process makes a system call."""
-    traced = run(spool, transition, "-e", f"trace={call}", "-e", "signal=none")
-    assert traced.stdout == "done"
-    return sum(f"{call}(" in line for line in traced.stderr.splitlines())
+def cut_power(disk: Disk, spool: Spool) -> None:
+    """Lose what is not on the disk, and every process of the spool's programs."""
+    kill_marked(f"TREADLE_ATTEMPT={spool.id}/{JOB}/1")
+    disk.cut_power()
 
 
 def check(spool: Spool, transition: str, returned: bool) -> None:
@@ -111,6 +94,22 @@ def check_finish(spool: Spool, returned: bool) -> None:
         assert now is (State.RUNNING if found else State.PENDING)
 
 
+def check_attempt(spool: Spool, returned: bool) -> None:
+    """Check that the next engine brings the job to its end, with one attempt after the other."""
+    del returned  # whatever has begun is gone on with, or is lost and begun anew
+
+    async def end() -> Status:
+        settings = Settings(spool=spool.root, projects=(project(spool),), disk_reserve=0)
+        async with Engine(settings) as engine:
+            return await engine.endings.status(JOB, 30)
+
+    status = asyncio.run(end())
+    killed = status.attempts[-1].signal == SIGKILL  # the program itself, and that is how it ended
+    assert status.status is (State.FAILED if killed else State.SUCCEEDED)
+    assert killed or (spool.done / JOB / "result.json").read_bytes() == RESULT
+    assert set(history(spool).read_text().splitlines()) == {"begin"}
+
+
 def check_cancel(spool: Spool, returned: bool) -> None:
     assert spool.look_up(JOB).status is State.PENDING
     assert (spool.cancel / JOB).exists() or not returned
@@ -122,7 +121,7 @@ def check_retry(spool: Spool, returned: bool) -> None:
         assert found.live.attempt.number in ({2} if returned else {1, 2})
 
 
-def check_remove(spool: Spool, returned: bool) -> None:
+def check_gc(spool: Spool, returned: bool) -> None:
     del returned  # a removal that a power cut undoes is made again
     try:
         assert spool.look_up(JOB).status is State.SUCCEEDED
@@ -132,39 +131,73 @@ def check_remove(spool: Spool, returned: bool) -> None:
         assert (spool.done / JOB / "result.json").read_bytes() == RESULT
 
 
+def check_refuse(spool: Spool, returned: bool) -> None:
+    lies_there = (spool.drop / f"{JOB}.json").exists()
+    kept = [
+        path.with_name(path.name.removesuffix(".reason.json")) for path in spool.bad.glob("*.reason.json")
+    ]
+    assert lies_there or any(path.exists() for path in kept)
+    del returned  # a refusal that a power cut undoes is made again
+    take(spool)
+    assert list(spool.drop.iterdir()) == list(spool.queue.iterdir()) == []
+
+
+def check_end_waiting(spool: Spool, returned: bool) -> None:
+    found = list(recover(spool, SERVICES, lambda _: True))
+    assert found == []  # nothing was ever started
+    now = spool.look_up(JOB).status
+    assert now is (State.CANCELLED if returned else now)
+    assert spool.queued(JOB).exists() or now is State.CANCELLED
+    assert (now is State.CANCELLED) is (spool.done / JOB).exists()
+
+
+def check_undo(spool: Spool, returned: bool) -> None:
+    del returned  # an undoing that a power cut undoes is made again
+    assert list(recover(spool, SERVICES, lambda _: True)) == []
+    assert spool.look_up(JOB).status is State.PENDING
+    assert spool.claim(JOB, None) is not None
+
+
 CHECKS = {
     "accept": check_accept,
     "intake": check_intake,
     "claim": check_claim,
+    "start": check_attempt,
+    "exit": check_attempt,
     "finish": check_finish,
     "cancel": check_cancel,
     "retry": check_retry,
-    "remove": check_remove,
+    "gc": check_gc,
+    "refuse": check_refuse,
+    "end without a start": check_end_waiting,
+    "undo a claim": check_undo,
 }
 
 
 @pytest.mark.parametrize("power", ["kept", "cut"])
 @pytest.mark.parametrize("transition", TRANSITIONS)
-@pytest.mark.timeout(600)
-def test_a_crash_at_any_system_call_loses_nothing(disk, transition, power):
-    points = 0
-    for call in CALLS:
-        last = count(prepare(disk, transition), transition, call)
-        for number in range(max(1, last - MOST + 1), last + 1):
-            spool = prepare(disk, transition)
-            inject = f"inject={call}:signal=KILL:when={number}"
-            killed = run(spool, transition, "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
-            assert killed.returncode != 0
-            if power == "cut":
-                disk.cut_power()
-            check(spool, transition, killed.stdout == "done")
-            points += 1
-    assert points >= 3
+@pytest.mark.timeout(1200)
+def test_a_crash_at_any_system_call_loses_nothing(disk, transition, power, record_property, tmp_path):
+    log = tmp_path / "strace.log"
+    points = strace.some(strace.points(command(prepare(disk, transition), transition), log), MOST)
+    tried = 0
+    for point in points:
+        spool = prepare(disk, transition)
+        ran = strace.kill_at(command(spool, transition), point, log)
+        if power == "cut":
+            cut_power(disk, spool)
+        try:
+            check(spool, transition, ran.returned)
+        except AssertionError as error:
+            raise AssertionError(f"killed at {point}") from error
+        tried += ran.killed
+    record_property("points", tried)
+    assert tried >= len(points) / 2
 
 
 @pytest.mark.parametrize("transition", TRANSITIONS)
 def test_what_has_returned_survives_a_power_cut(disk, transition):
     spool = prepare(disk, transition)
-    assert run(spool, transition).stdout == "done"
-    disk.cut_power()
+    assert strace.run(command(spool, transition)).returned
+    cut_power(disk, spool)
     check(spool, transition, returned=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,14 +11,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from treadle.admission import DiskFull, QueueFull, ShuttingDown
+from treadle.trouble import FULL
 from treadle_spool import InvalidDescriptor, NameTaken, UnknownJob, UnsafeName
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 5
 """Seconds after which a client that was turned away may try again."""
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class ApiError(Exception):
@@ -85,7 +83,7 @@ def _explain(request: web.Request, error: Exception) -> ApiError:
             return ApiError(503, "SHUTTING_DOWN", str(error), retry=True)
         case DiskFull():
             return ApiError(507, "DISK_FULL", str(error))
-        case OSError(errno=number) if number in _FULL:
+        case OSError(errno=number) if number in FULL:
             return ApiError(507, "DISK_FULL", f"the spool's disk is full: {error.strerror}")
         case OSError():
             log.error("%s %s: %s", request.method, request.path, error)

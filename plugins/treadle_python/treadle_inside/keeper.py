@@ -29,18 +29,23 @@ _CHUNK = 64 * 1024
 def keep(request: dict[str, Any], kind: str, answer: int) -> Callable[[], None]:
     """Be the keeper of one attempt, and never return; return only in the program's process.
 
-    answer is the file descriptor on which `s` (started) or `t` (taken: somebody else has published
-    the process of this attempt) is said, once.
+    answer is the file descriptor on which is said, once: `s` (started), `t` (taken: somebody else
+    has published the process of this attempt), or `e` and an errno (it can't be published).
     """
     os.setsid()
     folder = request["folder"]
-    if not _publish(folder, kind):
+    try:
+        first = _publish(folder, kind)
+    except OSError as error:
+        os.write(answer, bytes((ord("e"), error.errno or 0)))
+        os._exit(0)
+    if not first:
         os.write(answer, b"t")
         os._exit(0)
     wakes = _listen()
     containment.settle(kind)
     work = os.path.join(folder, "work")
-    os.makedirs(work, mode=0o700, exist_ok=True)
+    _insist(lambda: os.makedirs(work, mode=0o700, exist_ok=True))
     out, err = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -189,14 +194,21 @@ def _write_exit(folder: str, status: int, cut: bool) -> None:
         "cut": cut,
     }
     draft = os.path.join(folder, ".exit.json")
+
+    def write() -> None:
+        with open(draft, "w") as file:
+            json.dump(fields, file)
+        os.rename(draft, os.path.join(folder, "exit.json"))
+
+    _insist(write)
+
+
+def _insist(act: Callable[[], None]) -> None:
+    """Do it as soon as a full disk lets it happen: neither the attempt nor its end is given up for that."""
     while True:
         try:
-            with open(draft, "w") as file:
-                json.dump(fields, file)
-            os.rename(draft, os.path.join(folder, "exit.json"))
+            return act()
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
-            time.sleep(0.5)  # a full disk: how the program ended is not given up
-        else:
-            return
+            time.sleep(0.5)

@@ -21,6 +21,8 @@ STARTED = 0
 """Exit code: the keeper has published itself."""
 TAKEN = 3
 """Exit code: process.json was there already; nothing has been started."""
+TROUBLE = 100
+"""Exit code, with an errno added: the keeper could not publish itself; nothing has been started."""
 
 
 def main() -> None:
@@ -42,5 +44,7 @@ def launch(request: dict[str, Any]) -> Callable[[], None]:
         os.close(read_end)
         return keeper.keep(request, kind, write_end)
     os.close(write_end)
-    answer = os.read(read_end, 1)
+    answer = os.read(read_end, 2)
+    if answer[:1] == b"e":
+        os._exit(TROUBLE + answer[1])
     os._exit({b"s": STARTED, b"t": TAKEN}.get(answer, 1))
