@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from tests.images import client, import_image
+from tests.images import client, import_image, reach_service
 
 RUNTIMES = ("python", "docker", "podman")
 CONTAINERS = ("docker", "podman")
@@ -21,6 +21,7 @@ def why_not(engine: str) -> str | None:
         return f"there is no {engine} on this host"
     try:
         import_image(engine)
+        reach_service(engine)
     except (OSError, RuntimeError) as error:
         return f"{engine} does not work on this host: {error}"
     return None

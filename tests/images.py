@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -42,6 +43,14 @@ def import_image(engine: str) -> None:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise RuntimeError(ran.stderr.strip())
+
+
+def reach_service(engine: str) -> None:
+    """Raise OSError unless the engine's service listens: Podman's client also works without one."""
+    if engine == "podman":
+        url = os.environ.get("CONTAINER_HOST", "unix:///run/podman/podman.sock")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(url.removeprefix("unix://"))
 
 
 def client(engine: str) -> str:

@@ -1,4 +1,4 @@
-"""A serving engine whose system calls fail: nothing accepted is lost, nothing refused is run, and it recovers."""
+"""A serving engine whose system calls fail: what was accepted ends, what was refused is absent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def _strace():
 def failing(pid: int, calls: str, error: str, when: str):
     """Have some calls fail of the engine's threads as they are now, and of no program that it starts."""
     inject = f"inject={calls}:error={error}:when={when}"
-    threads = [f"--attach={thread}" for thread in os.listdir(f"/proc/{pid}/task")]
+    threads = [f"--attach={thread.name}" for thread in Path(f"/proc/{pid}/task").iterdir()]
     command = ["strace", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject, *threads]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
