@@ -51,7 +51,7 @@ def _read(spool: Spool, name: str, services: Mapping[str, Service]) -> Found:
         live = spool.read_live(name)
     except InvalidDescriptor:
         # The file is there but a power cut took its content: the attempt had begun, and is dead now.
-        live = _torn(spool, job, services)
+        live = spool.record_attempt(name, _torn(spool, job, services))
     if (spool.run / name / "attempts" / str(live.attempt.number)).exists():
         live = spool.next_attempt(name, live)
     return Found(job, live)

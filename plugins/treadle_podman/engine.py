@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import socket
@@ -47,6 +48,8 @@ _CHUNK = 64 * 1024
 _RUNNING = frozenset({"running", "paused", "stopping"})
 _OVER = ["exited", "stopped"]
 _POLL = "250ms"
+_UNNOTICED = 200
+"""Looks at a running container that has neither a process nor a monitor, until it is given up."""
 """How often Podman looks whether a container runs, where its first process can't be watched."""
 
 
@@ -115,11 +118,12 @@ class PodmanEngine(ContainerEngine):
             found = await self._call(lambda podman: _show(podman, container))
             if found is None or not (state := _state(found)).running:
                 return None if found is None else state
-            if (pidfd := _open_first_process(found)) is not None:
-                try:
-                    await _gone(pidfd)
-                finally:
-                    os.close(pidfd)
+            if _is_here(found):
+                if (pidfd := _open_first_process(found)) is not None:
+                    try:
+                        await _gone(pidfd)
+                    finally:
+                        os.close(pidfd)
                 return await self._after_its_end(container)
             await self._call(lambda podman: _handle(podman, container).wait(condition=_OVER, interval=_POLL))
 
@@ -127,13 +131,20 @@ class PodmanEngine(ContainerEngine):
         """Return a container whose process has gone, as soon as Podman has noticed.
 
         Asked at once, and again and again: later Podman is busy with cleaning up, and answers late.
+        Where its monitor has been killed Podman will never notice: nobody knows how the container
+        ended, and it is removed.
         """
-        for pause in (0.001, 0.002, 0.005, *(0.01 for _ in range(500))):
-            state = await self.inspect(container)
-            if state is None or not state.running:
-                return state
+        unnoticed = 0
+        for pause in itertools.chain((0.001, 0.002, 0.005), itertools.repeat(0.01)):
+            found = await self._call(lambda podman: _show(podman, container))
+            if found is None or not (state := _state(found)).running:
+                return None if found is None else state
+            unnoticed = 0 if _is_monitored(found) else unnoticed + 1
+            if unnoticed > _UNNOTICED:
+                await self.remove(container)
+                return None
             await asyncio.sleep(pause)
-        raise EngineError(f"container {container[:12]} has no process any more, and Podman has not noticed")
+        raise AssertionError("there is always another pause")
 
     async def stop(self, container: str, grace: float) -> None:
         """Stop a container."""
@@ -326,6 +337,20 @@ def _log_path(podman: PodmanClient, container: str) -> Path | None:
     config = (_show(podman, container) or {}).get("HostConfig", {}).get("LogConfig", {})
     path = Path(config.get("Path") or "")
     return path if config.get("Type") == "k8s-file" and path.is_file() else None
+
+
+def _is_here(found: Mapping[str, Any]) -> bool:
+    """Return whether a container's processes are on this host, and not on that of a remote service."""
+    return Path(found.get("StaticDir") or "/nowhere").is_dir()
+
+
+def _is_monitored(found: Mapping[str, Any]) -> bool:
+    """Return whether a container's monitor is alive."""
+    try:
+        line = Path(f"/proc/{found['State'].get('ConmonPid') or 0}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return found["Id"].encode() in line
 
 
 def _open_first_process(found: Mapping[str, Any]) -> int | None:

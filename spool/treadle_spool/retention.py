@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from treadle_spool import durable
 from treadle_spool.errors import SpoolError
 from treadle_spool.reading import decode
 from treadle_spool.spool import STATUS, Spool
@@ -66,10 +67,14 @@ def expired(spool: Spool, keep: Keep) -> Iterator[Expired]:
 
 
 def remove(spool: Spool, name: str) -> None:
-    """Remove an ended job: it is gone at once, and whoever is reading one of its files reads on."""
-    away = spool.tmp / f"{os.getpid()}-gc-{name}"
+    """Remove an ended job: it is gone at once, and whoever is reading one of its files reads on.
+
+    When this returns, a power cut does not bring it back: its name may be another job's by then.
+    """
+    away = spool.new_in_tmp()
     with suppress(FileNotFoundError):  # somebody else has removed it
         (spool.done / name).rename(away)
+        durable.sync_folder(spool.done)
         shutil.rmtree(away)
 
 

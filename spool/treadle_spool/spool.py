@@ -21,7 +21,7 @@ import orjson
 
 from treadle_spool import durable, reading
 from treadle_spool.descriptor import Descriptor
-from treadle_spool.errors import NameTaken, NotASpool, SpoolError, UnknownJob
+from treadle_spool.errors import InvalidDescriptor, NameTaken, NotASpool, SpoolError, UnknownJob
 from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name, new_id
 from treadle_spool.quarantine import Quarantine
@@ -82,6 +82,7 @@ class Spool:
 
         Raises NameTaken, UnsafeName, or OSError; then the job is not in the queue.
         """
+        new = name is None
         name = new_id() if name is None else check_name(name)
         descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
         staged = self.stage(descriptor.to_json())
@@ -92,6 +93,9 @@ class Spool:
         finally:
             with suppress(OSError):  # the next sweep removes it; it is no reason to refuse the job
                 staged.unlink()
+        if not new and (self.done / name).exists():  # it may have ended at this very moment
+            self.queued(name).unlink(missing_ok=True)
+            raise NameTaken(f"a job named {name!r} exists already")
         try:
             durable.sync_folder(self.queue)
         except OSError:
@@ -254,7 +258,11 @@ class Spool:
         self.quarantine.take(self.queued(name), error)
 
     def sweep(self) -> None:
-        """Remove from tmp/ what writers that are not alive any more have left there."""
+        """Clear up after writers that are not alive any more: empty tmp/, and make durable what is owed.
+
+        A job that was linked by a process that was killed before its fsync is seen, and so it is kept.
+        """
+        durable.sync_folder(self.queue)
         for entry in list(os.scandir(self.tmp)):
             writer = entry.name.partition("-")[0]
             if writer.isdigit() and Path("/proc", writer).exists():
@@ -266,9 +274,13 @@ class Spool:
 
     def stage(self, content: bytes) -> Path:
         """Write a durable file in tmp/ and return its path."""
-        path = self.tmp / f"{os.getpid()}-{next(self._stage_numbers)}-{os.urandom(4).hex()}"
+        path = self.new_in_tmp()
         durable.write(path, content)
         return path
+
+    def new_in_tmp(self) -> Path:
+        """Return a path in tmp/ that nobody has used, and that tells `sweep` who it belongs to."""
+        return self.tmp / f"{os.getpid()}-{next(self._stage_numbers)}-{os.urandom(4).hex()}"
 
     # ------------------------------------------------------------------ the places of a job
 
@@ -280,8 +292,11 @@ class Spool:
         return status
 
     def _running(self, name: str) -> Status:
-        live = self.read_live(name)
         status = pending(name, _read_descriptor(self.run / name / JOB))
+        try:
+            live = self.read_live(name)
+        except InvalidDescriptor:  # a power cut took its content, and no engine has been here since
+            return msgspec.structs.replace(status, status=State.RUNNING)
         return msgspec.structs.replace(
             status,
             status=State.RUNNING,

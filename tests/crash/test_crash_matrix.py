@@ -31,7 +31,7 @@ def prepare(disk: Disk, transition: str) -> Spool:
         shutil.rmtree(old)
     spool = Spool.open(disk.root / "spool")
     TRANSITIONS[transition][0](spool)
-    os.sync()
+    disk.sync()
     return spool
 
 

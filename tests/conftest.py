@@ -1,4 +1,4 @@
-"""What the acceptance tests share."""
+"""What tests share that start servers."""
 
 from __future__ import annotations
 
