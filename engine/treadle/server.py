@@ -12,6 +12,7 @@ from aiohttp import web
 from treadle.api.app import make_app
 from treadle.engine import Engine
 from treadle.errors import TreadleError
+from treadle.front import Front
 from treadle.notify import notify
 from treadle.settings import Settings
 
@@ -24,8 +25,19 @@ _SECOND_THOUGHT = 3.0
 class Server:
     """Runs an engine and serves its API until SIGTERM or SIGINT; running jobs go on without it."""
 
-    def __init__(self, settings: Settings, tell: Callable[[str], None], *, drain: bool = False) -> None:
-        """Use tell for what a person should read; with drain, wait for running jobs at the end."""
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str], None],
+        *,
+        drain: bool = False,
+        api_only: bool = False,
+    ) -> None:
+        """Use tell for what a person should read; with drain, wait for running jobs at the end.
+
+        With api_only there is no engine here: another process is the spool's.
+        """
+        self._kind = Front if api_only else Engine
         self._settings = settings
         self._tell = tell
         self._drain = drain
@@ -38,9 +50,9 @@ class Server:
         """Serve until a signal comes, and leave the spool in order."""
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
-        async with Engine(self._settings) as engine:
+        async with self._kind(self._settings) as front:
             runner = web.AppRunner(
-                _app(engine),
+                _app(front),
                 access_log=None,
                 shutdown_timeout=_FAREWELL,
                 auto_decompress=False,  # api/body.py unpacks: a damaged body is refused like any bad input
@@ -49,22 +61,23 @@ class Server:
             try:
                 for url in await _listen(runner, self._settings):
                     self._tell(f"Serving at {url}")
-                for service in engine.services.values():
+                for service in front.services.values():
                     self._tell(f"  {service.name} ({service.runtime}): {service.path}")
-                self._tell(f"Spool: {engine.spool.root}")
+                self._tell(f"Spool: {front.spool.root}")
                 notify("READY=1")
                 await self._stop.wait()
                 notify("STOPPING=1")
-                await self._take_leave(engine)
+                front.admission.closed = True
+                if isinstance(front, Engine):
+                    await self._take_leave(front)
             finally:
-                engine.endings.wake_all()
+                front.endings.wake_all()
                 await runner.cleanup()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted
 
     async def _take_leave(self, engine: Engine) -> None:
         """Take no more jobs, and do with those that run what was asked for."""
-        engine.admission.closed = True
         engine.dispatcher.hold()
         if self._drain:
             await _first(engine.dispatcher.idle(), self._hurry.wait())
@@ -93,16 +106,16 @@ class Server:
             self._hurry.set()
 
 
-def _app(engine: Engine) -> web.Application:
+def _app(front: Front) -> web.Application:
     return make_app(
-        spool=engine.spool,
-        services=engine.services,
-        admission=engine.admission,
-        endings=engine.endings,
-        settings=engine.settings,
-        plugins=engine.plugins,
-        health=engine.health,
-        metrics=engine.metrics,
+        spool=front.spool,
+        services=front.services,
+        admission=front.admission,
+        endings=front.endings,
+        settings=front.settings,
+        plugins=front.plugins,
+        health=front.health,
+        metrics=front.metrics if isinstance(front, Engine) else None,
     )
 
 

@@ -44,7 +44,10 @@ class Quarantine:
         }
         if isinstance(error, InvalidDescriptor):
             reason["path"] = printable(error.path)
-        durable.write(_reason(kept), orjson.dumps(reason, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+        draft = self._folder / f".{_reason(kept).name}"
+        draft.unlink(missing_ok=True)
+        durable.write(draft, orjson.dumps(reason, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+        draft.rename(_reason(kept))  # whoever looks at bad/ sees a whole reason
         try:
             durable.sync_folder(self._folder)
             _move(path, kept)
@@ -62,7 +65,7 @@ class Quarantine:
 
     def _reasons(self) -> list[os.DirEntry[str]]:
         with os.scandir(self._folder) as entries:
-            return [entry for entry in entries if entry.name.endswith(_REASON)]
+            return [e for e in entries if e.name.endswith(_REASON) and not e.name.startswith(".")]
 
     def _place(self, name: str) -> Path:
         """Return a free place for a file of that name; a very long one is shortened, and told by a digest."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.bench.container_lanes import available, container_project, run_lane
 from tests.bench.measure import header, measure, table
 from tests.bench.plain import PlainStart
+from tests.bench.start import start
 from tests.bench.treadle_lane import TreadleLane
 
 PROGRAM = "def run(data, params):\n    return {'sum': sum(data['values'])}\n"
@@ -22,6 +23,8 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder:
         if "python" in options.cases:
             await _python(Path(folder), options)
+        if "start" in options.cases:
+            print(await start(Path(folder), options.queued))
         for engine in ("docker", "podman"):
             if engine in options.cases:
                 await _containers(Path(folder), engine, options)
@@ -52,7 +55,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="jobs one after the other")
     parser.add_argument("--jobs", type=int, default=500, help="jobs for the throughput")
-    cases = ["python", "docker", "podman"]
+    parser.add_argument("--queued", type=int, default=10_000, help="jobs that a start finds queued")
+    cases = ["python", "start", "docker", "podman"]
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases, help="what to measure")
     return parser.parse_args()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,7 +46,8 @@ class TreadleLane:
         assert self._session is not None
         assert self._process is not None
         await self._session.close()
-        self._process.terminate()
+        with suppress(ProcessLookupError):
+            self._process.terminate()
         await self._process.wait()
 
     async def submit(self, data: dict[str, object]) -> str:
@@ -64,6 +67,17 @@ class TreadleLane:
         async with self._session.get(f"/{job}/result") as answer:
             answer.raise_for_status()
             return await answer.json()
+
+    async def jobs(self) -> dict[str, int]:
+        """Return how many jobs wait and run."""
+        assert self._session is not None
+        async with self._session.get("/-/health") as answer:
+            return dict((await answer.json())["jobs"])
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the server a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     async def run(self, data: dict[str, object]) -> object:
         """Run one job from its submission to its result."""

@@ -29,10 +29,11 @@ def make_app(
     settings: Settings,
     plugins: Plugins,
     health: Callable[[], Health],
-    metrics: Metrics,
+    metrics: Metrics | None,
 ) -> web.Application:
-    """Return the application that serves the services; the dispatcher may be in another process."""
-    app = web.Application(middlewares=[errors_as_json(metrics.refused)], client_max_size=settings.max_body)
+    """Return the application that serves the services; without metrics the engine is another process."""
+    refused = metrics.refused if metrics else lambda _: None
+    app = web.Application(middlewares=[errors_as_json(refused)], client_max_size=settings.max_body)
     shared = Shared(spool, admission, endings, settings)
     pages = _Pages(services, health, metrics)
     app.add_routes(
@@ -71,7 +72,7 @@ class _Pages:
     """The engine's own pages."""
 
     def __init__(
-        self, services: Mapping[str, Service], health: Callable[[], Health], metrics: Metrics
+        self, services: Mapping[str, Service], health: Callable[[], Health], metrics: Metrics | None
     ) -> None:
         self._services = services
         self._health = health
@@ -89,6 +90,8 @@ class _Pages:
         return answer(fields, 200 if health.ready else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
+        if self._metrics is None:
+            raise ApiError(404, "NOT_FOUND", "this process serves the API alone; its engine has the numbers")
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def services(self, _: web.Request) -> web.Response:

@@ -19,12 +19,15 @@ from treadle.service import is_project
 @click.argument("projects", nargs=-1, type=FOLDER, metavar="[PROJECT]...")
 @engine_options()
 @click.option("--drain", is_flag=True, help="At the end wait for the jobs that run, instead of leaving them.")
+@click.option("--api-only", is_flag=True, help="Serve the API alone; another process runs the jobs.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
-def serve(projects: tuple[Path, ...], drain: bool, verbose: bool, **options: Any) -> None:
+def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool, **options: Any) -> None:
     """Serve projects over HTTP, and run their jobs.
 
     An only project is served at `/`, every one at `/services/<name>/`. Without any PROJECT, the
     current folder is served. Jobs go on when the engine stops; the next one finishes them.
+
+    A spool has one engine. Further processes may serve its API: give them --api-only.
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -38,4 +41,4 @@ def serve(projects: tuple[Path, ...], drain: bool, verbose: bool, **options: Any
                 "name a PROJECT or a folder of --services: the current folder is no service project"
             )
         settings = settings_of(projects=(here,), **options)
-    asyncio.run(Server(settings, click.echo, drain=drain).run())
+    asyncio.run(Server(settings, click.echo, drain=drain, api_only=api_only).run())
