@@ -9,9 +9,10 @@ from pathlib import Path
 def write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
     """Write a new file and bring its bytes to the disk; its name is durable only after sync_folder.
 
-    Raises FileExistsError if the file is there. A file that could not be written whole is removed.
+    Raises FileExistsError if the file is there, or a link, wherever it leads. A file that could not
+    be written whole is removed.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
             write_all(fd, content)

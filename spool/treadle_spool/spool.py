@@ -326,7 +326,8 @@ def pending(name: str, descriptor: Descriptor) -> Status:
 
 def _create(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    if any(entry.name not in _FOLDERS for entry in root.iterdir() if not entry.name.startswith(".")):
+    ours = {*_FOLDERS, "spool.json", "engine.lock"}  # somebody else may just be making it
+    if any(entry.name not in ours for entry in root.iterdir() if not entry.name.startswith(".")):
         raise NotASpool(f"{root} is not empty and not a spool: choose an empty or new folder")
     for name in _FOLDERS:
         (root / name).mkdir(exist_ok=True, mode=0o750)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 from signal import SIGKILL
 
 import pytest
@@ -117,12 +119,13 @@ def check_cancel(spool: Spool, returned: bool) -> None:
 
 def check_retry(spool: Spool, returned: bool) -> None:
     assert spool.queued(JOB).exists()
+    assert not returned or spool.read_live(JOB).attempt.number == 2
     for found in recover(spool, SERVICES, lambda _: True):
         assert found.live.attempt.number in ({2} if returned else {1, 2})
 
 
 def check_gc(spool: Spool, returned: bool) -> None:
-    del returned  # a removal that a power cut undoes is made again
+    assert not (returned and (spool.done / JOB).exists())  # its name may be another job's by now
     try:
         assert spool.look_up(JOB).status is State.SUCCEEDED
     except UnknownJob:
@@ -165,6 +168,7 @@ CHECKS = {
     "start": check_attempt,
     "exit": check_attempt,
     "finish": check_finish,
+    "finish with a file": check_finish,
     "cancel": check_cancel,
     "retry": check_retry,
     "gc": check_gc,
@@ -201,3 +205,12 @@ def test_what_has_returned_survives_a_power_cut(disk, transition):
     assert strace.run(command(spool, transition)).returned
     cut_power(disk, spool)
     check(spool, transition, returned=True)
+
+
+def test_a_spool_that_was_made_keeps_its_id(disk):
+    made = disk.root / "spool-made"
+    program = "import sys; from pathlib import Path; from treadle_spool import Spool; "
+    program += "print(Spool.open(Path(sys.argv[1])).id)"
+    told = subprocess.run([sys.executable, "-c", program, made], capture_output=True, text=True, check=True)
+    disk.cut_power()
+    assert Spool.open(made).id == told.stdout.strip()

@@ -85,6 +85,12 @@ def claimed(spool: Spool) -> None:
     spool.claim(JOB, live())
 
 
+def finish_with_a_file(spool: Spool) -> None:
+    """Finish with what a program has just written, and not brought to the disk."""
+    (written := spool.run / JOB / "written").write_bytes(RESULT)
+    spool.finish(status(), written)
+
+
 def ended(spool: Spool) -> None:
     claimed(spool)
     spool.finish(status(), RESULT)
@@ -149,6 +155,7 @@ TRANSITIONS: dict[str, tuple[Step, Step]] = {
     "start": (installed, start),
     "exit": (installed, start_and_wait),
     "finish": (claimed, lambda spool: spool.finish(status(), RESULT)),
+    "finish with a file": (claimed, finish_with_a_file),
     "cancel": (accepted, lambda spool: spool.ask_to_cancel(JOB)),
     "retry": (claimed, lambda spool: spool.next_attempt(JOB, live())),
     "gc": (ended, lambda spool: collect(spool, Keep(jobs=0))),

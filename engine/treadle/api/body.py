@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from treadle.api.errors import ApiError
+from treadle.trouble import may_pass
 from treadle_spool import Descriptor, InvalidDescriptor, decode_from_client
 from treadle_spool.descriptor import Labels, Priority, Seconds, check_payload
 
@@ -111,11 +112,15 @@ def _read_inside(folder: Path, name: str, max_bytes: int) -> bytes:
     """Read a regular file of a folder without following any link."""
     try:
         pool = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if may_pass(error):
+            raise
         raise InvalidDescriptor(f"there is no data pool {folder.name!r}", "$.dataRef.dataPoolId") from None
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=pool)
-    except OSError:
+    except OSError as error:
+        if may_pass(error):
+            raise
         raise InvalidDescriptor(f"the data pool has no file {name!r}", "$.dataRef.fileId") from None
     finally:
         os.close(pool)

@@ -349,3 +349,9 @@ async def test_a_start_that_is_cancelled_starts_nothing_later(attempt, tmp_path)
         await starting
     assert (await PythonRuntime().wait(dataclasses.replace(made))).reason is Reason.LOST
     await until(lambda: not marked(made))
+
+
+def test_a_keeper_that_was_first_is_not_fenced_out(tmp_path):
+    (tmp_path / "process.json").write_text('{"pid": 1, "started": 2, "boot": "x", "kind": "namespace"}')
+    assert Keeper.fence(tmp_path) == Keeper(pid=1, started=2, boot="x", kind="namespace")
+    assert Keeper.of(tmp_path) == Keeper(pid=1, started=2, boot="x", kind="namespace")

@@ -48,3 +48,11 @@ def test_it_is_free_again_after_its_end(spool):
     with spool.lock():
         pass
     assert spool.lock().holder() is None
+
+
+def test_a_link_in_its_place_is_not_followed(spool, tmp_path):
+    (tmp_path / "precious").write_text("data")
+    (spool.root / "engine.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"), spool.lock():
+        pass
+    assert (tmp_path / "precious").read_text() == "data"

@@ -24,6 +24,7 @@ from treadle_spool import (
     durable,
     now,
 )
+from treadle_spool.spool import _create
 
 JOB = Descriptor(service="sum")
 OPEN = """
@@ -62,6 +63,12 @@ def test_many_processes_may_make_the_same_spool(tmp_path):
     command = [sys.executable, "-c", OPEN, str(tmp_path / "spool")]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
     assert len({process.communicate()[0] for process in processes}) == 1
+
+
+def test_of_two_who_make_the_same_spool_at_once_the_first_gives_its_id(tmp_path):
+    first = Spool.open(tmp_path / "spool")
+    _create(first.root)  # by somebody who looked before it was there
+    assert Spool.open(first.root).id == first.id
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
@@ -227,6 +234,22 @@ def test_a_finish_may_be_repeated_after_a_crash_in_its_middle(spool):
     assert (spool.done / "mine" / "result.json").read_bytes() == b"{}"
 
 
+def test_a_finish_with_a_file_may_be_repeated(spool, monkeypatch):
+    spool.accept(JOB, "mine")
+    written = spool.claim("mine", live()) / "output.json"
+    written.write_bytes(b"[1]")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "sync_folder", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            spool.finish(ended("mine"), written)
+    spool.finish(ended("mine"), written)
+    assert (spool.done / "mine" / "result.json").read_bytes() == b"[1]"
+
+
 def test_the_first_outcome_wins(spool):
     spool.accept(JOB, "mine")
     finish(spool, "mine", b"1")
@@ -276,6 +299,21 @@ def test_a_cancel_is_a_file(spool):
     spool.ask_to_cancel("mine")
     spool.ask_to_cancel("mine")
     assert [each.name for each in spool.cancel.iterdir()] == ["mine"]
+
+
+def test_a_cancel_is_on_the_disk_before_it_is_answered(spool, monkeypatch):
+    spool.accept(JOB, "mine")
+    synced: list[str] = []
+    monkeypatch.setattr(durable, "sync_folder", lambda path: synced.append(path.name))
+    spool.ask_to_cancel("mine")
+    assert synced == ["cancel"]
+
+
+def test_what_a_start_finds_in_the_queue_is_on_the_disk_before_it_is_run(spool, monkeypatch):
+    synced: list[str] = []
+    monkeypatch.setattr(durable, "sync_folder", lambda path: synced.append(path.name))
+    spool.sweep()
+    assert synced == ["queue"]
 
 
 def test_an_ended_job_is_not_cancelled(spool):
