@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ _REASON = ".reason.json"
 class Quarantine:
     """The folder for refused files; anybody may empty it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, new_draft: Callable[[], Path]) -> None:
+        """Keep refused files in folder; new_draft gives a path for a file that is not yet whole."""
         self._folder = folder
+        self._new_draft = new_draft
         self._kept: int | None = None
 
     def take(self, path: Path, error: SpoolError) -> Path:
@@ -44,8 +47,7 @@ class Quarantine:
         }
         if isinstance(error, InvalidDescriptor):
             reason["path"] = printable(error.path)
-        draft = self._folder / f".{_reason(kept).name}"
-        draft.unlink(missing_ok=True)
+        draft = self._new_draft()
         durable.write(draft, orjson.dumps(reason, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
         draft.rename(_reason(kept))  # whoever looks at bad/ sees a whole reason
         try:
@@ -65,7 +67,7 @@ class Quarantine:
 
     def _reasons(self) -> list[os.DirEntry[str]]:
         with os.scandir(self._folder) as entries:
-            return [e for e in entries if e.name.endswith(_REASON) and not e.name.startswith(".")]
+            return [entry for entry in entries if entry.name.endswith(_REASON)]
 
     def _place(self, name: str) -> Path:
         """Return a free place for a file of that name; a very long one is shortened, and told by a digest."""

@@ -47,7 +47,7 @@ class Spool:
         self.drop, self.tmp, self.queue, self.cancel, self.run, self.done, self.bad = (
             root / name for name in _FOLDERS
         )
-        self.quarantine = Quarantine(self.bad)
+        self.quarantine = Quarantine(self.bad, self.new_in_tmp)
         self._stage_numbers = itertools.count()
 
     @classmethod

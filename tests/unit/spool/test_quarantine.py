@@ -11,14 +11,16 @@ def test_a_second_file_of_a_name_is_kept_beside_the_first(spool):
     kept = []
     for content in (b"1", b"2", b"3"):
         (spool.drop / "x.json").write_bytes(content)
-        kept.append(Quarantine(spool.bad).take(spool.drop / "x.json", SpoolError("no")))
+        kept.append(Quarantine(spool.bad, spool.new_in_tmp).take(spool.drop / "x.json", SpoolError("no")))
     assert [each.read_bytes() for each in kept] == [b"1", b"2", b"3"]
     assert len({each.name for each in kept}) == 3
 
 
 def test_the_reason_is_for_programs_and_people(spool):
     (spool.drop / "x.json").touch()
-    Quarantine(spool.bad).take(spool.drop / "x.json", InvalidDescriptor("no such field", "$.x"))
+    Quarantine(spool.bad, spool.new_in_tmp).take(
+        spool.drop / "x.json", InvalidDescriptor("no such field", "$.x")
+    )
     told = json.loads((spool.bad / "x.json.reason.json").read_bytes())
     assert told.pop("refused").endswith("Z")
     assert told == {"name": "x.json", "code": "INVALID_JOB", "detail": "no such field", "path": "$.x"}
@@ -39,4 +41,4 @@ def test_the_oldest_go_first_when_there_are_too_many(spool, monkeypatch):
 
 
 def test_a_file_that_has_gone_meanwhile_is_no_error(spool):
-    Quarantine(spool.bad).take(spool.drop / "gone.json", SpoolError("no"))
+    Quarantine(spool.bad, spool.new_in_tmp).take(spool.drop / "gone.json", SpoolError("no"))
