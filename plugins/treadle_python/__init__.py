@@ -10,8 +10,8 @@ __all__ = ["PythonRuntime", "diagnose", "register_runtimes"]
 
 @hookimpl
 def register_runtimes(settings: Settings) -> list[Runtime]:
-    """Provide the runtime, with `contain` of its section: `auto`, `namespace` or `subreaper`."""
-    return [PythonRuntime(**settings.of_plugin("python-template"))]
+    """Provide the runtime, with `contain` (`auto`, `namespace`, `subreaper`) and `idle` of its section."""
+    return [PythonRuntime(**settings.of_plugin("python-template"), jobs=settings.jobs)]
 
 
 @hookimpl

@@ -15,6 +15,16 @@ _PASSED = re.compile(
 )
 """Of the engine's own environment, only this reaches a program: secrets stay where they are."""
 
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""What numerical libraries read; without it each job takes every CPU of the host for itself."""
+
 
 def interpreter(service: Service) -> Path:
     """Return the service's Python; raise StartError if there is none."""
@@ -28,17 +38,21 @@ def interpreter(service: Service) -> Path:
     return path
 
 
-def environment(attempt: Attempt, python: Path) -> dict[str, str]:
-    """Return the environment of an attempt's program."""
+def of_service(service: Service, python: Path, cpus: int) -> dict[str, str]:
+    """Return what is the same for all of a service's programs; their libraries may use so many threads."""
     variables = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
     venv = python.parent.parent
     if (venv / "pyvenv.cfg").exists():
         variables["VIRTUAL_ENV"] = str(venv)
         variables["PATH"] = f"{python.parent}{os.pathsep}{variables.get('PATH', os.defpath)}"
+    return {**variables, **dict.fromkeys(_THREADS, str(cpus)), **service.environment}
+
+
+def of_attempt(attempt: Attempt, python: Path, cpus: int) -> dict[str, str]:
+    """Return the environment of an attempt's program."""
     name, _, value = mark(attempt).partition("=")
     return {
-        **variables,
-        **attempt.service.environment,
+        **of_service(attempt.service, python, cpus),
         "TREADLE_JOB_ID": attempt.job.id,
         "TREADLE_SERVICE": attempt.service.name,
         name: value,

@@ -16,7 +16,8 @@ import msgspec
 import orjson
 
 from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
-from treadle_python.environment import environment, interpreter, mark
+from treadle_python.environment import interpreter, mark, of_attempt, of_service
+from treadle_python.forkserver import ForkServers, ForkServerSpec
 from treadle_python.process import Keeper, gone, kill_marked, send
 
 _STARTER = """import sys
@@ -26,6 +27,7 @@ del sys.path[0]
 main()
 """
 _HERE = str(Path(__file__).parent)
+_STARTS = ("fork", "spawn")
 _TAKEN = 3
 _TROUBLE = 100
 _LAST_RESORT = 5.0
@@ -38,20 +40,32 @@ _DEFAULT_OUTPUT_LIMIT = 1024**3
 class PythonRuntime(Runtime):
     """Calls a service's function in a new process for every execution.
 
-    A starter, a process of the service's interpreter, forks a keeper; that forks the program, and
-    outlives this engine. `process.json` in the attempt's folder is the keeper's identity, put down
-    exclusively: whoever publishes it first, a keeper or an engine that gives the attempt up, decides
-    whether the program runs. `exit.json` is how it ended.
+    A fork server, or a starter (`start = "spawn"`, or where no server is possible), both processes of
+    the service's interpreter, forks a keeper; that forks the program, and outlives this engine.
+    `process.json` in the attempt's folder is the keeper's identity, put down exclusively: whoever
+    publishes it first, a keeper or an engine that gives the attempt up, decides whether the program
+    runs. `exit.json` is how it ended.
     """
 
     name: ClassVar[str] = "python-template"
-    options: ClassVar = {"output_limit": int}
+    options: ClassVar = {"output_limit": int, "start": str, "preload": list}
 
-    def __init__(self, contain: str = "auto") -> None:
+    def __init__(self, contain: str = "auto", *, jobs: int = 1, idle: float = 30.0) -> None:
+        """Contain programs in `namespace`s, as `subreaper`, or in whichever is possible (`auto`).
+
+        jobs is how many run at a time; fork servers that nobody wants go after idle seconds.
+        """
         self._contain = contain
+        self._share = max(1, (os.cpu_count() or 1) // jobs)
+        """CPUs for each of the jobs that run at a time."""
+        self._servers = ForkServers(idle)
 
     def check(self, service: Service) -> None:
-        """Raise ServiceError if the interpreter is missing."""
+        """Raise ServiceError if the interpreter is missing, or `start` or `preload` is wrong."""
+        if (start := _start(service)) not in _STARTS:
+            raise ServiceError(f"{service.path}: start must be one of {', '.join(_STARTS)}, not {start!r}")
+        if not all(isinstance(name, str) for name in service.options.get("preload", ())):
+            raise ServiceError(f"{service.path}: preload must be a list of the names of modules")
         try:
             interpreter(service)
         except StartError as error:
@@ -71,12 +85,51 @@ class PythonRuntime(Runtime):
         if Keeper.of(attempt.folder) is not None:
             return
         python = interpreter(attempt.service)
+        if _start(attempt.service) == "spawn" or not await self._fork(attempt, python):
+            await self._spawn(attempt, python)
+
+    async def close(self) -> None:
+        """Let the fork servers go; running programs do not need them."""
+        await self._servers.close()
+
+    async def _fork(self, attempt: Attempt, python: Path) -> bool:
+        """Have the service's fork server start the attempt; False if it has to be started without one."""
+        service, cpus = attempt.service, self._cpus(attempt.service)
+        spec = ForkServerSpec(
+            spool_id=attempt.spool_id,
+            service=service.name,
+            python=python,
+            project=service.path,
+            preload=tuple(service.options.get("preload", ())),
+            environment=of_service(service, python, cpus),
+            contain=self._contain,
+        )
+        request = {**self._request(attempt), "environment": of_attempt(attempt, python, cpus)}
+        try:
+            answer = await self._servers.start(spec, request)
+        except asyncio.CancelledError:
+            Keeper.fence(attempt.folder)
+            raise
+        if answer is None:
+            return False
+        if answer[:1] == b"e":
+            raise OSError(answer[1], os.strerror(answer[1]))
+        if answer not in {b"s", b"t"}:
+            Keeper.fence(attempt.folder)  # a keeper or a server was killed; wait() tells which attempt it is
+        return True
+
+    def _cpus(self, service: Service) -> int:
+        """Return how many CPUs the threads of a program's libraries are meant to use."""
+        return self._share if service.resources.cpu is None else max(1, int(service.resources.cpu))
+
+    async def _spawn(self, attempt: Attempt, python: Path) -> None:
+        """Start an interpreter that forks the keeper and goes."""
         command = [str(python), "-s", "-c", _STARTER, _HERE]
         try:
             with attempt.stderr.open("ab") as stderr:
                 process = subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
                     command,
-                    env=environment(attempt, python),
+                    env=of_attempt(attempt, python, self._cpus(attempt.service)),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,
@@ -127,7 +180,7 @@ class PythonRuntime(Runtime):
             process.kill()  # it has no request yet
             raise
         try:
-            process.stdin.write(self._request(attempt))
+            process.stdin.write(orjson.dumps(self._request(attempt)))
             process.stdin.close()
             await gone(pidfd)
         except BrokenPipeError:
@@ -146,16 +199,14 @@ class PythonRuntime(Runtime):
             said = attempt.stderr.read_text("utf-8", "replace").strip()[-_SAID:]
             raise StartError("PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {said}")
 
-    def _request(self, attempt: Attempt) -> bytes:
-        return orjson.dumps(
-            {
-                "folder": str(attempt.folder),
-                "project": str(attempt.service.path),
-                "entrypoint": attempt.service.entrypoint,
-                "contain": self._contain,
-                "output_limit": _output_limit(attempt.service),
-            }
-        )
+    def _request(self, attempt: Attempt) -> dict[str, Any]:
+        return {
+            "folder": str(attempt.folder),
+            "project": str(attempt.service.path),
+            "entrypoint": attempt.service.entrypoint,
+            "contain": self._contain,
+            "output_limit": _output_limit(attempt.service),
+        }
 
 
 class _ExitFile(msgspec.Struct, frozen=True):
@@ -181,6 +232,11 @@ def _read_exit(attempt: Attempt) -> Exit | None:
         returned=returned,
         failed=returned == error,
     )
+
+
+def _start(service: Service) -> str:
+    start: str = service.options.get("start", "fork")
+    return start
 
 
 def _output_limit(service: Service) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.crash.transition import DATA, JOB, RESULT, SERVICES, TRANSITIONS, his
 from treadle.engine import Engine
 from treadle.recovery import recover
 from treadle.settings import Settings
-from treadle_python.process import kill_marked
+from treadle_python.process import Keeper, kill_marked, send
 from treadle_spool import Spool, State, Status, UnknownJob
 
 MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))
@@ -45,6 +46,12 @@ def command(spool: Spool, transition: str) -> list[str]:
 def cut_power(disk: Disk, spool: Spool) -> None:
     """Lose what is not on the disk, and every process of the spool's programs."""
     kill_marked(f"TREADLE_ATTEMPT={spool.id}/{JOB}/1")
+    keeper = Keeper.of(spool.run / JOB)
+    if keeper is not None:
+        with keeper.handle() as pidfd:  # a keeper that a fork server has made
+            if pidfd is not None:
+                send(pidfd, SIGKILL)
+                select.select([pidfd], [], [])
     disk.cut_power()
 
 
@@ -166,6 +173,7 @@ CHECKS = {
     "intake": check_intake,
     "claim": check_claim,
     "start": check_attempt,
+    "start by a fork server": check_attempt,
     "exit": check_attempt,
     "finish": check_finish,
     "finish with a file": check_finish,

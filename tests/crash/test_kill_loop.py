@@ -10,7 +10,7 @@ import os
 import random
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from signal import SIGKILL
 
@@ -21,6 +21,7 @@ from tests.acceptance.server import Server, eventually
 from tests.crash.history import ENDED, History, Told, violations
 from tests.engines import CONTAINERS, why_not
 from tests.images import IMAGE
+from treadle_python.process import Keeper, send
 
 ROUNDS = int(os.environ.get("TREADLE_KILL_ROUNDS", "4"))
 """How often the engine is killed."""
@@ -139,9 +140,10 @@ def strike(spool: Path, choose: random.Random, history: History) -> None:
     history.struck.add(folder.name)
     with suppress(OSError, KeyError, ValueError, psutil.Error):
         if (folder / "process.json").exists():
-            keeper = json.loads((folder / "process.json").read_bytes())
-            if psutil.Process(keeper["pid"]).environ()["TREADLE_JOB_ID"] == folder.name:
-                os.kill(keeper["pid"], SIGKILL)
+            keeper = Keeper.of(folder)
+            with keeper.handle() if keeper else nullcontext() as pidfd:
+                if pidfd is not None:
+                    send(pidfd, SIGKILL)
         elif (folder / "container.json").exists():
             container = json.loads((folder / "container.json").read_bytes())["id"]
             for process in psutil.process_iter(["name", "cmdline"]):

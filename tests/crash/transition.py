@@ -66,8 +66,9 @@ def history(spool: Spool) -> Path:
     return spool.root.parent.with_name("history")
 
 
-def attempt(spool: Spool) -> Attempt:
-    service = Service("sum", project(spool), environment={"HISTORY": str(history(spool))})
+def attempt(spool: Spool, start: str = "spawn") -> Attempt:
+    environment = {"HISTORY": str(history(spool))}
+    service = Service("sum", project(spool), environment=environment, options={"start": start})
     job = Job.of(JOB, spool.read_claimed(JOB))
     return Attempt(job, service, spool.run / JOB, 1, spool.id, now())
 
@@ -106,7 +107,7 @@ def installed(spool: Spool) -> None:
     source.mkdir(parents=True, exist_ok=True)
     (source / "program.py").write_text(PROGRAM)
     environment = f'[environment]\nHISTORY = "{history(spool)}"\n'
-    (project(spool) / "treadle.toml").write_text(f'name = "sum"\n{environment}')
+    (project(spool) / "treadle.toml").write_text(f'name = "sum"\nstart = "spawn"\n{environment}')
     history(spool).write_bytes(b"")
     accepted(spool)
     spool.claim(JOB, live("python-template"))
@@ -114,6 +115,15 @@ def installed(spool: Spool) -> None:
 
 def start(spool: Spool) -> None:
     asyncio.run(PythonRuntime().start(attempt(spool)))
+
+
+def start_by_fork(spool: Spool) -> None:
+    async def start() -> None:
+        runtime = PythonRuntime(idle=0.5)
+        await runtime.start(attempt(spool, "fork"))
+        await runtime.close()
+
+    asyncio.run(start())
 
 
 def start_and_wait(spool: Spool) -> None:
@@ -153,6 +163,7 @@ TRANSITIONS: dict[str, tuple[Step, Step]] = {
     "intake": (dropped, take),
     "claim": (accepted, lambda spool: spool.claim(JOB, live())),
     "start": (installed, start),
+    "start by a fork server": (installed, start_by_fork),
     "exit": (installed, start_and_wait),
     "finish": (claimed, lambda spool: spool.finish(status(), RESULT)),
     "finish with a file": (claimed, finish_with_a_file),

@@ -40,6 +40,27 @@ def enter(wanted: str) -> str:
     return NAMESPACE
 
 
+def fork_inside(wanted: str, home: int) -> int | None:
+    """Fork the first process of a new PID namespace; None where that is not possible from here.
+
+    home is a descriptor of this process's own namespace, to which its further children belong.
+    """
+    if wanted == SUBREAPER:
+        return None
+    try:
+        _unshare(_CLONE_NEWPID)
+    except PermissionError:
+        return None
+    try:
+        child = os.fork()
+    except OSError:
+        _check(_libc().setns(home, _CLONE_NEWPID))
+        raise
+    if child:
+        _check(_libc().setns(home, _CLONE_NEWPID))
+    return child
+
+
 def settle(kind: str) -> None:
     """Finish the arrangement in the contained process itself."""
     if kind == SUBREAPER:

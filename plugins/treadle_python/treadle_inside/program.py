@@ -39,6 +39,7 @@ def prepare(request: dict[str, Any], stdout: int, stderr: int) -> Callable[[], N
     sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     sys.path.insert(0, request["project"])
+    _reseed()
     sys.argv = [request["entrypoint"]]
     return lambda: run(request)
 
@@ -60,6 +61,13 @@ def run(request: dict[str, Any]) -> None:
         sys.exit(1)
     if text is not None:
         _write(output, failed, text)
+
+
+def _reseed() -> None:
+    """Give what was seeded before the fork a seed of its own; Python's `random` sees to that by itself."""
+    for name, seed in (("numpy.random", "seed"), ("torch", "seed")):
+        if name in sys.modules:
+            getattr(sys.modules[name], seed)()
 
 
 def _close_others() -> None:

@@ -1,4 +1,8 @@
-"""The runtime `python-template`, without an engine: start, wait, stop over a folder."""
+"""The runtime `python-template`, without an engine: start, wait, stop over a folder.
+
+Here every start is a plain one, so that a process is known by the environment that it was started
+with; what a fork server adds is in test_fork_server.py.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,9 @@ def attempt(tmp_path):
         folder.mkdir(parents=True)
         (folder / "job.json").write_text(f'{{"service": "test", "data": {data}, "params": {params}}}')
         job = Job("job", "test", now(), 0, None, {})
-        return Attempt(job, Service(name="test", path=project, **service), folder, 1, str(tmp_path), now())
+        options = {"start": "spawn", **service.pop("options", {})}
+        made = Service(name="test", path=project, options=options, **service)
+        return Attempt(job, made, folder, 1, str(tmp_path), now())
 
     return make
 

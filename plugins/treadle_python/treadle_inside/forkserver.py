@@ -1,0 +1,240 @@
+"""The fork server: a process of a service's interpreter that stays, and forks a keeper for each request.
+
+It listens on an abstract socket, whose name says for what it was made; whoever binds that name first is
+the one. A connection carries one message: `lease` (the server stays as long as it is open) or a
+request, which the keeper answers itself. It says once, as JSON on its standard output, whether it is
+ready. What is imported here is what `preload` names, and nothing else of the service.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+
+from . import containment, keeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+_OLDEST = 3600.0
+"""Seconds after which a server is replaced, whatever it has gathered by then."""
+_GROWN = 64 * 1024 * 1024
+"""Bytes that a server may grow by, until it is replaced."""
+_PATIENCE = 2.0
+"""Seconds that whoever connects has to say what for."""
+_LARGEST = 1024 * 1024
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+PLAIN = b"p"
+"""Answer: this process can't be forked from; start the job without it."""
+OUTDATED = b"o"
+"""Answer: what was loaded here has changed on the disk; make another server."""
+
+
+def main() -> None:
+    """Serve; in a forked program's process, run the program."""
+    setup = json.load(sys.stdin)
+    try:
+        _preload(setup["preload"], setup["project"])
+        server = _Server(setup)
+    except BaseException as error:  # noqa: BLE001  # whatever an import raises, SystemExit too
+        _tell({"ready": False, "problem": f"{type(error).__name__}: {error}"})
+        return
+    _tell({"ready": True, "problem": server.problem()})
+    if server.problem() is not None or os.fork():
+        os._exit(0)  # the engine waits for this process; the server is nobody's child
+    become_program = server.serve()
+    if become_program is not None:
+        _run_and_leave(become_program)
+
+
+def _run_and_leave(become_program: Callable[[], None]) -> None:
+    """Run the program and end as a forked process does: its threads, exit handlers and output, and no more.
+
+    Taking the interpreter to pieces costs more than all the rest; multiprocessing does not do it either.
+    """
+    code = 0
+    try:
+        become_program()
+    except SystemExit as leaving:
+        code = _exit_code(leaving.code)
+    if "threading" in sys.modules:
+        sys.modules["threading"]._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the program may have closed or replaced it
+            stream.flush()
+    os._exit(code)
+
+
+def _exit_code(code: object) -> int:
+    """Return what the interpreter makes of the argument of sys.exit()."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    sys.stderr.write(f"{code}\n")
+    return 1
+
+
+def _preload(modules: list[str], project: str) -> None:
+    """Import what the service names, from its project or from what is installed."""
+    sys.path.insert(0, project)
+    for name in modules:
+        importlib.import_module(name)
+    sys.path.remove(project)
+
+
+def _tell(answer: dict[str, Any]) -> None:
+    """Say once how it is, and let go of what belongs to the engine."""
+    os.write(1, json.dumps(answer).encode() + b"\n")
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+class _Server:
+    """Its socket, its leases, and what it must not outlive."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self._contain = setup["contain"]
+        self._idle = setup["idle"]
+        """Seconds without a request after which a server goes that nobody has a lease of."""
+        self._leases: dict[int, socket.socket] = {}
+        self._namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._loaded = _times(_files(setup["project"]))
+        self._born = time.monotonic()
+        gc.collect()
+        gc.freeze()  # so that a child's garbage collection does not copy what is here
+        self._size = _memory()
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listening.bind(b"\0" + setup["name"].encode())
+        self._listening.listen(128)
+
+    def problem(self) -> str | None:
+        """Say what forbids to fork from this process, or None."""
+        threads = len(os.listdir("/proc/self/task"))
+        if threads > 1:
+            return (
+                f"what was preloaded has started threads ({threads - 1}), and threads do not survive a fork"
+            )
+        return None
+
+    def serve(self) -> Callable[[], None] | None:
+        """Fork for every request; return None at the end, and in a program's process what that is to call."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers: the kernel reaps them
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        poll = select.poll()
+        poll.register(self._listening, select.POLLIN)
+        while True:
+            ready = poll.poll(None if self._leases else self._idle * 1000)
+            if not ready:
+                return None
+            for fd, _ in ready:
+                if fd in self._leases:
+                    poll.unregister(fd)
+                    self._leases.pop(fd).close()
+                    continue
+                connection, _ = self._listening.accept()
+                message = _hear(connection)
+                if message == b"lease":
+                    self._leases[connection.fileno()] = connection
+                    poll.register(connection, select.POLLIN)
+                    continue
+                if message:
+                    if self._is_outdated():
+                        self._listening.close()  # its name is free before the answer is heard
+                        connection.send(OUTDATED)
+                        return None
+                    become_program = self._fork(json.loads(message), connection)
+                    if become_program is not None:
+                        return become_program
+                connection.close()
+
+    def _fork(self, request: dict[str, Any], connection: socket.socket) -> Callable[[], None] | None:
+        """Fork the keeper of a request; return only in the program's process what that is to call."""
+        if self.problem() is not None:
+            connection.send(PLAIN)
+            return None
+        try:
+            child = containment.fork_inside(self._contain, self._namespace)
+        except OSError as error:
+            connection.send(bytes((ord("e"), error.errno or 0)))
+            return None
+        if child is None:
+            connection.send(PLAIN)
+            return None
+        if child:
+            return None
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._listening.close()
+        for lease in self._leases.values():
+            lease.close()
+        os.close(self._namespace)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        log = os.path.join(request["folder"], "stderr.log")
+        stderr = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        answer = connection.detach()
+        return keeper.keep(request, containment.NAMESPACE, answer)
+
+    def _is_outdated(self) -> bool:
+        return (
+            _times(self._loaded) != self._loaded
+            or time.monotonic() - self._born > _OLDEST
+            or _memory() - self._size > _GROWN
+        )
+
+
+def _hear(connection: socket.socket) -> bytes:
+    """Return what a process of the same user says, or nothing."""
+    connection.settimeout(_PATIENCE)
+    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if user not in (os.geteuid(), 0):
+        return b""
+    try:
+        message = connection.recv(_LARGEST)
+    except OSError:
+        return b""
+    connection.settimeout(None)
+    return message
+
+
+def _files(project: str) -> list[str]:
+    """Return what tells of a change: this process's own modules, the project's, and what is installed."""
+    modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    ours = (project, os.path.dirname(__file__))
+    files = [file for file in modules if file and file.startswith(ours)]
+    installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    return [sys.executable, *installed, *files]
+
+
+def _times(paths: Iterable[str]) -> dict[str, int]:
+    found = {}
+    for path in paths:
+        try:
+            found[path] = os.stat(path).st_mtime_ns
+        except OSError:
+            found[path] = 0
+    return found
+
+
+def _memory() -> int:
+    """Return the bytes of this process that are in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * _PAGE

@@ -1,0 +1,269 @@
+"""The fork server: every job a process of its own, at the price of a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from treadle import Attempt, Job, Service, ServiceError
+from treadle_python import PythonRuntime
+from treadle_spool import now
+
+FORKED = "import sys\ndef run():\n    return 'treadle_inside.forkserver' in sys.modules\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "project" / "src").mkdir(parents=True)
+    (tmp_path / "project" / "src" / "__init__.py").touch()
+    return tmp_path / "project"
+
+
+@pytest.fixture
+async def runtime():
+    runtime = PythonRuntime("namespace", idle=0.2)
+    yield runtime
+    await runtime.close()
+
+
+@pytest.fixture
+def run(project, tmp_path, runtime):
+    """Run a program as the next job of the one service and return what it returned."""
+    numbers = iter(range(1000))
+
+    async def run(
+        program: str,
+        by: PythonRuntime | None = None,
+        environment: dict[str, str] | None = None,
+        **options: object,
+    ) -> object:
+        attempt = make(program, environment, **options)
+        await (by or runtime).start(attempt)
+        exit_ = await (by or runtime).wait(attempt)
+        assert exit_.returned is not None, (exit_, attempt.stderr.read_text())
+        return json.loads(exit_.returned.read_bytes())
+
+    def make(program: str, environment: dict[str, str] | None = None, **options: object) -> Attempt:
+        number = next(numbers)
+        (project / "src" / f"job{number}.py").write_text(program)
+        folder = tmp_path / "run" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "job.json").write_text('{"service": "test"}')
+        service = Service(
+            "test",
+            project,
+            entrypoint=f"src.job{number}:run",
+            options=options,
+            environment=environment or {},
+        )
+        return Attempt(Job(str(number), "test", now(), 0, None, {}), service, folder, 1, str(tmp_path), now())
+
+    run.attempt = make
+    return run
+
+
+def servers(project: Path) -> list[psutil.Process]:
+    """Return the fork servers of a project that are alive."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        forked = "treadle_inside.forkserver" in " ".join(process.info["cmdline"] or [])
+        if forked and (process.info["environ"] or {}).get("FOR") == str(project):
+            with suppress(OSError):  # its keepers are in namespaces of their own
+                if namespace_of(process.pid) == namespace_of(os.getpid()):
+                    found.append(process)
+    return found
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  # what only /proc tells
+            await asyncio.sleep(0.01)
+
+
+async def test_every_job_is_forked_into_a_process_of_its_own(run):
+    assert await run(FORKED) is True
+    host = "import os\ndef run():\n    return [os.getppid(), os.listdir('/proc/self/fd')]\n"
+    parent, files = await run(host)
+    assert parent == 1
+    assert sorted(files)[:3] == ["0", "1", "2"]
+    assert len(files) == 4  # the fourth one lists them
+
+
+async def test_a_service_may_want_a_plain_start(run):
+    assert await run(FORKED, start="spawn") is False
+
+
+async def test_a_start_that_there_is_not_is_refused(run, runtime):
+    attempt = run.attempt("")
+    for options in ({"start": "warm"}, {"preload": [1]}):
+        with pytest.raises(ServiceError, match=r"start|preload"):
+            runtime.check(Service("test", attempt.service.path, options=options))
+
+
+async def test_the_environment_is_the_job_s_own(run):
+    program = "import os\ndef run():\n    return dict(os.environ)\n"
+    forked = await run(program, None, {"MINE": "1"})
+    spawned = await run(program, None, {"MINE": "1"}, start="spawn")
+    assert forked.keys() == spawned.keys()
+    different = {name for name in forked if forked[name] != spawned[name]}
+    assert different == {"TREADLE_JOB_ID", "TREADLE_ATTEMPT", "TMPDIR"}
+    assert "MINE" not in await run(program)
+
+
+async def test_threads_of_numerical_libraries_are_capped_unless_the_service_says_otherwise(run):
+    program = "import os\ndef run():\n    return os.environ['OMP_NUM_THREADS']\n"
+    assert await run(program) == str(os.cpu_count())  # one job at a time has all of them
+    many = PythonRuntime("namespace", jobs=1000, idle=0.2)
+    assert await run(program, many) == "1"
+    await many.close()
+    assert await run(program, None, {"OMP_NUM_THREADS": "7"}) == "7"
+
+
+async def test_what_is_preloaded_is_imported_once(run, project, tmp_path):
+    (project / "src" / "heavy.py").write_text(
+        f"with open({str(tmp_path / 'imports')!r}, 'a') as file:\n    file.write('x')\n"
+    )
+    program = "import sys\ndef run():\n    return 'src.heavy' in sys.modules\n"
+    assert [await run(program, preload=["src.heavy"]) for _ in range(3)] == [True] * 3
+    assert (tmp_path / "imports").read_text() == "x"
+    assert await run(program) is False
+
+
+async def test_preloaded_code_that_changes_is_loaded_anew(run, project):
+    heavy = project / "src" / "heavy.py"
+    program = "from src import heavy\ndef run():\n    return heavy.VALUE\n"
+    heavy.write_text("VALUE = 1\n")
+    assert await run(program, preload=["src.heavy"]) == 1
+    heavy.write_text("VALUE = 22\n")
+    assert await run(program, preload=["src.heavy"]) == 22
+
+
+async def test_random_numbers_differ_from_job_to_job(run):
+    program = (
+        "import random\nimport numpy\ndef run():\n    return [random.random(), float(numpy.random.rand())]\n"
+    )
+    first, second = [await run(program, preload=["numpy", "random"]) for _ in range(2)]
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+
+
+async def test_what_starts_threads_is_not_forked_and_that_is_said_once(run, project, caplog):
+    (project / "src" / "threads.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    )
+    with caplog.at_level(logging.WARNING):
+        assert [await run(FORKED, preload=["src.threads"]) for _ in range(2)] == [False] * 2
+    assert sum("started threads" in each.message for each in caplog.records) == 1
+
+
+async def test_a_module_that_can_t_be_preloaded_is_told_and_jobs_run_without(run, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert await run(FORKED, preload=["no_such_module"]) is False
+    assert "no_such_module" in caplog.text
+
+
+async def test_a_server_outlives_its_engine_is_found_again_and_goes_when_nobody_wants_it(
+    run, project, runtime
+):
+    mark = {"FOR": str(project)}
+    assert await run(FORKED, None, mark)
+    (server,) = servers(project)
+    other = PythonRuntime("namespace", idle=0.2)
+    assert await run(FORKED, other, mark)
+    await runtime.close()
+    await asyncio.sleep(0.5)
+    assert servers(project) == [server]  # the other one has a lease
+    await other.close()
+    await until(lambda: not servers(project))
+
+
+async def test_threads_are_waited_for_and_exit_handlers_are_called(run, tmp_path):
+    program = (
+        "import atexit, os, threading, time\n"
+        "def write(text):\n"
+        "    with open(os.environ['TOLD'], 'a') as file:\n"
+        "        file.write(text)\n"
+        "def later():\n"
+        "    time.sleep(0.1)\n"
+        "    write('thread ')\n"
+        "def run():\n"
+        "    atexit.register(write, 'exit ')\n"
+        "    threading.Thread(target=later).start()\n"
+        "    return 1\n"
+    )
+    assert await run(program, None, {"TOLD": str(tmp_path / "told")}) == 1
+    assert (tmp_path / "told").read_text() == "thread exit "
+
+
+@pytest.mark.parametrize(("code", "expected"), [("3", 3), ("None", 0), ("'why'", 1), ("-1", 255)])
+async def test_an_exit_is_what_it_is_elsewhere(run, runtime, code, expected):
+    attempt = run.attempt(f"import sys\ndef run():\n    print('out', end='')\n    sys.exit({code})\n")
+    await runtime.start(attempt)
+    assert (await runtime.wait(attempt)).code == expected
+    assert attempt.stdout.read_text() == "out"
+    assert attempt.stderr.read_text() == ("why\n" if expected == 1 else "")
+
+
+async def test_a_stop_leaves_nobody_of_the_process_tree(run, runtime, tmp_path):
+    program = (
+        "import os, signal, time\n"
+        "def run():\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        if os.fork() == 0:\n"
+        "            open(os.environ['READY'], 'w').close()\n"
+        "    time.sleep(60)\n"
+    )
+    attempt = run.attempt(program, {"READY": str(tmp_path / "ready")})
+    await runtime.start(attempt)
+    await until((tmp_path / "ready").exists)
+    keeper = json.loads((attempt.folder / "process.json").read_bytes())["pid"]
+    namespace = namespace_of(keeper)
+    assert len(inside(namespace)) == 4  # the keeper, the program, its child, and that one's
+    await runtime.stop(attempt, 0.1)
+    assert inside(namespace) == []
+
+
+def namespace_of(pid: int) -> Path:
+    return Path(f"/proc/{pid}/ns/pid").readlink()
+
+
+def inside(namespace: Path) -> list[int]:
+    """Return the processes of a PID namespace."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/ns/pid"):
+        with suppress(OSError):
+            if path.readlink() == namespace:
+                found.append(int(path.parts[2]))
+    return found
+
+
+async def test_a_server_that_is_killed_is_replaced_and_its_running_job_goes_on(
+    run, project, runtime, tmp_path
+):
+    program = (
+        "import os, time\n"
+        "def run():\n"
+        "    while not os.path.exists(os.environ['GATE']):\n"
+        "        time.sleep(0.01)\n"
+        "    return 1\n"
+    )
+    mark = {"FOR": str(project), "GATE": str(tmp_path / "gate")}
+    running = run.attempt(program, mark)
+    await runtime.start(running)
+    (server,) = servers(project)
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    assert await run(FORKED, None, mark) is True
+    (tmp_path / "gate").touch()
+    exit_ = await runtime.wait(running)
+    assert json.loads(exit_.returned.read_bytes()) == 1
