@@ -59,7 +59,7 @@ CHANGES = (
     Change(
         "fsync of queue/ in accept",
         f"{SPOOL}/spool.py",
-        "            durable.sync_folder(self.queue)\n        except",
+        "            self._sync_queue()\n        except",
         "            pass\n        except",
         MATRIX,
         RETURNED,
@@ -104,7 +104,7 @@ CHANGES = (
     Change(
         "fsync of done/ after the rename",
         f"{SPOOL}/spool.py",
-        "        durable.sync_folder(self.done)\n        self.settle(",
+        "        self._sync_done()\n        self.settle(",
         "        self.settle(",
         MATRIX,
         RETURNED,

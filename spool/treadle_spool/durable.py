@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+
+_REMEMBERED = 100
+"""Failed syncs of a folder that those who wait for them may still ask about."""
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
@@ -39,6 +43,45 @@ def sync_file(path: Path) -> None:
 def sync_folder(path: Path) -> None:
     """Make the folder's entries durable: every link, rename and unlink in it that has returned."""
     _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+class SharedSync:
+    """The fsync of one folder, shared by all threads that need one at the same time (group commit)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._turn = threading.Condition()
+        self._begun = 0
+        self._ended = 0
+        self._failed: dict[int, OSError] = {}
+        """The newest syncs that failed, by their number."""
+
+    def __call__(self) -> None:
+        """Return when an fsync has succeeded that began after this call: what was made before is durable.
+
+        Raises OSError if that fsync failed, as it does for everybody else who waited for it.
+        """
+        with self._turn:
+            mine = self._begun + 1  # one that is under way may have passed the caller's entry by
+            while self._begun > self._ended and self._ended < mine:
+                self._turn.wait()
+            leads = self._ended < mine
+            if leads:
+                self._begun = mine
+        if leads:
+            self._sync(mine)
+        if error := self._failed.get(mine):
+            raise OSError(error.errno, error.strerror)
+
+    def _sync(self, number: int) -> None:
+        try:
+            sync_folder(self._folder)
+        except OSError as error:
+            self._failed = {**dict(list(self._failed.items())[-_REMEMBERED:]), number: error}
+        finally:
+            with self._turn:
+                self._ended = number
+                self._turn.notify_all()
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -49,6 +49,8 @@ class Spool:
         )
         self.quarantine = Quarantine(self.bad, self.new_in_tmp)
         self._stage_numbers = itertools.count()
+        self._sync_queue = durable.SharedSync(self.queue)
+        self._sync_done = durable.SharedSync(self.done)
 
     @classmethod
     def open(cls, root: Path) -> Self:
@@ -97,7 +99,7 @@ class Spool:
             self.queued(name).unlink(missing_ok=True)
             raise NameTaken(f"a job named {name!r} exists already")
         try:
-            durable.sync_folder(self.queue)
+            self._sync_queue()
         except OSError:
             self.queued(name).unlink(missing_ok=True)
             raise
@@ -232,7 +234,7 @@ class Spool:
         folder = self.run / status.id
         if folder.exists() or not (self.done / status.id).exists():
             self._publish(folder, status, result)
-        durable.sync_folder(self.done)
+        self._sync_done()
         self.settle(status.id)
 
     def _publish(self, folder: Path, status: Status, result: bytes | Path | None) -> None:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +48,50 @@ def test_a_file_somebody_else_wrote_is_not_synced_through_a_link(tmp_path):
     durable.sync_file(tmp_path / "real")
     with pytest.raises(OSError, match="symbolic links"):
         durable.sync_file(tmp_path / "link")
+
+
+def test_threads_share_the_fsync_of_a_folder_and_none_is_let_go_early(tmp_path, monkeypatch):
+    begun, durable_names = 0, set()
+
+    def sync(folder: Path) -> None:
+        nonlocal begun
+        begun += 1
+        there = {path.name for path in folder.iterdir()}
+        time.sleep(0.01)  # so that others come meanwhile
+        durable_names.update(there)
+
+    def make(number: int) -> bool:
+        (tmp_path / str(number)).touch()
+        shared()
+        return str(number) in durable_names
+
+    monkeypatch.setattr(durable, "sync_folder", sync)
+    shared = durable.SharedSync(tmp_path)
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(make, range(200)))
+    assert begun < 100
+
+
+def test_a_shared_fsync_that_fails_is_told_to_everybody_who_waited_and_to_nobody_else(tmp_path, monkeypatch):
+    bad = False
+
+    def sync(_: Path) -> None:
+        fails = bad
+        time.sleep(0.01)
+        if fails:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def make(_: int) -> bool:
+        try:
+            shared()
+        except OSError as error:
+            return error.errno != errno.EIO
+        return True
+
+    monkeypatch.setattr(durable, "sync_folder", sync)
+    shared = durable.SharedSync(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        bad = True
+        assert not any(threads.map(make, range(20)))
+        bad = False
+        assert all(threads.map(make, range(20)))
