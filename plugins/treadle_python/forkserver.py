@@ -32,6 +32,9 @@ main()
 _HERE = Path(__file__).parent
 _BELIEVED = 30.0
 """Seconds after which a server that could not be forked from is tried again: its code may have changed."""
+_PATIENCE = 60.0
+"""Seconds that a server has to fork a keeper."""
+_LONGEST_PRELOAD = 300.0
 _TRIES = 3
 """How often a server is asked or made for one request: it may go, or be replaced, at any moment."""
 
@@ -60,6 +63,8 @@ class ForkServerSpec:
         """The server's address in the kernel's namespace of abstract sockets."""
         made_for = orjson.dumps(
             [
+                self.spool_id,
+                self.service,
                 str(self.python),
                 str(self.project),
                 self.preload,
@@ -69,7 +74,7 @@ class ForkServerSpec:
                 str(_HERE),
             ]
         )
-        return f"treadle/{self.spool_id}/{self.service}/{hashlib.sha256(made_for).hexdigest()[:16]}"
+        return f"treadle/{hashlib.sha256(made_for).hexdigest()[:40]}"
 
 
 class ForkServers:
@@ -104,7 +109,7 @@ class ForkServers:
                         return None
                     self._drop(spec.name)
                     continue
-                answer = await asyncio.get_running_loop().sock_recv(connection, 16)
+                answer = await _answer(connection)
             if answer == b"p":
                 self._say_unfit(spec, "it has started threads, or may not make PID namespaces")
                 return None
@@ -179,6 +184,14 @@ class ForkServers:
             lease.close()
 
 
+async def _answer(connection: socket.socket) -> bytes:
+    """Return what a keeper says; nothing if it, or its server, has gone or does not answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            return await asyncio.get_running_loop().sock_recv(connection, 16)
+    return b""
+
+
 async def _outcome(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) -> dict[str, Any]:
     """Give a new process its setup, wait until it has made the server, and return what it says."""
     assert process.stdin is not None
@@ -188,7 +201,11 @@ async def _outcome(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) -
         with suppress(BrokenPipeError):
             process.stdin.write(orjson.dumps(setup))
             process.stdin.close()
-        await gone(pidfd)
+        async with asyncio.timeout(_LONGEST_PRELOAD):
+            await gone(pidfd)
+    except TimeoutError:
+        process.kill()
+        return {"ready": False, "problem": f"preload took longer than {_LONGEST_PRELOAD:g} s"}
     except BaseException:
         process.kill()
         raise

@@ -34,7 +34,7 @@ _GROWN = 64 * 1024 * 1024
 """Bytes that a server may grow by, until it is replaced."""
 _PATIENCE = 2.0
 """Seconds that whoever connects has to say what for."""
-_LARGEST = 1024 * 1024
+_LARGEST = 256 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 PLAIN = b"p"
