@@ -36,6 +36,8 @@ _SHORT = 0.2
 """Seconds that a container has to end before its log is followed; until then one copy is enough."""
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between tries to reach an engine that does not answer; the last one again and again."""
+_HALF_MADE = (0.2, 1.0)
+"""Seconds that a name may be taken by a container that is still being made, before that is removed."""
 _KILLED = 137
 
 Answer = TypeVar("Answer")
@@ -187,13 +189,18 @@ class ContainerRuntime(Runtime):
     async def _create(self, container: spec.ContainerSpec, resumed: bool) -> str:
         if resumed and (found := await self._engine.inspect(container.name)):
             return found.id
-        try:
-            return await self._engine.create(container)
-        except NameTaken:
-            found = await self._engine.inspect(container.name)
-            if found is None:
-                raise
-            return found.id
+        for pause in (*_HALF_MADE, None):
+            try:
+                return await self._engine.create(container)
+            except NameTaken:
+                if found := await self._engine.inspect(container.name):
+                    return found.id
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+            # An engine killed in the middle of a create keeps the name, and shows nobody the container.
+            await self._engine.remove(container.name)
+        raise AssertionError("the last try returns or raises")
 
     async def _begin(self, container: str, fresh: bool) -> bool:
         """Have a container's program begin, unless it has begun before.

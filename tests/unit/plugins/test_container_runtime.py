@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,31 @@ async def test_a_container_that_was_made_and_not_started_is_started_once(runtime
     assert (await runtime.wait(made)).code == 0
     assert made.stdout.read_bytes() == b"once\n"
     await runtime.cleanup(made)
+
+
+async def test_a_container_that_podman_was_killed_over_making_is_made_anew(attempt, tmp_path):
+    need("podman")
+    runtime = PodmanRuntime(PodmanEngine(), stranger_grace=0)
+    made = attempt()
+    await runtime.start(made)
+    await runtime.wait(made)
+    await runtime.cleanup(made)
+    name = Record.read(made.folder).name
+    for each in ("container.json", "stdout.log", "stderr.log"):
+        (made.folder / each).unlink()
+    # Podman makes a container in its storage first, and then in its database: that is as it was before.
+    root = (await run("podman", "info", "--format", "{{.Store.GraphRoot}}")).strip()
+    database = Path(root, "libpod", "bolt_state.db")
+    before = shutil.copyfile(database, tmp_path / "before")
+    await run("podman", "create", "--network", "none", "--name", name, IMAGE, "true")
+    shutil.copyfile(before, database)
+    assert ids("podman", made) == []
+    await runtime.start(made)
+    assert (await runtime.wait(made)).code == 0
+    assert made.stdout.read_bytes() == b"once\n"
+    await runtime.cleanup(made)
+    assert name not in await run("podman", "ps", "--all", "--external")
+    await runtime.close()
 
 
 async def test_an_attempt_that_was_given_up_is_never_started(runtime, kind, attempt):
