@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 
 from treadle.dispatcher import Dispatcher
 from treadle.front import Front
-from treadle.growth import Growth
 from treadle.health import Health
 from treadle.housekeeping import Housekeeping
 from treadle.intake import Intake
@@ -31,8 +30,7 @@ class Engine(Front):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.observers = Observers(self.plugins)
-        self._growth = Growth()
-        tools = Toolbox(self.spool, self.plugins, self.observers, self._growth, settings)
+        tools = Toolbox(self.spool, self.plugins, self.observers, self.growth, settings)
         self.dispatcher = Dispatcher(self.services, tools)
         self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), self.admission)
         self.metrics = Metrics(self.dispatcher, self.intake, self.watcher, self.observers)
@@ -40,7 +38,7 @@ class Engine(Front):
     async def _enter(self, stack: AsyncExitStack) -> None:
         stack.enter_context(self.spool.lock())
         await stack.enter_async_context(self.observers)
-        await stack.enter_async_context(self._growth)
+        await stack.enter_async_context(self.growth)
         stack.push_async_callback(self.plugins.close)
         await asyncio.to_thread(self.spool.sweep)
         self._adopt(await asyncio.to_thread(self._recover))

@@ -10,6 +10,7 @@ from typing import Self
 from treadle.admission import Admission
 from treadle.endings import Endings
 from treadle.errors import ServiceError
+from treadle.growth import Growth
 from treadle.health import Health
 from treadle.plugins import Plugins
 from treadle.service import Service, nearest, read_services
@@ -36,6 +37,7 @@ class Front:
             _check(service, self.plugins)
         self.spool = Spool.open(settings.spool)
         self.watcher = Watcher(settings.rescan)
+        self.growth = Growth()
         self.endings = Endings(self.spool, self.watcher)
         self.admission = Admission(self.spool, self.services, self.plugins, settings, self.owed)
         self._stack = AsyncExitStack()
@@ -54,6 +56,7 @@ class Front:
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         """Enter whatever is to be left in reverse order."""
+        await stack.enter_async_context(self.growth)
         stack.push_async_callback(self.plugins.close)
         await stack.enter_async_context(self.watcher)
 

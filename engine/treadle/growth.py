@@ -1,36 +1,60 @@
-"""Files that grow: whoever follows one is woken by the kernel."""
+"""Files that grow and folders that change: whoever follows one is woken by the kernel."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from asyncinotify import Inotify, Mask
+from asyncinotify import Inotify, Mask, Watch
+
+_INSIDE = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.MOVE_SELF
+
+
+class _Watched:
+    """One watch of the kernel, and who follows it: each by an event, and perhaps for one name alone."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.followers: dict[asyncio.Event, str | None] = {}
 
 
 class Growth:
-    """Watches any number of files through one inotify instance, from `async with` to its end."""
+    """Watches any number of files and folders through one inotify instance, from `async with` to its end."""
 
     def __init__(self) -> None:
         self._inotify = Inotify()
-        self._events: dict[int, asyncio.Event] = {}
+        self._watched: dict[int, _Watched] = {}
         self._task: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def of(self, path: Path) -> Iterator[asyncio.Event]:
+    def of(self, path: Path) -> AbstractContextManager[asyncio.Event]:
         """Give an event that is set whenever the file has been written to; whoever waits for it clears it."""
-        watch = self._inotify.add_watch(path, Mask.MODIFY)
-        event = self._events[id(watch)] = asyncio.Event()
+        return self._follow(path, Mask.MODIFY, None)
+
+    def inside(self, folder: Path, name: str | None = None) -> AbstractContextManager[asyncio.Event]:
+        """Give an event that is set when a file of the folder grows or appears, or the folder is renamed.
+
+        With a name, only what happens to that entry counts.
+        """
+        return self._follow(folder, _INSIDE, name)
+
+    @contextmanager
+    def _follow(self, path: Path, mask: Mask, name: str | None) -> Iterator[asyncio.Event]:
+        watch = self._inotify.add_watch(path, mask)  # the one that there is, if somebody follows it already
+        watched = self._watched.setdefault(id(watch), _Watched(watch))
+        event = asyncio.Event()
+        watched.followers[event] = name
         try:
             yield event
         finally:
-            del self._events[id(watch)]
-            with suppress(OSError):  # the file is gone, and its watch with it
-                self._inotify.rm_watch(watch)
+            del watched.followers[event]
+            if not watched.followers:
+                del self._watched[id(watch)]
+                with suppress(OSError):  # the file is gone, and its watch with it
+                    self._inotify.rm_watch(watch)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._pass_on())
@@ -47,12 +71,15 @@ class Growth:
 
     async def _pass_on(self) -> None:
         async for happened in self._inotify:
-            if event := self._events.get(id(happened.watch)):
-                event.set()
-            elif happened.watch is None:
+            if happened.watch is None:
                 self._wake_all()
+            elif watched := self._watched.get(id(happened.watch)):
+                for event, name in watched.followers.items():
+                    if name is None or happened.name is None or str(happened.name) == name:
+                        event.set()
 
     def _wake_all(self) -> None:
         """Let everybody look: the kernel's queue has overflowed."""
-        for event in self._events.values():
-            event.set()
+        for watched in self._watched.values():
+            for event in watched.followers:
+                event.set()

@@ -112,6 +112,7 @@ def _app(front: Front) -> web.Application:
         services=front.services,
         admission=front.admission,
         endings=front.endings,
+        growth=front.growth,
         settings=front.settings,
         plugins=front.plugins,
         health=front.health,

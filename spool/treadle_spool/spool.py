@@ -117,11 +117,12 @@ class Spool:
     def look_up(self, name: str) -> Status:
         """Return the job as it is now; raise UnknownJob.
 
-        The places are read in the order in which a job may leave them, and the last one first and
-        last, so a job that moves meanwhile is never missed.
+        A job may move on between two looks, so after each place that it may have left follows the
+        one where it ends: it is never missed, and one that has ended is not told as waiting because
+        it still stands in queue/.
         """
         check_name(name)
-        for find in (self._ended, self._running, self._waiting, self._ended):
+        for find in (self._ended, self._running, self._ended, self._waiting, self._ended):
             with suppress(FileNotFoundError, NotADirectoryError):
                 return find(name)
         raise UnknownJob(f"no job named {name!r}")

@@ -12,6 +12,7 @@ from treadle.admission import Admission
 from treadle.api.errors import ApiError, answer, errors_as_json
 from treadle.api.v1 import ServiceV1, Shared
 from treadle.endings import Endings
+from treadle.growth import Growth
 from treadle.health import Health
 from treadle.metrics import Metrics
 from treadle.plugins import Plugins
@@ -26,6 +27,7 @@ def make_app(
     services: Mapping[str, Service],
     admission: Admission,
     endings: Endings,
+    growth: Growth,
     settings: Settings,
     plugins: Plugins,
     health: Callable[[], Health],
@@ -34,7 +36,7 @@ def make_app(
     """Return the application that serves the services; without metrics the engine is another process."""
     refused = metrics.refused if metrics else lambda _: None
     app = web.Application(middlewares=[errors_as_json(refused)], client_max_size=settings.max_body)
-    shared = Shared(spool, admission, endings, settings)
+    shared = Shared(spool, admission, endings, settings, growth)
     pages = _Pages(services, health, metrics)
     app.add_routes(
         [

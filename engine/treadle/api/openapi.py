@@ -92,6 +92,21 @@ def _paths() -> Json:
                 [{"$ref": "#/components/parameters/last"}],
             ),
         },
+        "/{id}/events": {
+            "parameters": [job],
+            "get": _operation(
+                "Listen to an execution: its status, interim results and log lines, until it has ended",
+                {
+                    "200": {
+                        "description": "Server-sent events: `status`, `interim` and `log`, each with an id",
+                        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                    },
+                    "204": {"description": "Everything has been heard: the id is that of the last event"},
+                    **_errors("400", "404"),
+                },
+                [{"$ref": "#/components/parameters/lastEventId"}],
+            ),
+        },
         "/{id}/cancel": {
             "parameters": [job],
             "put": _operation(
@@ -194,6 +209,12 @@ def _parameters() -> Json:
             "name": "Prefer",
             "in": "header",
             "description": "`wait=<seconds>` does the same (RFC 7240)",
+            "schema": {"type": "string"},
+        },
+        "lastEventId": {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "The id of the last event that was heard; what came after it is sent",
             "schema": {"type": "string"},
         },
         "last": {

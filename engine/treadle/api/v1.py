@@ -1,7 +1,7 @@
 """The Service API, first generation: one service's executions.
 
-Long polling (`?wait=`, `Prefer: wait=`) and the fields `priority`, `timeout` and `labels` are ours, on
-top; a client that does not know them misses nothing.
+Long polling (`?wait=`, `Prefer: wait=`), `/events` and the fields `priority`, `timeout` and `labels` are
+ours, on top; a client that does not know them misses nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from treadle.admission import Admission
 from treadle.api.body import read_body, to_descriptor
 from treadle.api.errors import ApiError, answer
 from treadle.api.openapi import describe
+from treadle.api.sse import last_heard, stream
 from treadle.api.waiting import wanted_wait
 from treadle.endings import Endings
+from treadle.events import JobEvents
+from treadle.growth import Growth
 from treadle.service import Service
 from treadle.settings import Settings
 from treadle_spool import Descriptor, Spool, Status, UnknownJob
@@ -40,6 +43,7 @@ class Shared:
     admission: Admission
     endings: Endings
     settings: Settings
+    growth: Growth
 
 
 class ServiceV1:
@@ -63,6 +67,7 @@ class ServiceV1:
         yield web.get(f"{job}{end}", self.status)
         yield web.get(f"{job}/{{s2:/*}}result{end}", self.result)
         yield web.get(f"{job}/{{s2:/*}}interim-results{end}", self.interim_results)
+        yield web.get(f"{job}/{{s2:/*}}events{end}", self.events)
         yield web.put(f"{job}/{{s2:/*}}cancel{end}", self.cancel)
 
     async def health(self, _: web.Request) -> web.Response:
@@ -108,6 +113,12 @@ class ServiceV1:
         if not values:
             raise ApiError(404, "NO_INTERIM_RESULT", f"job {status.id} has no interim result so far")
         return answer(values[-1])
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Tell what happens to the job, as it happens, from where the client has stopped listening."""
+        position = last_heard(request)
+        status = await self._find(request, 0)
+        return await stream(request, JobEvents(self._spool, status.id, position), self._shared.growth)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Ask for the job's end: a waiting job never starts, a running one is stopped."""

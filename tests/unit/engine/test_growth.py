@@ -34,3 +34,38 @@ async def test_a_file_may_be_followed_again_and_by_many(tmp_path):
                     file.write("x")
                 async with asyncio.timeout(10):
                     await grown.wait()
+
+
+async def test_many_may_follow_one_folder_each_until_it_leaves(tmp_path):
+    async with Growth() as growth:
+        with growth.inside(tmp_path) as first:
+            with growth.inside(tmp_path) as second:
+                (tmp_path / "a").touch()
+                async with asyncio.timeout(10):
+                    await first.wait()
+                    await second.wait()
+            first.clear()
+            (tmp_path / "b").touch()
+            async with asyncio.timeout(10):
+                await first.wait()
+
+
+async def test_who_waits_for_a_name_is_woken_by_that_alone(tmp_path):
+    async with Growth() as growth:
+        with growth.inside(tmp_path, "mine") as mine, growth.inside(tmp_path) as any_:
+            (tmp_path / "other").mkdir()
+            async with asyncio.timeout(10):
+                await any_.wait()
+            assert not mine.is_set()
+            (tmp_path / "mine").mkdir()
+            async with asyncio.timeout(10):
+                await mine.wait()
+
+
+async def test_a_folder_that_is_renamed_wakes_whoever_follows_it(tmp_path):
+    (tmp_path / "run").mkdir()
+    async with Growth() as growth:
+        with growth.inside(tmp_path / "run") as changed:
+            (tmp_path / "run").rename(tmp_path / "done")
+            async with asyncio.timeout(10):
+                await changed.wait()

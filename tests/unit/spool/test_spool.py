@@ -384,3 +384,17 @@ def test_a_damaged_descriptor_is_kept_aside_with_the_reason(spool):
     spool.refuse_queued("mine", caught.value)
     assert not spool.queued("mine").exists()
     assert json.loads((spool.bad / "mine.json.reason.json").read_bytes())["code"] == "INVALID_JSON"
+
+
+def test_a_job_that_ends_during_a_look_is_never_told_as_waiting(spool, monkeypatch):
+    spool.accept(JOB, "mine")
+    folder = spool.claim("mine", live())
+    look_into_run = spool._running
+
+    def end_first(name):
+        if folder.exists():
+            spool._publish(folder, ended(name), b"1")
+        return look_into_run(name)
+
+    monkeypatch.setattr(spool, "_running", end_first)
+    assert spool.look_up("mine").status is State.SUCCEEDED
