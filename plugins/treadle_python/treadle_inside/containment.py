@@ -18,6 +18,8 @@ _CLONE_NEWPID = 0x20000000
 _MS_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
 _MS_REC_SLAVE = 0x4000 | 0x80000
 _PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""Opened once: a forked keeper finds it, and the functions it has looked up, ready."""
 
 NAMESPACE = "namespace"
 SUBREAPER = "subreaper"
@@ -54,17 +56,17 @@ def fork_inside(wanted: str, home: int) -> int | None:
     try:
         child = os.fork()
     except OSError:
-        _check(_libc().setns(home, _CLONE_NEWPID))
+        _check(_LIBC.setns(home, _CLONE_NEWPID))
         raise
     if child:
-        _check(_libc().setns(home, _CLONE_NEWPID))
+        _check(_LIBC.setns(home, _CLONE_NEWPID))
     return child
 
 
 def settle(kind: str) -> None:
     """Finish the arrangement in the contained process itself."""
     if kind == SUBREAPER:
-        _check(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+        _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
         return
     # Where /proc is masked, as in a container, the program's own pid and /proc disagree, and that is all.
     with contextlib.suppress(OSError):
@@ -136,15 +138,11 @@ def _unshare_processes() -> None:
 
 
 def _unshare(flags: int) -> None:
-    _check(_libc().unshare(flags))
+    _check(_LIBC.unshare(flags))
 
 
 def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
-    _check(_libc().mount(source, target, kind, ctypes.c_ulong(flags), None))
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    _check(_LIBC.mount(source, target, kind, ctypes.c_ulong(flags), None))
 
 
 def _check(answer: int) -> None:

@@ -62,7 +62,7 @@ def keep(request: dict[str, Any], kind: str, answer: int) -> Callable[[], None]:
     containment.kill_all(kind)
     for pump in pumps:
         pump.drain()
-    shutil.rmtree(work, ignore_errors=True)
+    _remove(work)
     _write_exit(folder, status, any(pump.cut for pump in pumps))
     os._exit(0)
 
@@ -182,6 +182,14 @@ def _reap(wanted: int) -> int | None:
                 found = status
     except ChildProcessError:
         return found
+
+
+def _remove(work: str) -> None:
+    """Remove the program's working folder; most leave nothing in it."""
+    try:
+        os.rmdir(work)
+    except OSError:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_exit(folder: str, status: int, cut: bool) -> None:
