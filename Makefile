@@ -16,7 +16,7 @@ check: $(VENV)/installed  ## lint and types
 	$(BIN)/mypy
 
 bench: $(VENV)/installed  ## measures, prints ratios
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
 
 clean:
 	rm -rf $(VENV)

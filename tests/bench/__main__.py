@@ -7,13 +7,16 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from tests.bench.clients import clients
 from tests.bench.container_lanes import available, container_project, run_lane
 from tests.bench.measure import header, measure, table
+from tests.bench.peer_lanes import Peers, promises
 from tests.bench.plain import PlainStart
+from tests.bench.scale import scale
 from tests.bench.start import start
 from tests.bench.treadle_lane import TreadleLane
 
-PROGRAM = "def run(data, params):\n    return {'sum': sum(data['values'])}\n"
+PROGRAM = "def run(data: dict, params: dict) -> dict:\n    return {'sum': sum(data['values'])}\n"
 
 
 async def main() -> None:
@@ -23,21 +26,41 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder:
         if "python" in options.cases:
             await _python(Path(folder), options)
+        if "peers" in options.cases:
+            await _peers(Path(folder), options)
         if "start" in options.cases:
             print(await start(Path(folder), options.queued))
+        if "clients" in options.cases:
+            print(await clients(_project(Path(folder)), Path(folder, "spool-clients"), 500, options.seconds))
+        if "scale" in options.cases:
+            print(scale(Path(folder), options.queued, options.ended))
         for engine in ("docker", "podman"):
             if engine in options.cases:
                 await _containers(Path(folder), engine, options)
 
 
-async def _python(folder: Path, options: argparse.Namespace) -> None:
+def _project(folder: Path) -> Path:
     project = folder / "bench"
-    (project / "src").mkdir(parents=True)
+    (project / "src").mkdir(parents=True, exist_ok=True)
     (project / "src" / "__init__.py").touch()
     (project / "src" / "program.py").write_text(PROGRAM)
+    return project
+
+
+async def _python(folder: Path, options: argparse.Namespace) -> None:
+    project = _project(folder)
     async with TreadleLane(project, folder / "spool", jobs=2) as treadle:
         rows = await measure([treadle, PlainStart(project)], options.rounds, options.jobs)
     print(table("a trivial function, 2 at a time", rows))
+
+
+async def _peers(folder: Path, options: argparse.Namespace) -> None:
+    project = _project(folder)
+    peers = Peers(folder / "peers", project, print)
+    async with TreadleLane(project, folder / "spool-peers", jobs=2) as treadle, peers as lanes:
+        rows = await measure([treadle, *lanes], options.rounds, options.jobs)
+    print(table("a trivial function, 2 at a time", rows))
+    print(promises())
 
 
 async def _containers(folder: Path, engine: str, options: argparse.Namespace) -> None:
@@ -55,8 +78,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="jobs one after the other")
     parser.add_argument("--jobs", type=int, default=500, help="jobs for the throughput")
-    parser.add_argument("--queued", type=int, default=10_000, help="jobs that a start finds queued")
-    cases = ["python", "start", "docker", "podman"]
+    parser.add_argument("--queued", type=int, default=10_000, help="jobs that wait in a large spool")
+    parser.add_argument("--ended", type=int, default=10_000, help="jobs that have ended in a large spool")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the load by many clients")
+    cases = ["python", "peers", "start", "clients", "scale", "docker", "podman"]
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases, help="what to measure")
     return parser.parse_args()
 

@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 JOB: dict[str, object] = {"values": [1, 2, 39]}
@@ -16,6 +16,10 @@ RESULT = {"sum": 42}
 
 _BATCHES = 5
 """Parts that a throughput is measured in, the lanes in turn."""
+
+
+class LaneFailed(Exception):
+    """What is measured does not do the job."""
 
 
 class Lane(Protocol):
@@ -29,39 +33,68 @@ class Lane(Protocol):
         """Run one job and return its result."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
     """What was measured of one lane."""
 
-    name: str
-    p50: float
-    """Milliseconds."""
-    p95: float
-    rate: float
-    """Jobs per second."""
+    lane: Lane
+    times: list[float] = field(default_factory=list)
+    """Milliseconds of each job that ran alone."""
+    jobs: int = 0
+    seconds: float = 0.0
+    """What the jobs that were handed in together took."""
+    fault: str | None = None
+    """Why the lane did not get to the end; it has no more turns then."""
+
+    @property
+    def p50(self) -> float:
+        """Return the median in milliseconds."""
+        return _percentile(self.times, 50)
+
+    @property
+    def p95(self) -> float:
+        """Return the 95th percentile in milliseconds."""
+        return _percentile(self.times, 95)
+
+    @property
+    def rate(self) -> float:
+        """Return the jobs per second."""
+        return self.jobs / self.seconds
+
+    async def run_one(self) -> None:
+        """Have a turn of one job."""
+        self.times.append(await self._take_turn(1) * 1000)
+
+    async def run_many(self, jobs: int) -> None:
+        """Have a turn of many jobs together."""
+        self.seconds += await self._take_turn(jobs)
+        self.jobs += jobs
+
+    async def _take_turn(self, jobs: int) -> float:
+        if self.fault is not None:
+            return float("nan")
+        try:
+            return await _many(self.lane, jobs)
+        except (LaneFailed, OSError, ValueError) as error:
+            self.fault = str(error) or type(error).__name__
+            return float("nan")
 
 
 async def measure(lanes: Sequence[Lane], rounds: int, jobs: int) -> list[Row]:
     """Run `rounds` jobs one after the other and `jobs` jobs together through every lane."""
-    taken: list[list[float]] = [[] for _ in lanes]
+    rows = [Row(lane) for lane in lanes]
     for _ in range(rounds):
-        for lane, times in zip(lanes, taken, strict=True):
-            start = time.perf_counter()
-            await _one(lane)
-            times.append((time.perf_counter() - start) * 1000)
-    spent = [0.0 for _ in lanes]
+        for row in rows:
+            await row.run_one()
     for _ in range(_BATCHES):
-        for number, lane in enumerate(lanes):
-            spent[number] += await _many(lane, jobs // _BATCHES)
-    return [
-        Row(lane.name, _percentile(times, 50), _percentile(times, 95), jobs // _BATCHES * _BATCHES / seconds)
-        for lane, times, seconds in zip(lanes, taken, spent, strict=True)
-    ]
+        for row in rows:
+            await row.run_many(jobs // _BATCHES)
+    return rows
 
 
 async def _one(lane: Lane) -> None:
     if (found := await lane.run(JOB)) != RESULT:
-        raise AssertionError(f"{lane.name} returned {found!r}")
+        raise LaneFailed(f"it returned {found!r}")
 
 
 async def _many(lane: Lane, jobs: int) -> float:
@@ -91,6 +124,9 @@ def table(title: str, rows: Sequence[Row]) -> str:
     first = rows[0]
     lines = [f"{title:<36} {'p50':>9} {'p95':>9} {'jobs/s':>8} {'p50 ratio':>10} {'rate ratio':>11}"]
     for row in rows:
+        if row.fault is not None:
+            lines.append(f"  {row.lane.name:<34} failed: {row.fault}")
+            continue
         ratios = f"{first.p50 / row.p50:>10.2f} {first.rate / row.rate:>11.2f}"
-        lines.append(f"  {row.name:<34} {row.p50:>6.1f} ms {row.p95:>6.1f} ms {row.rate:>8.1f} {ratios}")
+        lines.append(f"  {row.lane.name:<34} {row.p50:>6.1f} ms {row.p95:>6.1f} ms {row.rate:>8.1f} {ratios}")
     return "\n".join(lines)
