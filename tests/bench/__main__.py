@@ -14,6 +14,7 @@ from tests.bench.peer_lanes import Peers, promises
 from tests.bench.plain import PlainStart
 from tests.bench.scale import scale
 from tests.bench.start import start
+from tests.bench.submits import submits
 from tests.bench.treadle_lane import TreadleLane
 
 PROGRAM = "def run(data: dict, params: dict) -> dict:\n    return {'sum': sum(data['values'])}\n"
@@ -32,6 +33,8 @@ async def main() -> None:
             print(await start(Path(folder), options.queued))
         if "clients" in options.cases:
             print(await clients(_project(Path(folder)), Path(folder, "spool-clients"), 500, options.seconds))
+        if "submits" in options.cases:
+            print(await submits(_project(Path(folder)), Path(folder, "submits"), options.jobs))
         if "scale" in options.cases:
             print(scale(Path(folder), options.queued, options.ended))
         for engine in ("docker", "podman"):
@@ -81,7 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--queued", type=int, default=10_000, help="jobs that wait in a large spool")
     parser.add_argument("--ended", type=int, default=10_000, help="jobs that have ended in a large spool")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the load by many clients")
-    cases = ["python", "peers", "start", "clients", "scale", "docker", "podman"]
+    cases = ["python", "peers", "start", "submits", "clients", "scale", "docker", "podman"]
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases, help="what to measure")
     return parser.parse_args()
 

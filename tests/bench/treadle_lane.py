@@ -22,8 +22,9 @@ class TreadleLane:
     name = "treadle"
     at_a_time = None
 
-    def __init__(self, project: Path, spool: Path, jobs: int) -> None:
+    def __init__(self, project: Path, spool: Path, jobs: int, *options: str) -> None:
         self._arguments = ["serve", str(project), "--spool", str(spool), "--port", "0", "--jobs", str(jobs)]
+        self._arguments += options
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
 
