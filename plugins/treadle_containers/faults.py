@@ -30,6 +30,22 @@ _FAULTS: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
+_BROKEN_OFF = re.compile(
+    r"no logs from conmon"  # Podman: its monitor told nothing
+    r"|write child: broken pipe"  # Podman: its monitor had gone before it was told to go on
+    r"|ttrpc: closed|shim disconnected"  # Docker: containerd's shim had gone
+    r"|signal: killed",  # either: the shim as it began, or the OCI runtime itself
+    re.IGNORECASE,
+)
+
+
+def broken_off(error: EngineError) -> bool:
+    """Say whether a start failed because a process that took part in it was killed, not for its own fault.
+
+    Whether the program has begun can't be told then.
+    """
+    return _BROKEN_OFF.search(str(error)) is not None
+
 
 def start_error(engine: ContainerEngine, error: EngineError) -> StartError:
     """Return why an attempt could not be started, with what to do about it."""

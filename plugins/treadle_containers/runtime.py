@@ -24,7 +24,7 @@ from treadle_containers.engine import (
     NameTaken,
     NoSuchImage,
 )
-from treadle_containers.faults import start_error
+from treadle_containers.faults import broken_off, start_error
 from treadle_containers.images import Images, check_source
 from treadle_containers.inputs import write_inputs
 from treadle_containers.logs import LogFile
@@ -206,8 +206,9 @@ class ContainerRuntime(Runtime):
         """Have a container's program begin, unless it has begun before.
 
         Returns False if the engine broke off before that: then the container has been removed, and
-        may be made anew. If it breaks off later, nobody can tell whether the program has begun; once
-        the container is removed nothing of it is alive, and wait finds the attempt lost.
+        may be made anew. If it breaks off later, or what takes part in a start is killed, nobody can tell
+        whether the program has begun; once the container is removed nothing of it is alive, and wait
+        finds the attempt lost.
         """
         if not fresh:
             state = await self._patiently(partial(self._engine.inspect, container))
@@ -218,11 +219,23 @@ class ContainerRuntime(Runtime):
         except EngineUnreachable:
             await self._patiently(partial(self._engine.remove, container))
             return False
+        except EngineError as error:
+            await self._lose(container, error)
+            return True
         try:
             await self._engine.start(container)
         except EngineUnreachable:
             await self._patiently(partial(self._begin_after_all, container))
+        except EngineError as error:
+            await self._lose(container, error)
         return True
+
+    async def _lose(self, container: str, error: EngineError) -> None:
+        """Remove a container whose start was broken off; raise the error if it failed for another reason."""
+        if not broken_off(error):
+            raise error
+        log.warning("container %s is lost: its start was broken off: %s", container[:12], error)
+        await self._patiently(partial(self._engine.remove, container))
 
     async def _begin_after_all(self, container: str) -> None:
         state = await self._engine.inspect(container)

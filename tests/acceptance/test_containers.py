@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -293,6 +294,26 @@ def test_where_one_engine_does_not_answer_the_other_is_taken(serve, tmp_path, mo
 
 
 # ---------------------------------------------------------------------- Podman's service comes and goes
+
+
+@pytest.mark.parametrize("delay", [0, 0.01, 0.03])
+def test_a_container_whose_monitor_is_killed_while_it_starts_is_made_anew(script, delay):
+    """Nobody knows then whether its program has begun: that attempt is lost, and there is another."""
+    server = script("sleep 0.2; echo PlanQK:Job:Result: 7")
+    known = set(psutil.pids())
+    job = server.submit()
+    killed = 0
+    while not killed and server.ask("GET", f"/{job}").json["status"] in {"PENDING", "RUNNING"}:
+        for pid in set(psutil.pids()) - known:
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                if process.name().startswith(("conmon", "containerd-shim")):
+                    time.sleep(delay)
+                    process.kill()
+                    killed += 1
+    assert killed
+    assert server.result(job) == 7
+    assert [each["reason"] for each in status(server, job)["attempts"]] in (["lost", "ended"], ["ended"])
 
 
 @pytest.mark.timeout(60 + RESTARTS * 20)
