@@ -6,8 +6,9 @@ import asyncio
 from collections import defaultdict
 from contextlib import suppress
 
+from treadle.job import Job
 from treadle.watcher import UNLINKS, Watcher
-from treadle_spool import Spool, Status, UnknownJob
+from treadle_spool import Spool, State, Status, UnknownJob
 
 
 class Endings:
@@ -36,6 +37,11 @@ class Endings:
             self._waiting[name].discard(woken)
             if not self._waiting[name]:
                 del self._waiting[name]
+
+    def hear(self, job: Job, before: State, after: State) -> None:
+        """Take a notice of the engine in this process, which is here before the folder's."""
+        if after.ended:
+            self._wake(job.id)
 
     def wake_all(self) -> None:
         """Let everybody look who waits: the engine is about to stop."""

@@ -30,6 +30,7 @@ class Engine(Front):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.observers = Observers(self.plugins)
+        self.observers.listen("job_changed", self.endings.hear)
         tools = Toolbox(self.spool, self.plugins, self.observers, self.growth, settings)
         self.dispatcher = Dispatcher(self.services, tools)
         self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), self.admission)

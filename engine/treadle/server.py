@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -64,6 +65,8 @@ class Server:
                 for service in front.services.values():
                     self._tell(f"  {service.name} ({service.runtime}): {service.path}")
                 self._tell(f"Spool: {front.spool.root}")
+                gc.collect()
+                gc.freeze()  # so that no later collection walks through all that has been imported
                 notify("READY=1")
                 await self._stop.wait()
                 notify("STOPPING=1")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class _Ready:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ForkServerSpec:
     """For what a server is made; one that was made for something else is another server."""
 
@@ -58,7 +59,7 @@ class ForkServerSpec:
     """What is around the preloaded modules."""
     contain: str
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The server's address in the kernel's namespace of abstract sockets."""
         made_for = orjson.dumps(

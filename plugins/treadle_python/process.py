@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -70,8 +71,9 @@ class Keeper(msgspec.Struct, frozen=True):
         return None
 
 
+@cache
 def boot_id() -> str:
-    """Return what is different after every boot."""
+    """Return what is different after every boot; no process sees more than one."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 

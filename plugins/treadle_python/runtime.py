@@ -94,17 +94,17 @@ class PythonRuntime(Runtime):
 
     async def _fork(self, attempt: Attempt, python: Path) -> bool:
         """Have the service's fork server start the attempt; False if it has to be started without one."""
-        service, cpus = attempt.service, self._cpus(attempt.service)
+        service = attempt.service
         spec = ForkServerSpec(
             spool_id=attempt.spool_id,
             service=service.name,
             python=python,
             project=service.path,
             preload=tuple(service.options.get("preload", ())),
-            environment=of_service(service, python, cpus),
+            environment=of_service(service, python, self._cpus(service)),
             contain=self._contain,
         )
-        request = {**self._request(attempt), "environment": of_attempt(attempt, python, cpus)}
+        request = {**self._request(attempt), "environment": of_attempt(attempt, spec.environment)}
         try:
             answer = await self._servers.start(spec, request)
         except asyncio.CancelledError:
@@ -125,11 +125,12 @@ class PythonRuntime(Runtime):
     async def _spawn(self, attempt: Attempt, python: Path) -> None:
         """Start an interpreter that forks the keeper and goes."""
         command = [str(python), "-s", "-c", _STARTER, _HERE]
+        environment = of_service(attempt.service, python, self._cpus(attempt.service))
         try:
             with attempt.stderr.open("ab") as stderr:
                 process = subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
                     command,
-                    env=of_attempt(attempt, python, self._cpus(attempt.service)),
+                    env=of_attempt(attempt, environment),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,

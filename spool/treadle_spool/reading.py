@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from typing import TypeVar
 
@@ -15,8 +16,22 @@ Shape = TypeVar("Shape")
 _HEADROOM = 200
 """Stack frames between the first reader of a client's JSON and the deepest of all later ones."""
 
+_PIECE = 64 * 1024
+
 _AT = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
+
+
+def content(path: str | os.PathLike[str]) -> bytes:
+    """Return what a small file holds, with one open and, as a rule, one read."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = []
+        while len(piece := os.read(fd, _PIECE)) == _PIECE:
+            pieces.append(piece)
+        return b"".join((*pieces, piece))
+    finally:
+        os.close(fd)
 
 
 def decode(text: bytes, shape: type[Shape]) -> Shape:

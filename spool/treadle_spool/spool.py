@@ -153,7 +153,7 @@ class Spool:
 
     def read_live(self, name: str) -> LiveAttempt:
         """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
-        return reading.decode((self.run / name / ATTEMPT).read_bytes(), LiveAttempt)
+        return reading.decode(reading.content(self.run / name / ATTEMPT), LiveAttempt)
 
     # ------------------------------------------------------------------ what only the engine does
 
@@ -289,7 +289,7 @@ class Spool:
 
     def _ended(self, name: str) -> Status:
         """Return an outcome, which is never told before a power cut can't take it back."""
-        status = reading.decode((self.done / name / STATUS).read_bytes(), Status)
+        status = reading.decode(reading.content(self.done / name / STATUS), Status)
         if os.path.lexists(self.queued(name)):
             durable.sync_folder(self.done)
         return status
@@ -344,12 +344,11 @@ def _create(root: Path) -> None:
 
 def _read_descriptor(path: Path) -> Descriptor:
     """Read an accepted descriptor; the file's own time stands in where it has no `created`."""
-    with path.open("rb") as file:
-        descriptor = Descriptor.from_json(file.read())
-        if descriptor.created is None:
-            created = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-            descriptor = msgspec.structs.replace(descriptor, created=created)
-        return descriptor
+    descriptor = Descriptor.from_json(reading.content(path))
+    if descriptor.created is None:
+        created = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        descriptor = msgspec.structs.replace(descriptor, created=created)
+    return descriptor
 
 
 def _write_quickly(path: Path, content: bytes) -> None:

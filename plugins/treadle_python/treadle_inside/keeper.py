@@ -26,16 +26,17 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 _CHUNK = 64 * 1024
 
 
-def keep(request: dict[str, Any], kind: str, answer: int) -> Callable[[], None]:
+def keep(request: dict[str, Any], me: dict[str, Any], kind: str, answer: int) -> Callable[[], None]:
     """Be the keeper of one attempt, and never return; return only in the program's process.
 
+    me is this process's identity.
     answer is the file descriptor on which is said, once: `s` (started), `t` (taken: somebody else
     has published the process of this attempt), or `e` and an errno (it can't be published).
     """
     os.setsid()
     folder = request["folder"]
     try:
-        first = _publish(folder, kind)
+        first = _publish(folder, {**me, "kind": kind})
     except OSError as error:
         os.write(answer, bytes((ord("e"), error.errno or 0)))
         os._exit(0)
@@ -79,10 +80,8 @@ def identity() -> dict[str, Any]:
         return {"pid": pid, "started": started, "boot": boot.read().strip()}
 
 
-def _publish(folder: str, kind: str) -> bool:
+def _publish(folder: str, fields: dict[str, Any]) -> bool:
     """Put process.json down by link: whoever is first decides whether this attempt is ever run."""
-    fields = identity()
-    fields["kind"] = kind
     draft = os.path.join(folder, f".process-{fields['pid']}")
     with open(draft, "w") as file:
         json.dump(fields, file)

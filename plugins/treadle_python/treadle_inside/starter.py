@@ -42,7 +42,7 @@ def launch(request: dict[str, Any]) -> Callable[[], None]:
     kind = containment.enter(request["contain"])
     if os.fork() == 0:
         os.close(read_end)
-        return keeper.keep(request, kind, write_end)
+        return keeper.keep(request, keeper.identity(), kind, write_end)
     os.close(write_end)
     answer = os.read(read_end, 2)
     if answer[:1] == b"e":

@@ -267,3 +267,32 @@ async def test_a_server_that_is_killed_is_replaced_and_its_running_job_goes_on(
     (tmp_path / "gate").touch()
     exit_ = await runtime.wait(running)
     assert json.loads(exit_.returned.read_bytes()) == 1
+
+
+async def test_a_keeper_waits_for_the_next_job_and_goes_with_its_server(run, project):
+    mark = {"FOR": str(project)}
+    pids = [await run("import os\ndef run():\n    return os.getpid()\n", None, mark) for _ in range(3)]
+    assert len(set(pids)) == 1  # each was the second process of a namespace of its own
+    (server,) = servers(project)
+    await until(lambda: len(server.children()) == 1)
+    (spare,) = server.children()
+    assert namespace_of(spare.pid) != namespace_of(server.pid)
+    assert await run(FORKED, None, mark) is True
+    await until(lambda: not spare.is_running())  # it has kept that job, and no other one
+    await until(lambda: len(server.children()) == 1)
+    (spare,) = server.children()
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    await until(lambda: not spare.is_running())
+
+
+async def test_a_waiting_keeper_that_is_killed_is_not_missed(run, project):
+    mark = {"FOR": str(project)}
+    assert await run(FORKED, None, mark) is True
+    (server,) = servers(project)
+    await until(lambda: len(server.children()) == 1)
+    (spare,) = server.children()
+    spare.kill()
+    await until(lambda: not spare.is_running())
+    assert await run(FORKED, None, mark) is True
+    assert servers(project) == [server]
