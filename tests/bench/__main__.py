@@ -7,6 +7,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from tests.bench import programs
+from tests.bench.backlog import backlog
 from tests.bench.clients import clients
 from tests.bench.container_lanes import available, container_project, run_lane
 from tests.bench.measure import header, measure, table
@@ -29,6 +31,17 @@ async def main() -> None:
             await _python(Path(folder), options)
         if "peers" in options.cases:
             await _peers(Path(folder), options)
+        if "numpy" in options.cases:
+            rows = await programs.numpy(Path(folder, "numpy"), options.rounds // 2, options.jobs // 2)
+            print(table("a job that imports numpy, 2 at a time", rows))
+        if "payload" in options.cases:
+            rows = await programs.payload(
+                Path(folder, "payload"), max(options.rounds // 5, 5), max(options.jobs // 10, 20)
+            )
+            print(table("10 MB in, 10 MB out, 2 at a time", rows))
+        if "backlog" in options.cases:
+            few = options.jobs // 2
+            print(await backlog(_project(Path(folder)), Path(folder, "backlog"), options.queued, few))
         if "start" in options.cases:
             print(await start(Path(folder), options.queued))
         if "clients" in options.cases:
@@ -80,11 +93,12 @@ async def _containers(folder: Path, engine: str, options: argparse.Namespace) ->
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="jobs one after the other")
-    parser.add_argument("--jobs", type=int, default=500, help="jobs for the throughput")
+    parser.add_argument("--jobs", type=int, default=1000, help="jobs for the throughput")
     parser.add_argument("--queued", type=int, default=10_000, help="jobs that wait in a large spool")
     parser.add_argument("--ended", type=int, default=10_000, help="jobs that have ended in a large spool")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the load by many clients")
-    cases = ["python", "peers", "start", "submits", "clients", "scale", "docker", "podman"]
+    cases = ["python", "peers", "numpy", "payload", "submits", "clients"]
+    cases += ["backlog", "scale", "start", "docker", "podman"]
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases, help="what to measure")
     return parser.parse_args()
 

@@ -38,6 +38,8 @@ class Row:
     """What was measured of one lane."""
 
     lane: Lane
+    data: dict[str, object]
+    result: object
     times: list[float] = field(default_factory=list)
     """Milliseconds of each job that ran alone."""
     jobs: int = 0
@@ -74,15 +76,33 @@ class Row:
         if self.fault is not None:
             return float("nan")
         try:
-            return await _many(self.lane, jobs)
+            return await self._many(jobs)
         except (LaneFailed, OSError, ValueError) as error:
             self.fault = str(error) or type(error).__name__
             return float("nan")
 
+    async def _many(self, jobs: int) -> float:
+        """Return the seconds that many jobs take together."""
+        gate = asyncio.Semaphore(self.lane.at_a_time or jobs)
 
-async def measure(lanes: Sequence[Lane], rounds: int, jobs: int) -> list[Row]:
-    """Run `rounds` jobs one after the other and `jobs` jobs together through every lane."""
-    rows = [Row(lane) for lane in lanes]
+        async def one() -> None:
+            async with gate:
+                if (found := await self.lane.run(self.data)) != self.result:
+                    raise LaneFailed(f"it returned {str(found)[:200]!r}")
+
+        start = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(jobs)))
+        return time.perf_counter() - start
+
+
+async def measure(
+    lanes: Sequence[Lane], rounds: int, jobs: int, data: dict[str, object] = JOB, result: object = RESULT
+) -> list[Row]:
+    """Run `rounds` jobs one after the other and `jobs` jobs together through every lane.
+
+    Each has this data and must return this result.
+    """
+    rows = [Row(lane, data, result) for lane in lanes]
     for _ in range(rounds):
         for row in rows:
             await row.run_one()
@@ -90,24 +110,6 @@ async def measure(lanes: Sequence[Lane], rounds: int, jobs: int) -> list[Row]:
         for row in rows:
             await row.run_many(jobs // _BATCHES)
     return rows
-
-
-async def _one(lane: Lane) -> None:
-    if (found := await lane.run(JOB)) != RESULT:
-        raise LaneFailed(f"it returned {found!r}")
-
-
-async def _many(lane: Lane, jobs: int) -> float:
-    """Return the seconds that many jobs take together."""
-    gate = asyncio.Semaphore(lane.at_a_time or jobs)
-
-    async def one() -> None:
-        async with gate:
-            await _one(lane)
-
-    start = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(jobs)))
-    return time.perf_counter() - start
 
 
 def _percentile(values: list[float], at: int) -> float:

@@ -20,6 +20,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.bench.measure import Lane, LaneFailed
+from tests.bench.venvs import make_venv
 
 _PEERS = Path(__file__).with_name("peers")
 _PACKAGES = {"huey": ["huey"], "celery": ["celery", "redis", "rq", "packaging"], "qhub-serve": ["qhub-serve"]}
@@ -292,11 +293,7 @@ class Peers:
         return self._folder / f"{program.replace('/', '-')}.log"
 
     async def _venv(self, name: str) -> Path:
-        venv = self._folder / f"venv-{name}"
-        if not venv.exists():
-            await _succeed(sys.executable, "-m", "venv", str(venv))
-            await _succeed(str(venv / "bin" / "pip"), "install", "--quiet", *_PACKAGES[name])
-        return venv
+        return await make_venv(self._folder / f"venv-{name}", *_PACKAGES[name])
 
 
 @asynccontextmanager
@@ -329,15 +326,6 @@ async def _running(
         except TimeoutError:
             process.kill()
             await process.wait()
-
-
-async def _succeed(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, errors = await process.communicate()
-    if process.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed: {errors.decode().strip()[-300:]}")
 
 
 async def _answers(session: aiohttp.ClientSession) -> bool:

@@ -13,16 +13,17 @@ _CODE = "import json, sys; from src.program import run; print(json.dumps(run(**j
 class PlainStart:
     """`python -c` of the same function, its input on stdin and its result on stdout."""
 
-    name = "python -c"
     at_a_time = 2
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, python: Path = Path(sys.executable), name: str = "python -c") -> None:
+        self.name = name
         self._project = project
+        self._python = python
 
     async def run(self, data: dict[str, object]) -> object:
         """Run one job and return its result."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            self._python,
             "-c",
             _CODE,
             cwd=self._project,

@@ -19,10 +19,10 @@ _TREADLE = Path(sys.executable).with_name("treadle")
 class TreadleLane:
     """A server of one project on a spool of its own, from `async with` to its end."""
 
-    name = "treadle"
     at_a_time = None
 
-    def __init__(self, project: Path, spool: Path, jobs: int, *options: str) -> None:
+    def __init__(self, project: Path, spool: Path, jobs: int, *options: str, name: str = "treadle") -> None:
+        self.name = name
         self._arguments = ["serve", str(project), "--spool", str(spool), "--port", "0", "--jobs", str(jobs)]
         self._arguments += options
         self._process: asyncio.subprocess.Process | None = None
