@@ -27,6 +27,8 @@ class TreadleLane:
         self._arguments += options
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
+        self.address = ("", 0)
+        """The server's host and port, once it has been entered."""
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
@@ -36,6 +38,8 @@ class TreadleLane:
         async for line in self._process.stdout:
             if b"http://" in line:
                 base = "http://" + line.decode().split("http://")[1].split()[0].rstrip("/")
+                host, _, port = base.removeprefix("http://").rpartition(":")
+                self.address = (host, int(port))
                 connector = aiohttp.TCPConnector(limit=0)
                 self._session = aiohttp.ClientSession(base, connector=connector)
                 return self
