@@ -31,10 +31,11 @@ _FAULTS: tuple[tuple[str, str, str], ...] = (
 )
 
 _BROKEN_OFF = re.compile(
-    r"no logs from conmon"  # Podman: its monitor told nothing
+    r"no logs from conmon|conmon exited prematurely"  # Podman: its monitor told nothing
     r"|write child: broken pipe"  # Podman: its monitor had gone before it was told to go on
-    r"|ttrpc: closed|shim disconnected"  # Docker: containerd's shim had gone
-    r"|signal: killed",  # either: the shim as it began, or the OCI runtime itself
+    r"|failed to start shim"  # Docker: containerd's shim ended, or one that was killed is being cleared away
+    r"|ttrpc: closed|shim disconnected"  # Docker: the shim had gone before it was told to go on
+    r"|signal: killed",  # either: the OCI runtime was killed
     re.IGNORECASE,
 )
 

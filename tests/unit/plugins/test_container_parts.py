@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle import Resources, Service, ServiceError
-from treadle_containers import FrameParser, Limits, LogFile
+from treadle_containers import EngineError, FrameParser, Limits, LogFile
 from treadle_containers.context import Context
+from treadle_containers.faults import broken_off
 from treadle_podman.logfile import copy_file
 
 
@@ -171,3 +172,19 @@ def test_the_digest_changes_with_a_file_s_content_name_or_mode_and_with_nothing_
     (project / "run.sh").rename(project / "walk.sh")
     digests.append(Context(project).digest())
     assert len(set(digests)) == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ('container create failed (no logs from conmon): conmon bytes "": readObjectStart', True),
+        ("write child: broken pipe", True),
+        ("failed to start shim: start failed: : signal: killed: unknown", True),
+        ("failed to start shim: mkdir /run/containerd/io.containerd.runtime.v2.task/1: file exists", True),
+        ("failed to create shim task: ttrpc: closed: unknown", True),
+        ("failed to create shim task: OCI runtime create failed: exec: no such file or directory", False),
+        ("crun: executable file `nothing` not found in $PATH", False),
+    ],
+)
+def test_a_start_that_was_broken_off_is_told_from_one_that_can_t_work(said, expected):
+    assert broken_off(EngineError(said)) is expected
