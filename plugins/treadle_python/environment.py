@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from treadle import Attempt, Service, StartError
@@ -49,11 +48,10 @@ def of_service(service: Service, python: Path, cpus: int) -> dict[str, str]:
     return {**variables, **dict.fromkeys(_THREADS, str(cpus)), **service.environment}
 
 
-def of_attempt(attempt: Attempt, service: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of an attempt's program, from what is the same for all of its service's."""
+def of_attempt(attempt: Attempt) -> dict[str, str]:
+    """Return what an attempt's program finds besides what is the same for all of its service's."""
     name, _, value = mark(attempt).partition("=")
     return {
-        **service,
         "TREADLE_JOB_ID": attempt.job.id,
         "TREADLE_SERVICE": attempt.service.name,
         name: value,

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import logging
 import os
 import socket
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from treadle import may_pass
+from treadle_python.line import Kept, Line
 from treadle_python.process import gone
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,10 @@ main()
 _HERE = Path(__file__).parent
 _BELIEVED = 30.0
 """Seconds after which a server that could not be forked from is tried again: its code may have changed."""
-_PATIENCE = 60.0
-"""Seconds that a server has to fork a keeper."""
+_LARGEST = 128 * 1024
+"""Bytes of a request."""
 _LONGEST_PRELOAD = 300.0
-_TRIES = 3
+_TRIES = 4
 """How often a server is asked or made for one request: it may go, or be replaced, at any moment."""
 
 
@@ -79,50 +80,85 @@ class ForkServerSpec:
 
 
 class ForkServers:
-    """One server for each service. They outlive this engine, and go when nobody has a lease of them."""
+    """One server for each service, and the keepers that it has forked.
+
+    Servers outlive this engine, and go when nobody has a lease of them. A keeper that is free waits for
+    the next attempt; it goes with this engine, or when there was none for a while.
+    """
 
     def __init__(self, idle: float) -> None:
-        """Have servers go that nobody has used, or had a lease of, for so many seconds."""
+        """Have servers and keepers go that nobody has used, or had a lease of, for so many seconds."""
         self._idle = idle
         self._leases: dict[str, socket.socket] = {}
         self._making: dict[str, asyncio.Lock] = {}
+        self._lines: set[Line] = set()
+        self._free: defaultdict[str, list[Line]] = defaultdict(list)
+        """Those whose keepers have nothing to do, by server; the one that was busy last is the last."""
+        self._sweeping: asyncio.TimerHandle | None = None
         self._unfit: dict[str, tuple[str, float]] = {}
         """Servers that can't be forked from: why, which is said once, and until when that is believed."""
 
-    async def start(self, spec: ForkServerSpec, request: Mapping[str, Any]) -> bytes | None:
-        """Have a keeper forked and return its answer; None where the job is to be started without a server.
-
-        The answer is empty if nobody can tell whether a keeper was forked.
-        """
+    async def start(self, spec: ForkServerSpec, request: Mapping[str, Any]) -> Kept | None:
+        """Have a keeper run an attempt; None where it is to be started without a server."""
         message = orjson.dumps(request)
+        if len(message) > _LARGEST:
+            return None
         for _ in range(_TRIES):
-            if not await self._lease(spec):
-                return None
-            connection = _connect(spec.name)
-            if connection is None:
+            line = self._take(spec.name)
+            if line is None:
+                if not await self._lease(spec):
+                    return None
+                line = self._call(spec.name)
+            kept = await line.begin(message) if line else None
+            if kept is None or kept.answer == b"o":
                 self._drop(spec.name)
-                continue
-            with connection:
-                try:
-                    connection.send(message)
-                except OSError as error:
-                    if error.errno == errno.EMSGSIZE:
-                        return None
-                    self._drop(spec.name)
-                    continue
-                answer = await _answer(connection)
-            if answer == b"p":
+            elif kept.answer == b"p":
                 self._say_unfit(spec, "it has started threads, or may not make PID namespaces")
                 return None
-            if answer != b"o":
-                return answer
-            self._drop(spec.name)
+            else:
+                return kept
         return None
 
     async def close(self) -> None:
         """Give the leases back; the servers go some time later, unless another engine comes."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         for name in list(self._leases):
             self._drop(name)
+        for line in self._lines:
+            line.close()
+
+    def _take(self, name: str) -> Line | None:
+        """Take a keeper that is free."""
+        while free := self._free[name]:
+            line = free.pop()
+            if not line.closed:
+                return line
+        return None
+
+    def _call(self, name: str) -> Line | None:
+        """Connect to the server, for another keeper; None if it has gone."""
+        connection = _connect(name)
+        if connection is None:
+            return None
+        line = Line(connection, partial(self._be_free, name))
+        self._lines = {line, *(each for each in self._lines if not each.closed)}
+        return line
+
+    def _be_free(self, name: str, line: Line) -> None:
+        self._free[name].append(line)
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(self._idle, self._sweep)
+
+    def _sweep(self) -> None:
+        """Let those keepers go that have had nothing to do for a while."""
+        loop = asyncio.get_running_loop()
+        for free in self._free.values():
+            for line in [each for each in free if each.free_since + self._idle <= loop.time()]:
+                free.remove(line)
+                line.close()
+        left = any(self._free.values())
+        self._sweeping = loop.call_later(self._idle, self._sweep) if left else None
 
     async def _lease(self, spec: ForkServerSpec) -> bool:
         """See to it that there is a server and that it stays; False if there can't be one."""
@@ -181,16 +217,10 @@ class ForkServers:
         self._unfit[spec.name] = (problem, time.monotonic() + _BELIEVED)
 
     def _drop(self, name: str) -> None:
+        for line in self._free.pop(name, ()):
+            line.close()
         if lease := self._leases.pop(name, None):
             lease.close()
-
-
-async def _answer(connection: socket.socket) -> bytes:
-    """Return what a keeper says; nothing if it, or its server, has gone or does not answer."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE):
-            return await asyncio.get_running_loop().sock_recv(connection, 16)
-    return b""
 
 
 async def _outcome(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) -> dict[str, Any]:

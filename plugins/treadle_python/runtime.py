@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, SIGUSR1
@@ -18,6 +19,7 @@ import orjson
 from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
 from treadle_python.environment import interpreter, mark, of_attempt, of_service
 from treadle_python.forkserver import ForkServers, ForkServerSpec
+from treadle_python.line import Kept
 from treadle_python.process import Keeper, gone, kill_marked, send
 
 _STARTER = """import sys
@@ -59,6 +61,8 @@ class PythonRuntime(Runtime):
         self._share = max(1, (os.cpu_count() or 1) // jobs)
         """CPUs for each of the jobs that run at a time."""
         self._servers = ForkServers(idle)
+        self._kept: dict[Path, Kept] = {}
+        """Attempts that a keeper tells of, by their folders."""
 
     def check(self, service: Service) -> None:
         """Raise ServiceError if the interpreter is missing, or `start` or `preload` is wrong."""
@@ -104,17 +108,18 @@ class PythonRuntime(Runtime):
             environment=of_service(service, python, self._cpus(service)),
             contain=self._contain,
         )
-        request = {**self._request(attempt), "environment": of_attempt(attempt, spec.environment)}
         try:
-            answer = await self._servers.start(spec, request)
+            kept = await self._servers.start(spec, self._request(attempt))
         except asyncio.CancelledError:
             Keeper.fence(attempt.folder)
             raise
-        if answer is None:
+        if kept is None:
             return False
-        if answer[:1] == b"e":
-            raise OSError(answer[1], os.strerror(answer[1]))
-        if answer not in {b"s", b"t"}:
+        if kept.answer[:1] == b"e":
+            raise OSError(kept.answer[1], os.strerror(kept.answer[1]))
+        if kept.answer == b"s":
+            self._kept[attempt.folder] = kept
+        elif kept.answer != b"t":
             Keeper.fence(attempt.folder)  # a keeper or a server was killed; wait() tells which attempt it is
         return True
 
@@ -130,7 +135,7 @@ class PythonRuntime(Runtime):
             with attempt.stderr.open("ab") as stderr:
                 process = subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
                     command,
-                    env=of_attempt(attempt, environment),
+                    env={**environment, **of_attempt(attempt)},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,
@@ -145,6 +150,8 @@ class PythonRuntime(Runtime):
 
     async def wait(self, attempt: Attempt) -> Exit:
         """Wait for the attempt's keeper, and read what it wrote down."""
+        if (exit_ := await self._told(attempt)) is not None:
+            return exit_
         keeper = Keeper.of(attempt.folder) or Keeper.fence(attempt.folder)
         with keeper.handle() as pidfd:
             if pidfd is not None:
@@ -164,13 +171,25 @@ class PythonRuntime(Runtime):
             if pidfd is None:
                 return
             for number, patience in ((SIGTERM, grace), (SIGUSR1, _LAST_RESORT)):
+                if _read_exit(attempt) is not None:
+                    return  # its keeper may have another attempt by now
                 send(pidfd, number)
-                if await _gone_within(pidfd, patience):
-                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        if await self._told(attempt) is None:
+                            await gone(pidfd)
+                        return
             send(pidfd, SIGKILL)
             await gone(pidfd)
         if keeper.kind == "subreaper":
             await asyncio.to_thread(kill_marked, mark(attempt))
+
+    async def _told(self, attempt: Attempt) -> Exit | None:
+        """Wait as long as the keeper can tell of the end, and return what it wrote down, if it did."""
+        if (kept := self._kept.get(attempt.folder)) is not None:
+            await kept.over.wait()
+            self._kept.pop(attempt.folder, None)
+        return _read_exit(attempt)
 
     async def _hand_over(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
         """Give the starter its request and wait until it has forked a keeper."""
@@ -207,6 +226,7 @@ class PythonRuntime(Runtime):
             "entrypoint": attempt.service.entrypoint,
             "contain": self._contain,
             "output_limit": _output_limit(attempt.service),
+            "environment": of_attempt(attempt),
         }
 
 
@@ -243,12 +263,3 @@ def _start(service: Service) -> str:
 def _output_limit(service: Service) -> int:
     limit: int = service.options.get("output_limit", _DEFAULT_OUTPUT_LIMIT)
     return limit
-
-
-async def _gone_within(pidfd: int, patience: float) -> bool:
-    try:
-        async with asyncio.timeout(patience):
-            await gone(pidfd)
-    except TimeoutError:
-        return False
-    return True

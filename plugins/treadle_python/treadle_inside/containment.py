@@ -42,31 +42,18 @@ def enter(wanted: str) -> str:
     return NAMESPACE
 
 
-def fork_inside(wanted: str, home: int) -> int | None:
-    """Fork the first process of a new PID namespace; None where that is not possible from here.
-
-    home is a descriptor of this process's own namespace, to which its further children belong.
-    """
-    if wanted == SUBREAPER:
-        return None
-    try:
-        _unshare(_CLONE_NEWPID)
-    except PermissionError:
-        return None
-    try:
-        child = os.fork()
-    except OSError:
-        _check(_LIBC.setns(home, _CLONE_NEWPID))
-        raise
-    if child:
-        _check(_LIBC.setns(home, _CLONE_NEWPID))
-    return child
-
-
 def settle(kind: str) -> None:
-    """Finish the arrangement in the contained process itself."""
+    """Finish the arrangement in the process that is to wait for the contained ones."""
     if kind == SUBREAPER:
         _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def show_own(kind: str) -> None:
+    """Show a program the processes of its own namespace in /proc, and nobody else's.
+
+    In mounts of its own, which go with it: a process that waits would hold mounts of the host.
+    """
+    if kind == SUBREAPER:
         return
     # Where /proc is masked, as in a container, the program's own pid and /proc disagree, and that is all.
     with contextlib.suppress(OSError):

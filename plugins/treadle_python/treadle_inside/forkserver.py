@@ -1,11 +1,10 @@
-"""The fork server: a process of a service's interpreter that stays, and forks a keeper for each request.
+"""The fork server: a process of a service's interpreter that stays, and forks keepers.
 
 It listens on an abstract socket, whose name says for what it was made; whoever binds that name first is
-the one. A connection carries one message: `lease` (the server stays as long as it is open) or a
-request, which a keeper answers itself. From the first request on a spare keeper waits for the next one,
-forked beforehand; it keeps that one attempt, or ends with the server if none comes. The server says
-once, as JSON on its standard output, whether it is ready. What is imported here is what `preload`
-names, and nothing else of the service.
+the one. A connection's first message is `lease` (the server stays as long as it is open) or a request:
+then the connection goes to a new keeper, which takes that request and others after it, one at a time,
+and goes when the connection is closed. The server says once, as JSON on its standard output, whether it
+is ready. What is imported here is what `preload` names, and nothing else of the service.
 """
 
 from __future__ import annotations
@@ -37,8 +36,6 @@ _GROWN = 64 * 1024 * 1024
 _PATIENCE = 2.0
 """Seconds that whoever connects has to say what for."""
 _LARGEST = 256 * 1024
-_SPARES = 2
-"""How many keepers are tried for a request: the one that waited may have been killed."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 PLAIN = b"p"
@@ -118,7 +115,6 @@ class _Server:
         self._idle = setup["idle"]
         """Seconds without a request after which a server goes that nobody has a lease of."""
         self._leases: dict[int, socket.socket] = {}
-        self._namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._loaded = _times(_files(setup["project"]))
         self._born = time.monotonic()
         gc.collect()
@@ -127,8 +123,6 @@ class _Server:
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listening.bind(b"\0" + setup["name"].encode())
         self._listening.listen(128)
-        self._spare: socket.socket | None = None
-        """Where a keeper waits that has been forked beforehand."""
 
     def problem(self) -> str | None:
         """Say what forbids to fork from this process, or None."""
@@ -165,63 +159,41 @@ class _Server:
                         self._listening.close()  # its name is free before the answer is heard
                         connection.send(OUTDATED)
                         return None
-                    become_program = self._begin(message, connection)
+                    become_program = self._fork(connection, message)
                     if become_program is not None:
                         return become_program
                 connection.close()
 
-    def _begin(self, message: bytes, connection: socket.socket) -> Callable[[], None] | None:
-        """Give a request to a keeper; return only in a program's process what that is to call."""
+    def _fork(self, connection: socket.socket, message: bytes) -> Callable[[], None] | None:
+        """Give a connection to a new keeper; return only in a program's process what that is to call."""
         if self.problem() is not None:
             connection.send(PLAIN)
             return None
-        for _ in range(_SPARES):
-            if self._spare is None:
-                try:
-                    waiting = self._fork()
-                except OSError as error:
-                    connection.send(bytes((ord("e"), error.errno or 0)))
-                    return None
-                if waiting is not None:
-                    connection.close()
-                    return _keep(waiting)
-            if self._spare is None:
-                connection.send(PLAIN)
+        try:
+            if os.fork():
                 return None
-            with self._spare as spare:
-                self._spare = None
-                if _hand_over(spare, message, connection):
-                    break
-        connection.close()
-        try:
-            waiting = self._fork()
-        except OSError:
-            return None  # the next request tells of it, if it is still so
-        return None if waiting is None else _keep(waiting)
+        except OSError as error:
+            connection.send(keeper.TROUBLE + bytes((error.errno or 0,)))
+            return None
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._listening.close()
+        for lease in self._leases.values():
+            lease.close()
+        _go_inside(self._contain, connection)
+        return self._keep(connection, message)
 
-    def _fork(self) -> socket.socket | None:
-        """Fork a keeper that waits, if that is possible; return only in its process where it does."""
-        ours, waiting = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            child = containment.fork_inside(self._contain, self._namespace)
-        except OSError:
-            ours.close()
-            waiting.close()
-            raise
-        if child == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            ours.close()
-            self._listening.close()
-            for lease in self._leases.values():
-                lease.close()
-            os.close(self._namespace)
-            return waiting
-        waiting.close()
-        if child is None:
-            ours.close()
-        else:
-            self._spare = ours
-        return None
+    def _keep(self, connection: socket.socket, message: bytes) -> Callable[[], None]:
+        """Keep one attempt after the other; return only in a program's process what that is to call."""
+        me = keeper.Keeper(containment.NAMESPACE)
+        while message:
+            if self._is_outdated():
+                connection.send(OUTDATED)
+                break
+            become_program = me.keep(json.loads(message), connection.fileno())
+            if become_program is not None:
+                return become_program
+            message = connection.recv(_LARGEST)
+        os._exit(0)
 
     def _is_outdated(self) -> bool:
         return (
@@ -231,30 +203,25 @@ class _Server:
         )
 
 
-def _hand_over(spare: socket.socket, message: bytes, connection: socket.socket) -> bool:
-    """Give a waiting keeper its request and whom to answer; False if it has been killed meanwhile."""
+def _go_inside(contain: str, connection: socket.socket) -> None:
+    """Go on in the first process of a new PID namespace; this one, which has to be between, ends here.
+
+    Nothing else will do: what a killed keeper leaves without a namespace is found by its environment,
+    and what is forked shows the server's.
+    """
     try:
-        socket.send_fds(spare, [message], [connection.fileno()])
+        kind = containment.enter(contain)
     except OSError:
-        return False
-    return True
-
-
-def _keep(waiting: socket.socket) -> Callable[[], None]:
-    """Wait for a request and keep it; return only in the program's process what that is to call."""
-    me = keeper.identity()
-    message, answer, _, _ = socket.recv_fds(waiting, _LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
-    if not message:
-        os._exit(0)  # the server has gone
-    waiting.close()
-    request = json.loads(message)
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    log = os.path.join(request["folder"], "stderr.log")
-    stderr = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-    os.dup2(stderr, 2)
-    os.close(stderr)
-    return keeper.keep(request, me, containment.NAMESPACE, answer[0])
+        kind = containment.SUBREAPER
+    if kind == containment.SUBREAPER:
+        connection.send(PLAIN)
+        os._exit(0)
+    try:
+        if os.fork() == 0:
+            return
+    except OSError as error:
+        connection.send(keeper.TROUBLE + bytes((error.errno or 0,)))
+    os._exit(0)
 
 
 def _hear(connection: socket.socket) -> bytes:

@@ -1,13 +1,16 @@
-"""The keeper: the parent that a program has, whatever becomes of the engine.
+"""The keeper: the parent that programs have, whatever becomes of the engine.
 
-It publishes itself, forks the program, puts its output into files, obeys the engine's signals, and
-when the program has ended it leaves nobody behind and writes down how it ended.
+It keeps one attempt at a time: it publishes itself, forks the program, puts its output into files,
+obeys the engine's signals, and when the program has ended it leaves nobody behind and writes down how
+it ended.
 
-SIGTERM: every process of the program is sent SIGTERM. SIGUSR1: every one is killed.
+SIGTERM: every process of the program is sent SIGTERM. SIGUSR1: every one is killed. A signal that
+comes between two attempts means nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -24,60 +27,86 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import Any
 
 _CHUNK = 64 * 1024
+_STDERR = 2
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+STARTED = b"s"
+"""Answer: the program is forked."""
+TAKEN = b"t"
+"""Answer: somebody else has published the process of this attempt; nothing has been started."""
+TROUBLE = b"e"
+"""Answer, an errno follows: the keeper could not publish itself; nothing has been started."""
+ENDED = b"d"
+"""Answer, after STARTED: nobody of the attempt is alive, and how it ended stands in exit.json."""
 
 
-def keep(request: dict[str, Any], me: dict[str, Any], kind: str, answer: int) -> Callable[[], None]:
-    """Be the keeper of one attempt, and never return; return only in the program's process.
+class Keeper:
+    """This process as a keeper; to be made once, in the process that `containment.enter` has prepared for."""
 
-    me is this process's identity.
-    answer is the file descriptor on which is said, once: `s` (started), `t` (taken: somebody else
-    has published the process of this attempt), or `e` and an errno (it can't be published).
-    """
-    os.setsid()
-    folder = request["folder"]
-    try:
-        first = _publish(folder, {**me, "kind": kind})
-    except OSError as error:
-        os.write(answer, bytes((ord("e"), error.errno or 0)))
-        os._exit(0)
-    if not first:
-        os.write(answer, b"t")
-        os._exit(0)
-    wakes = _listen()
-    containment.settle(kind)
-    work = os.path.join(folder, "work")
-    _insist(lambda: os.makedirs(work, mode=0o700, exist_ok=True))
-    out, err = os.pipe(), os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        return program.prepare(request, out[1], err[1])
-    os.write(answer, b"s")
-    os.close(answer)
-    os.close(out[1])
-    os.close(err[1])
-    pumps = [
-        _Pump(out[0], os.path.join(folder, "stdout.log"), request["output_limit"]),
-        _Pump(err[0], os.path.join(folder, "stderr.log"), request["output_limit"]),
-    ]
-    status = _attend(pid, kind, wakes, pumps)
-    containment.kill_all(kind)
-    for pump in pumps:
-        pump.drain()
-    _remove(work)
-    _write_exit(folder, status, any(pump.cut for pump in pumps))
-    os._exit(0)
+    def __init__(self, kind: str) -> None:
+        """Contain programs in this kind of way, as `containment.enter` has returned it."""
+        os.setsid()
+        self._kind = kind
+        self._me = {**_identity(), "kind": kind}
+        self._wakes = _listen()
+        containment.settle(kind)
+
+    def keep(self, request: dict[str, Any], answer: int) -> Callable[[], None] | None:
+        """Keep one attempt and return None once it is over; in the program's process, what that is to call.
+
+        answer is a file descriptor on which is said, message by message, how far it is.
+        """
+        folder = request["folder"]
+        _drain(self._wakes)
+        try:
+            if not _publish(folder, self._me):
+                os.write(answer, TAKEN)
+                return None
+            stderr = os.open(os.path.join(folder, "stderr.log"), _APPEND, 0o640)
+        except OSError as error:
+            os.write(answer, TROUBLE + bytes((error.errno or 0,)))
+            return None
+        os.dup2(stderr, _STDERR)  # what goes wrong here is told there as well
+        os.close(stderr)
+        work = os.path.join(folder, "work")
+        _insist(lambda: os.makedirs(work, mode=0o700, exist_ok=True))
+        out, err = os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            return program.prepare(request, self._kind, out[1], err[1])
+        _tell(answer, STARTED)
+        os.close(out[1])
+        os.close(err[1])
+        pumps = [
+            _Pump(out[0], os.path.join(folder, "stdout.log"), request["output_limit"]),
+            _Pump(err[0], os.path.join(folder, "stderr.log"), request["output_limit"]),
+        ]
+        status = _attend(pid, self._kind, self._wakes, pumps)
+        containment.kill_all(self._kind)
+        for pump in pumps:
+            pump.finish()
+        _remove(work)
+        _write_exit(folder, status, any(pump.cut for pump in pumps))
+        _tell(answer, ENDED)
+        return None
 
 
-def identity() -> dict[str, Any]:
+def _identity() -> dict[str, Any]:
     """Return what tells this process from every other one, now and after a reboot.
 
-    Read while /proc is still that of the engine's namespace, so that the pid is the engine's view.
+    /proc is that of the engine's namespace here, so the pid is the engine's view.
     """
     pid = int(os.readlink("/proc/self"))
     with open("/proc/self/stat", "rb") as stat:
         started = int(stat.read().rpartition(b")")[2].split()[19])
     with open("/proc/sys/kernel/random/boot_id") as boot:
         return {"pid": pid, "started": started, "boot": boot.read().strip()}
+
+
+def _tell(answer: int, message: bytes) -> None:
+    """Tell the engine, if it is still there; what matters stands in files."""
+    with contextlib.suppress(OSError):
+        os.write(answer, message)
 
 
 def _publish(folder: str, fields: dict[str, Any]) -> bool:
@@ -107,6 +136,13 @@ def _listen() -> int:
     return read_end
 
 
+def _drain(wakes: int) -> None:
+    """Forget the signals that came before the attempt."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(wakes, 4096):
+            pass
+
+
 def _note(number: int, frame: object) -> None:
     """Do nothing: that the signal came stands in the wake-up pipe."""
 
@@ -118,7 +154,7 @@ class _Pump:
         self.pipe = pipe
         self.open = True
         self.cut = False
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._file = os.open(path, _APPEND, 0o640)
         self._left = limit
 
     def carry(self) -> None:
@@ -136,10 +172,12 @@ class _Pump:
         except OSError:  # a full disk must not stop the program: the log is cut, and that is told
             self.cut, self._left = True, 0
 
-    def drain(self) -> None:
+    def finish(self) -> None:
         """Carry the rest; nobody is left who could write more."""
         while self.open:
             self.carry()
+        os.close(self.pipe)
+        os.close(self._file)
 
 
 def _attend(pid: int, kind: str, wakes: int, pumps: list[_Pump]) -> int:
@@ -192,7 +230,7 @@ def _remove(work: str) -> None:
 
 
 def _write_exit(folder: str, status: int, cut: bool) -> None:
-    """Put exit.json down, whole or not at all."""
+    """Put exit.json down. Whoever finds it unfinished knows that the keeper was killed before the end."""
     killed = os.WIFSIGNALED(status)
     fields = {
         "code": None if killed else os.WEXITSTATUS(status),
@@ -200,12 +238,10 @@ def _write_exit(folder: str, status: int, cut: bool) -> None:
         "ended": time.time(),
         "cut": cut,
     }
-    draft = os.path.join(folder, ".exit.json")
 
     def write() -> None:
-        with open(draft, "w") as file:
+        with open(os.path.join(folder, "exit.json"), "w") as file:
             json.dump(fields, file)
-        os.rename(draft, os.path.join(folder, "exit.json"))
 
     _insist(write)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import json
@@ -11,7 +10,7 @@ import signal
 import sys
 import traceback
 
-from . import results
+from . import containment, results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -19,21 +18,27 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import Any
 
 _STDERR = 2
+_FILES = os.sysconf("SC_OPEN_MAX")
 _DEEP = 20000
 """Recursion limit while input is read: nothing that was accepted is too deep."""
 
 
-def prepare(request: dict[str, Any], stdout: int, stderr: int) -> Callable[[], None]:
-    """Make this forked process a clean one, and return the function that runs the program."""
+def prepare(request: dict[str, Any], kind: str, stdout: int, stderr: int) -> Callable[[], None]:
+    """Make this forked process a clean one, and return the function that runs the program.
+
+    kind is how it is contained.
+    """
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
+    containment.show_own(kind)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    _close_others()
+    os.closerange(_STDERR + 1, _FILES)
+    os.environ.update(request["environment"])
     os.chdir(os.path.join(request["folder"], "work"))
     # Line by line: an interim result is seen when it is printed, not when the buffer is full.
     sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)
@@ -68,13 +73,6 @@ def _reseed() -> None:
     for name, seed in (("numpy.random", "seed"), ("torch", "seed")):
         if name in sys.modules:
             getattr(sys.modules[name], seed)()
-
-
-def _close_others() -> None:
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > _STDERR:
-            with contextlib.suppress(OSError):  # the one that listed the folder has gone
-                os.close(int(name))
 
 
 def _read_input(folder: str) -> tuple[Any, Any]:

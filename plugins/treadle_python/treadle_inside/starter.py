@@ -1,7 +1,6 @@
 """The starter: a process of the service's interpreter that forks one keeper and goes.
 
-It serves a single request. A server that stays, and forks one keeper for each request, calls the
-same `launch`.
+It serves a single request.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ TROUBLE = 100
 def main() -> None:
     """Read a request from stdin, fork its keeper, and end; the program's process goes on from here."""
     request = json.load(sys.stdin)
-    become_program = launch(request)
+    become_program = _launch(request)
     become_program()
 
 
-def launch(request: dict[str, Any]) -> Callable[[], None]:
+def _launch(request: dict[str, Any]) -> Callable[[], None]:
     """Fork a keeper for the request and end this process with the answer it gives.
 
     Returns only in the program's process: what that is to call, with no frame of the keeper's
@@ -42,9 +41,12 @@ def launch(request: dict[str, Any]) -> Callable[[], None]:
     kind = containment.enter(request["contain"])
     if os.fork() == 0:
         os.close(read_end)
-        return keeper.keep(request, keeper.identity(), kind, write_end)
+        become_program = keeper.Keeper(kind).keep(request, write_end)
+        if become_program is None:
+            os._exit(0)
+        return become_program
     os.close(write_end)
-    answer = os.read(read_end, 2)
-    if answer[:1] == b"e":
-        os._exit(TROUBLE + answer[1])
-    os._exit({b"s": STARTED, b"t": TAKEN}.get(answer, 1))
+    answer = os.read(read_end, 1)
+    if answer == keeper.TROUBLE:
+        os._exit(TROUBLE + os.read(read_end, 1)[0])
+    os._exit({keeper.STARTED: STARTED, keeper.TAKEN: TAKEN}.get(answer, 1))

@@ -230,7 +230,7 @@ async def test_a_stop_leaves_nobody_of_the_process_tree(run, runtime, tmp_path):
     namespace = namespace_of(keeper)
     assert len(inside(namespace)) == 4  # the keeper, the program, its child, and that one's
     await runtime.stop(attempt, 0.1)
-    assert inside(namespace) == []
+    assert inside(namespace) == [keeper]
 
 
 def namespace_of(pid: int) -> Path:
@@ -269,30 +269,108 @@ async def test_a_server_that_is_killed_is_replaced_and_its_running_job_goes_on(
     assert json.loads(exit_.returned.read_bytes()) == 1
 
 
-async def test_a_keeper_waits_for_the_next_job_and_goes_with_its_server(run, project):
-    mark = {"FOR": str(project)}
-    pids = [await run("import os\ndef run():\n    return os.getpid()\n", None, mark) for _ in range(3)]
-    assert len(set(pids)) == 1  # each was the second process of a namespace of its own
-    (server,) = servers(project)
-    await until(lambda: len(server.children()) == 1)
-    (spare,) = server.children()
-    assert namespace_of(spare.pid) != namespace_of(server.pid)
-    assert await run(FORKED, None, mark) is True
-    await until(lambda: not spare.is_running())  # it has kept that job, and no other one
-    await until(lambda: len(server.children()) == 1)
-    (spare,) = server.children()
-    server.send_signal(signal.SIGKILL)
-    server.wait()
-    await until(lambda: not spare.is_running())
+def keeper_of(attempt: Attempt) -> int:
+    """Return the process that has kept an attempt."""
+    keeper = json.loads((attempt.folder / "process.json").read_bytes())
+    assert isinstance(keeper["pid"], int)
+    return keeper["pid"]
 
 
-async def test_a_waiting_keeper_that_is_killed_is_not_missed(run, project):
-    mark = {"FOR": str(project)}
-    assert await run(FORKED, None, mark) is True
-    (server,) = servers(project)
-    await until(lambda: len(server.children()) == 1)
-    (spare,) = server.children()
-    spare.kill()
-    await until(lambda: not spare.is_running())
-    assert await run(FORKED, None, mark) is True
-    assert servers(project) == [server]
+@pytest.fixture
+def keep(run, runtime):
+    """Run a job that does nothing and return the process that has kept it."""
+
+    async def keep(environment: dict[str, str] | None = None) -> psutil.Process:
+        attempt = run.attempt("def run():\n    return 1\n", environment)
+        await runtime.start(attempt)
+        assert (await runtime.wait(attempt)).returned is not None
+        return psutil.Process(keeper_of(attempt))
+
+    return keep
+
+
+async def test_a_keeper_takes_one_job_after_the_other_and_goes_when_there_is_none(keep):
+    first = await keep()
+    assert await keep() == first
+    assert await keep() == first
+    await until(lambda: not first.is_running())  # two times 0.2 s without a job
+    assert await keep() != first
+
+
+async def test_jobs_that_run_together_have_keepers_of_their_own(run, runtime, tmp_path):
+    program = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
+    os.mkfifo(tmp_path / "gate")
+    attempts = [run.attempt(program, {"GATE": str(tmp_path / "gate")}) for _ in range(3)]
+    for attempt in attempts:
+        await runtime.start(attempt)
+    assert len({keeper_of(attempt) for attempt in attempts}) == 3
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    for attempt in attempts:
+        assert (await runtime.wait(attempt)).code == 0
+    os.close(gate)
+
+
+async def test_a_keeper_goes_with_its_engine_when_its_job_has_ended(run, project, tmp_path):
+    program = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
+    os.mkfifo(tmp_path / "gate")
+    engine, next_engine = [PythonRuntime("namespace", idle=0.2) for _ in range(2)]
+    attempt = run.attempt(program, {"GATE": str(tmp_path / "gate")})
+    await engine.start(attempt)
+    keeper = psutil.Process(keeper_of(attempt))
+    await engine.close()
+    await next_engine.start(attempt)
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    assert (await next_engine.wait(attempt)).code == 0
+    os.close(gate)
+    await until(lambda: not keeper.is_running())
+
+
+async def test_a_free_keeper_that_is_killed_is_not_missed(keep):
+    first = await keep()
+    first.kill()
+    await until(lambda: not first.is_running())
+    assert await keep() != first
+
+
+async def test_a_signal_that_comes_too_late_means_nothing_to_the_next_job(keep):
+    first = await keep()
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        first.send_signal(number)
+        assert await keep() == first
+
+
+async def test_stopping_what_has_ended_leaves_the_keeper_s_next_job_alone(run, runtime, keep, tmp_path):
+    ended = run.attempt("def run():\n    return 1\n")
+    await runtime.start(ended)
+    await runtime.wait(ended)
+    running = run.attempt(
+        "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n",
+        {"GATE": str(tmp_path / "gate")},
+    )
+    os.mkfifo(tmp_path / "gate")
+    same = run.attempt("def run():\n    return 1\n", {"GATE": str(tmp_path / "gate")})
+    await runtime.start(same)
+    await runtime.wait(same)
+    await runtime.start(running)
+    assert keeper_of(running) == keeper_of(same)
+    await runtime.stop(same, 0.1)
+    await runtime.stop(ended, 0.1)
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    assert (await runtime.wait(running)).code == 0
+    os.close(gate)
+
+
+async def test_what_a_job_leaves_running_does_not_meet_the_next_one(run):
+    leave = (
+        "import os, time\n"
+        "def run():\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        time.sleep(60)\n"
+        "    return 1\n"
+    )
+    look = "import os\ndef run():\n    return [name for name in os.listdir('/proc') if name.isdigit()]\n"
+    assert await run(leave) == 1
+    found = await run(look)
+    assert len(found) == 2
+    assert found[0] == "1"

@@ -1,0 +1,91 @@
+"""A line to a keeper: it is given one attempt after the other, and says how far each is."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+_STARTED = b"s"
+_PATIENCE = 60.0
+"""Seconds that a keeper has to begin with an attempt."""
+
+
+@dataclass(eq=False, slots=True)
+class Kept:
+    """An attempt that a keeper was asked to run."""
+
+    answer: bytes = b""
+    """What the keeper said first; nothing if nobody can tell whether it has begun."""
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the keeper has told of the end, or has gone, or is not listened to any more."""
+
+
+class Line:
+    """An open connection to a keeper, which goes when it is closed."""
+
+    def __init__(self, connection: socket.socket, on_free: Callable[[Line], None]) -> None:
+        """Own a connected, non-blocking socket; call on_free whenever its keeper is free again."""
+        self.closed = False
+        self.free_since = 0.0
+        """On the loop's clock."""
+        self._connection = connection
+        self._on_free = on_free
+        self._kept: Kept | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(connection.fileno(), self._hear)
+
+    async def begin(self, request: bytes) -> Kept | None:
+        """Give the keeper an attempt and wait for its answer; None if it had gone before."""
+        try:
+            self._connection.send(request)
+        except OSError:
+            self.close()
+            return None
+        kept = self._kept = Kept()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await kept.answered.wait()
+        finally:
+            if not kept.answered.is_set():
+                self.close()
+        return kept
+
+    def close(self) -> None:
+        """Let the keeper go: at once, or when its attempt is over."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._connection.fileno())
+        self._connection.close()
+        if self._kept is not None:
+            self._kept.answered.set()
+            self._kept.over.set()
+
+    def _hear(self) -> None:
+        try:
+            said = self._connection.recv(16)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        kept = self._kept
+        if not said or kept is None:
+            self.close()
+        elif kept.answered.is_set():
+            kept.over.set()
+            self._be_free()
+        else:
+            kept.answer = said
+            kept.answered.set()
+            if said != _STARTED:
+                self._be_free()
+
+    def _be_free(self) -> None:
+        self._kept = None
+        self.free_since = self._loop.time()
+        self._on_free(self)
