@@ -61,6 +61,7 @@ class PythonRuntime(Runtime):
         self._share = max(1, (os.cpu_count() or 1) // jobs)
         """CPUs for each of the jobs that run at a time."""
         self._servers = ForkServers(idle)
+        self._specs: dict[str, tuple[Service, ForkServerSpec]] = {}
         self._kept: dict[Path, Kept] = {}
         """Attempts that a keeper tells of, by their folders."""
 
@@ -98,16 +99,7 @@ class PythonRuntime(Runtime):
 
     async def _fork(self, attempt: Attempt, python: Path) -> bool:
         """Have the service's fork server start the attempt; False if it has to be started without one."""
-        service = attempt.service
-        spec = ForkServerSpec(
-            spool_id=attempt.spool_id,
-            service=service.name,
-            python=python,
-            project=service.path,
-            preload=tuple(service.options.get("preload", ())),
-            environment=of_service(service, python, self._cpus(service)),
-            contain=self._contain,
-        )
+        spec = self._spec(attempt.service, python, attempt.spool_id)
         try:
             kept = await self._servers.start(spec, self._request(attempt))
         except asyncio.CancelledError:
@@ -122,6 +114,23 @@ class PythonRuntime(Runtime):
         elif kept.answer != b"t":
             Keeper.fence(attempt.folder)  # a keeper or a server was killed; wait() tells which attempt it is
         return True
+
+    def _spec(self, service: Service, python: Path, spool_id: str) -> ForkServerSpec:
+        """Return for what the service's server is made; worked out once for a service as it is."""
+        known = self._specs.get(service.name)
+        if known is not None and known[0] is service:
+            return known[1]
+        spec = ForkServerSpec(
+            spool_id=spool_id,
+            service=service.name,
+            python=python,
+            project=service.path,
+            preload=tuple(service.options.get("preload", ())),
+            environment=of_service(service, python, self._cpus(service)),
+            contain=self._contain,
+        )
+        self._specs[service.name] = service, spec
+        return spec
 
     def _cpus(self, service: Service) -> int:
         """Return how many CPUs the threads of a program's libraries are meant to use."""
