@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -358,6 +361,25 @@ async def test_stopping_what_has_ended_leaves_the_keeper_s_next_job_alone(run, r
     gate = os.open(tmp_path / "gate", os.O_RDWR)
     assert (await runtime.wait(running)).code == 0
     os.close(gate)
+
+
+def drop_administration() -> None:
+    """Go on without CAP_SYS_ADMIN, which an ordinary user does not have either, from the next exec on."""
+    pr_capbset_drop, cap_sys_admin = 24, 21
+    ctypes.CDLL(None).prctl(pr_capbset_drop, cap_sys_admin, 0, 0, 0)
+
+
+def test_jobs_are_forked_without_root_s_rights_too(project, tmp_path):
+    unshare = ["unshare", "--user", "--pid", "--fork", "true"]
+    if subprocess.run(unshare, preexec_fn=drop_administration, check=False).returncode != 0:
+        pytest.skip("this host permits no namespaces to ordinary users")
+    (project / "src" / "program.py").write_text(FORKED)
+    (folder := tmp_path / "job").mkdir()
+    (folder / "job.json").write_text('{"service": "test"}')
+    command = [sys.executable, "-m", "tests.unit.plugins.run_one", str(folder), str(project)]
+    ran = subprocess.run(command, preexec_fn=drop_administration, capture_output=True, check=True)
+    assert (ran.stdout, ran.stderr) == (b"true", b"")
+    assert json.loads((folder / "process.json").read_bytes())["kind"] == "namespace"
 
 
 async def test_what_a_job_leaves_running_does_not_meet_the_next_one(run):
