@@ -49,6 +49,7 @@ class Keeper:
         self._kind = kind
         self._me = {**_identity(), "kind": kind}
         self._wakes = _listen()
+        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         containment.settle(kind)
 
     def keep(self, request: dict[str, Any], answer: int) -> Callable[[], None] | None:
@@ -86,6 +87,7 @@ class Keeper:
         for pump in pumps:
             pump.finish()
         _remove(work)
+        os.dup2(self._nowhere, _STDERR)
         _write_exit(folder, status, any(pump.cut for pump in pumps))
         _tell(answer, ENDED)
         return None
