@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -66,12 +67,11 @@ class TreadleLane:
         """Wait for a job and return its result."""
         assert self._session is not None
         while True:
-            async with self._session.get(f"/{job}?wait=60") as answer:
-                if (await answer.json())["status"] not in {"PENDING", "RUNNING"}:
-                    break
-        async with self._session.get(f"/{job}/result") as answer:
-            answer.raise_for_status()
-            return await answer.json()
+            async with self._session.get(f"/{job}/result?wait=60") as answer:
+                said = await answer.json()
+                if answer.status != HTTPStatus.NOT_FOUND or said["code"] != "NO_RESULT":
+                    answer.raise_for_status()
+                    return said
 
     async def jobs(self) -> dict[str, int]:
         """Return how many jobs wait and run."""
