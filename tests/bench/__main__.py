@@ -48,7 +48,7 @@ async def main() -> None:
         if "start" in options.cases:
             print(await start(Path(folder), options.queued))
         if "clients" in options.cases:
-            print(await clients(_project(Path(folder)), Path(folder, "spool-clients"), 500, options.seconds))
+            print(await clients(Path(folder, "clients"), Path(folder, "spool-clients"), 500, options.seconds))
         if "submits" in options.cases:
             print(await submits(_project(Path(folder)), Path(folder, "submits"), options.jobs))
         if "scale" in options.cases:
