@@ -91,6 +91,7 @@ async def _peers(folder: Path, options: argparse.Namespace) -> None:
         rows = await measure([treadle, *lanes], options.rounds, options.jobs)
     print(table("a trivial function, 2 at a time", rows))
     print(promises())
+    print("  " + ", ".join(peers.versions))
 
 
 async def _containers(folder: Path, engine: str, options: argparse.Namespace) -> None:

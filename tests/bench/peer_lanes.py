@@ -9,19 +9,23 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from tests.bench.measure import Lane, LaneFailed
 from tests.bench.venvs import make_venv
 
+_VERSION = re.compile(r"[\w. =-]*?[\d.]{3,}|.*")
 _PEERS = Path(__file__).with_name("peers")
 _PACKAGES = {"huey": ["huey"], "celery": ["celery", "redis", "rq", "packaging"], "qhub-serve": ["qhub-serve"]}
 
@@ -151,6 +155,40 @@ class FloorLane:
         return json.loads((done / "result").read_bytes())
 
 
+class InterpreterLane:
+    """No job at all: what starting an interpreter costs that imports nothing."""
+
+    name = "floor: python -I -c pass"
+    at_a_time: int | None = 2
+
+    async def run(self, data: dict[str, Any]) -> object:
+        """Start one, wait for its end, and do the job here."""
+        process = await asyncio.create_subprocess_exec(sys.executable, "-I", "-c", "pass")
+        await process.wait()
+        return {"sum": sum(data["values"])}
+
+
+class RenameLane:
+    """No process at all: what it costs to put one file down durably."""
+
+    name = "floor: fsync + rename"
+    at_a_time: int | None = 1
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+        folder.mkdir(parents=True)
+
+    async def run(self, data: dict[str, Any]) -> object:
+        """Write the result, durably, and do the job here."""
+        result = {"sum": sum(data["values"])}
+        draft = self._folder / f".{next(self._numbers)}"
+        _write(draft, json.dumps(result).encode())
+        draft.rename(self._folder / draft.name[1:])
+        _sync(self._folder)
+        return result
+
+
 def _write(path: Path, content: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     os.write(fd, content)
@@ -167,6 +205,8 @@ def _sync(folder: Path) -> None:
 PEERS = (
     Peer("treadle", fresh=True, durable=True, restart=True),
     Peer("floor: fork + 6 fsyncs", fresh=True, durable=True, restart=False),
+    Peer("floor: python -I -c pass", fresh=True, durable=False, restart=False),
+    Peer("floor: fsync + rename", fresh=False, durable=True, restart=True),
     Peer("qhub-serve", fresh=False, durable=False, restart=False),
     Peer("huey, files", fresh=False, durable=False, restart=True),
     Peer("celery, files", fresh=False, durable=False, restart=True),
@@ -196,10 +236,14 @@ class Peers:
         self._project = project
         self._tell = tell
         self._stack = AsyncExitStack()
+        self.versions: list[str] = []
+        """Of what is measured, once it has been entered."""
 
     async def __aenter__(self) -> list[Lane]:
         self._folder.mkdir()
-        lanes: list[Lane] = [FloorLane(self._folder / "floor")]
+        self.versions.append(f"treadle {version('treadle')}")
+        lanes: list[Lane] = [FloorLane(self._folder / "floor"), InterpreterLane()]
+        lanes.append(RenameLane(self._folder / "rename"))
         for names, start in (
             (("qhub-serve",), self._qhub),
             (("huey, files",), self._huey),
@@ -241,6 +285,7 @@ class Peers:
         if shutil.which("redis-server") is None:
             raise RuntimeError("there is no redis-server on this host")
         venv = await self._venv("celery")
+        self.versions.append(await _said("redis-server", "--version"))
         port = _free_port()
         await self._start("redis-server", "--port", str(port), "--save", "", "--dir", self._folder)
         await _until(lambda: _listens(port))
@@ -261,6 +306,7 @@ class Peers:
     async def _task_spooler(self) -> Sequence[Lane]:
         if shutil.which("tsp") is None:
             raise RuntimeError("there is no tsp on this host (Debian: task-spooler)")
+        self.versions.append(await _said("tsp", "-V"))
         environment = {**os.environ, "TS_SOCKET": str(self._folder / "tsp"), "TS_SLOTS": "2"}
         environment["TMPDIR"] = str(self._folder)
         lane = TaskSpoolerLane("task-spooler", self._project, environment)
@@ -293,7 +339,23 @@ class Peers:
         return self._folder / f"{program.replace('/', '-')}.log"
 
     async def _venv(self, name: str) -> Path:
-        return await make_venv(self._folder / f"venv-{name}", *_PACKAGES[name])
+        packages = _PACKAGES[name]
+        venv = await make_venv(self._folder / f"venv-{name}", *packages)
+        for package in packages:
+            ask = f"from importlib.metadata import version; print({package!r}, version({package!r}))"
+            said = await _said(str(venv / "bin" / "python"), "-c", ask)
+            if said not in self.versions:
+                self.versions.append(said)
+        return venv
+
+
+async def _said(*command: str) -> str:
+    """Return the beginning of what a command says: its name and version."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    found = _VERSION.match(said.decode().strip())
+    assert found is not None  # it matches anything
+    return found[0]
 
 
 @asynccontextmanager
