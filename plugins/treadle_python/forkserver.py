@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from treadle import may_pass
-from treadle_python.line import Kept, Line
+from treadle_python.line import OUTDATED, PLAIN, Kept, Line
 from treadle_python.process import gone
 
 log = logging.getLogger(__name__)
@@ -110,9 +110,9 @@ class ForkServers:
                     return None
                 line = self._call(spec.name)
             kept = await line.begin(message) if line else None
-            if kept is None or kept.answer == b"o":
+            if kept is None or kept.answer == OUTDATED:
                 self._drop(spec.name)
-            elif kept.answer == b"p":
+            elif kept.answer == PLAIN:
                 self._say_unfit(spec, "it has started threads, or may not make PID namespaces")
                 return None
             else:

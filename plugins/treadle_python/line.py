@@ -8,7 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-_STARTED = b"s"
+STARTED, TAKEN, TROUBLE = b"s", b"t", b"e"
+"""What a keeper answers first (treadle_inside/keeper.py); an errno follows TROUBLE."""
+PLAIN, OUTDATED = b"p", b"o"
+"""What is answered where there can be no keeper (treadle_inside/forkserver.py)."""
 _PATIENCE = 60.0
 """Seconds that a keeper has to begin with an attempt."""
 
@@ -82,7 +85,7 @@ class Line:
         else:
             kept.answer = said
             kept.answered.set()
-            if said != _STARTED:
+            if said != STARTED:
                 self._be_free()
 
     def _be_free(self) -> None:

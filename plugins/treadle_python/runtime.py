@@ -19,7 +19,7 @@ import orjson
 from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
 from treadle_python.environment import interpreter, mark, of_attempt, of_service
 from treadle_python.forkserver import ForkServers, ForkServerSpec
-from treadle_python.line import Kept
+from treadle_python.line import STARTED, TAKEN, TROUBLE, Kept
 from treadle_python.process import Keeper, gone, kill_marked, send
 
 _STARTER = """import sys
@@ -61,7 +61,7 @@ class PythonRuntime(Runtime):
         self._share = max(1, (os.cpu_count() or 1) // jobs)
         """CPUs for each of the jobs that run at a time."""
         self._servers = ForkServers(idle)
-        self._specs: dict[str, tuple[Service, ForkServerSpec]] = {}
+        self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
         self._kept: dict[Path, Kept] = {}
         """Attempts that a keeper tells of, by their folders."""
 
@@ -107,17 +107,17 @@ class PythonRuntime(Runtime):
             raise
         if kept is None:
             return False
-        if kept.answer[:1] == b"e":
+        if kept.answer[:1] == TROUBLE:
             raise OSError(kept.answer[1], os.strerror(kept.answer[1]))
-        if kept.answer == b"s":
+        if kept.answer == STARTED:
             self._kept[attempt.folder] = kept
-        elif kept.answer != b"t":
+        elif kept.answer != TAKEN:
             Keeper.fence(attempt.folder)  # a keeper or a server was killed; wait() tells which attempt it is
         return True
 
     def _spec(self, service: Service, python: Path, spool_id: str) -> ForkServerSpec:
         """Return for what the service's server is made; worked out once for a service as it is."""
-        known = self._specs.get(service.name)
+        known = self._specs.get((spool_id, service.name))
         if known is not None and known[0] is service:
             return known[1]
         spec = ForkServerSpec(
@@ -129,7 +129,7 @@ class PythonRuntime(Runtime):
             environment=of_service(service, python, self._cpus(service)),
             contain=self._contain,
         )
-        self._specs[service.name] = service, spec
+        self._specs[spool_id, service.name] = service, spec
         return spec
 
     def _cpus(self, service: Service) -> int:

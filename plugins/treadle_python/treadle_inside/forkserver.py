@@ -173,7 +173,7 @@ class _Server:
             if os.fork():
                 return None
         except OSError as error:
-            connection.send(keeper.TROUBLE + bytes((error.errno or 0,)))
+            connection.send(keeper.trouble(error))
             return None
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._listening.close()
@@ -220,7 +220,7 @@ def _go_inside(contain: str, connection: socket.socket) -> None:
         if os.fork() == 0:
             return
     except OSError as error:
-        connection.send(keeper.TROUBLE + bytes((error.errno or 0,)))
+        connection.send(keeper.trouble(error))
     os._exit(0)
 
 

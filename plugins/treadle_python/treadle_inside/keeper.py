@@ -63,12 +63,11 @@ class Keeper:
             if not _publish(folder, self._me):
                 os.write(answer, TAKEN)
                 return None
-            stderr = os.open(os.path.join(folder, "stderr.log"), _APPEND, 0o640)
+            stderr = _open(folder, "stderr.log")
         except OSError as error:
-            os.write(answer, TROUBLE + bytes((error.errno or 0,)))
+            os.write(answer, trouble(error))
             return None
         os.dup2(stderr, _STDERR)  # what goes wrong here is told there as well
-        os.close(stderr)
         work = os.path.join(folder, "work")
         _insist(lambda: os.makedirs(work, mode=0o700, exist_ok=True))
         out, err = os.pipe(), os.pipe()
@@ -79,8 +78,8 @@ class Keeper:
         os.close(out[1])
         os.close(err[1])
         pumps = [
-            _Pump(out[0], os.path.join(folder, "stdout.log"), request["output_limit"]),
-            _Pump(err[0], os.path.join(folder, "stderr.log"), request["output_limit"]),
+            _Pump(out[0], _open(folder, "stdout.log"), request["output_limit"]),
+            _Pump(err[0], stderr, request["output_limit"]),
         ]
         status = _attend(pid, self._kind, self._wakes, pumps)
         containment.kill_all(self._kind)
@@ -91,6 +90,15 @@ class Keeper:
         _write_exit(folder, status, any(pump.cut for pump in pumps))
         _tell(answer, ENDED)
         return None
+
+
+def trouble(error: OSError) -> bytes:
+    """Return the answer that says why nothing has been started."""
+    return TROUBLE + bytes((error.errno or 0,))
+
+
+def _open(folder: str, log: str) -> int:
+    return os.open(os.path.join(folder, log), _APPEND, 0o640)
 
 
 def _identity() -> dict[str, Any]:
@@ -152,11 +160,11 @@ def _note(number: int, frame: object) -> None:
 class _Pump:
     """Carries what the program prints into a file, up to a limit, and goes on reading beyond it."""
 
-    def __init__(self, pipe: int, path: str, limit: int) -> None:
+    def __init__(self, pipe: int, file: int, limit: int) -> None:
         self.pipe = pipe
         self.open = True
         self.cut = False
-        self._file = os.open(path, _APPEND, 0o640)
+        self._file = file
         self._left = limit
 
     def carry(self) -> None:
