@@ -20,6 +20,8 @@ from treadle import Attempt, Job, Service, ServiceError
 from treadle_python import PythonRuntime
 from treadle_spool import now
 
+GATED = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
+"""It ends when somebody opens the pipe GATE for writing."""
 FORKED = "import sys\ndef run():\n    return 'treadle_inside.forkserver' in sys.modules\n"
 
 
@@ -229,7 +231,7 @@ async def test_a_stop_leaves_nobody_of_the_process_tree(run, runtime, tmp_path):
     attempt = run.attempt(program, {"READY": str(tmp_path / "ready")})
     await runtime.start(attempt)
     await until((tmp_path / "ready").exists)
-    keeper = json.loads((attempt.folder / "process.json").read_bytes())["pid"]
+    keeper = keeper_of(attempt)
     namespace = namespace_of(keeper)
     assert len(inside(namespace)) == 4  # the keeper, the program, its child, and that one's
     await runtime.stop(attempt, 0.1)
@@ -283,8 +285,8 @@ def keeper_of(attempt: Attempt) -> int:
 def keep(run, runtime):
     """Run a job that does nothing and return the process that has kept it."""
 
-    async def keep(environment: dict[str, str] | None = None) -> psutil.Process:
-        attempt = run.attempt("def run():\n    return 1\n", environment)
+    async def keep() -> psutil.Process:
+        attempt = run.attempt("def run():\n    return 1\n")
         await runtime.start(attempt)
         assert (await runtime.wait(attempt)).returned is not None
         return psutil.Process(keeper_of(attempt))
@@ -302,9 +304,8 @@ async def test_a_keeper_takes_one_job_after_the_other_and_goes_when_there_is_non
 
 
 async def test_jobs_that_run_together_have_keepers_of_their_own(run, runtime, tmp_path):
-    program = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
     os.mkfifo(tmp_path / "gate")
-    attempts = [run.attempt(program, {"GATE": str(tmp_path / "gate")}) for _ in range(3)]
+    attempts = [run.attempt(GATED, {"GATE": str(tmp_path / "gate")}) for _ in range(3)]
     for attempt in attempts:
         await runtime.start(attempt)
     assert len({keeper_of(attempt) for attempt in attempts}) == 3
@@ -315,10 +316,9 @@ async def test_jobs_that_run_together_have_keepers_of_their_own(run, runtime, tm
 
 
 async def test_a_keeper_goes_with_its_engine_when_its_job_has_ended(run, project, tmp_path):
-    program = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
     os.mkfifo(tmp_path / "gate")
     engine, next_engine = [PythonRuntime("namespace", idle=0.2) for _ in range(2)]
-    attempt = run.attempt(program, {"GATE": str(tmp_path / "gate")})
+    attempt = run.attempt(GATED, {"GATE": str(tmp_path / "gate")})
     await engine.start(attempt)
     keeper = psutil.Process(keeper_of(attempt))
     await engine.close()
@@ -343,14 +343,11 @@ async def test_a_signal_that_comes_too_late_means_nothing_to_the_next_job(keep):
         assert await keep() == first
 
 
-async def test_stopping_what_has_ended_leaves_the_keeper_s_next_job_alone(run, runtime, keep, tmp_path):
+async def test_stopping_what_has_ended_leaves_the_keeper_s_next_job_alone(run, runtime, tmp_path):
     ended = run.attempt("def run():\n    return 1\n")
     await runtime.start(ended)
     await runtime.wait(ended)
-    running = run.attempt(
-        "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n",
-        {"GATE": str(tmp_path / "gate")},
-    )
+    running = run.attempt(GATED, {"GATE": str(tmp_path / "gate")})
     os.mkfifo(tmp_path / "gate")
     same = run.attempt("def run():\n    return 1\n", {"GATE": str(tmp_path / "gate")})
     await runtime.start(same)
