@@ -16,12 +16,11 @@ from tests.bench.container_lanes import available, container_project, run_lane
 from tests.bench.measure import header, measure, table
 from tests.bench.peer_lanes import Peers, promises
 from tests.bench.plain import PlainStart
+from tests.bench.project import make_project
 from tests.bench.scale import scale
 from tests.bench.start import start
 from tests.bench.submits import submits
 from tests.bench.treadle_lane import TreadleLane
-
-PROGRAM = "def run(data: dict, params: dict) -> dict:\n    return {'sum': sum(data['values'])}\n"
 
 
 async def main() -> None:
@@ -44,13 +43,17 @@ async def main() -> None:
             print(table("10 MB in, 10 MB out, 2 at a time", rows))
         if "backlog" in options.cases:
             few = options.jobs // 2
-            print(await backlog(_project(Path(folder)), Path(folder, "backlog"), options.queued, few))
+            print(
+                await backlog(
+                    make_project(Path(folder, "bench")), Path(folder, "backlog"), options.queued, few
+                )
+            )
         if "start" in options.cases:
             print(await start(Path(folder), options.queued))
         if "clients" in options.cases:
             print(await clients(Path(folder, "clients"), Path(folder, "spool-clients"), 500, options.seconds))
         if "submits" in options.cases:
-            print(await submits(_project(Path(folder)), Path(folder, "submits"), options.jobs))
+            print(await submits(make_project(Path(folder, "bench")), Path(folder, "submits"), options.jobs))
         if "scale" in options.cases:
             print(scale(Path(folder), options.queued, options.ended))
         for engine in ("docker", "podman"):
@@ -69,23 +72,15 @@ def _keep_apart(folder: str) -> None:
         subprocess.run(["chattr", "+T", folder], check=False, stderr=subprocess.DEVNULL)
 
 
-def _project(folder: Path) -> Path:
-    project = folder / "bench"
-    (project / "src").mkdir(parents=True, exist_ok=True)
-    (project / "src" / "__init__.py").touch()
-    (project / "src" / "program.py").write_text(PROGRAM)
-    return project
-
-
 async def _python(folder: Path, options: argparse.Namespace) -> None:
-    project = _project(folder)
+    project = make_project(folder / "bench")
     async with TreadleLane(project, folder / "spool", jobs=2) as treadle:
         rows = await measure([treadle, PlainStart(project)], options.rounds, options.jobs)
     print(table("a trivial function, 2 at a time", rows))
 
 
 async def _peers(folder: Path, options: argparse.Namespace) -> None:
-    project = _project(folder)
+    project = make_project(folder / "bench")
     peers = Peers(folder / "peers", project, print)
     async with TreadleLane(project, folder / "spool-peers", jobs=2) as treadle, peers as lanes:
         rows = await measure([treadle, *lanes], options.rounds, options.jobs)

@@ -10,9 +10,10 @@ from pathlib import Path
 import aiohttp
 
 from tests.bench.measure import JOB, RESULT
+from tests.bench.project import make_project
 from tests.bench.treadle_lane import TreadleLane
 
-PROGRAM = """import time
+_PROGRAM = """import time
 
 def run(data: dict, params: dict) -> dict:
     time.sleep(data.get("sleep", 0))
@@ -26,9 +27,7 @@ async def clients(project: Path, spool: Path, waiting: int, seconds: float) -> s
 
     They wait for one job that takes all that time; it has a place of its own beside the others.
     """
-    (project / "src").mkdir(parents=True)
-    (project / "src" / "__init__.py").touch()
-    (project / "src" / "program.py").write_text(PROGRAM)
+    make_project(project, _PROGRAM)
     load = _Load()
     async with TreadleLane(project, spool, jobs=3) as lane:
         await lane.run(JOB)

@@ -114,11 +114,7 @@ class TaskSpoolerLane:
 
     async def tsp(self, *arguments: str) -> str:
         """Call task-spooler and return what it says."""
-        process = await asyncio.create_subprocess_exec(
-            "tsp", *arguments, cwd=self.project, env=self.environment, stdout=asyncio.subprocess.PIPE
-        )
-        said, _ = await process.communicate()
-        return said.decode().strip()
+        return await _said("tsp", *arguments, cwd=self.project, env=self.environment)
 
 
 class FloorLane:
@@ -285,7 +281,7 @@ class Peers:
         if shutil.which("redis-server") is None:
             raise RuntimeError("there is no redis-server on this host")
         venv = await self._venv("celery")
-        self.versions.append(await _said("redis-server", "--version"))
+        self.versions.append(await _version("redis-server", "--version"))
         port = _free_port()
         await self._start("redis-server", "--port", str(port), "--save", "", "--dir", self._folder)
         await _until(lambda: _listens(port))
@@ -306,7 +302,7 @@ class Peers:
     async def _task_spooler(self) -> Sequence[Lane]:
         if shutil.which("tsp") is None:
             raise RuntimeError("there is no tsp on this host (Debian: task-spooler)")
-        self.versions.append(await _said("tsp", "-V"))
+        self.versions.append(await _version("tsp", "-V"))
         environment = {**os.environ, "TS_SOCKET": str(self._folder / "tsp"), "TS_SLOTS": "2"}
         environment["TMPDIR"] = str(self._folder)
         lane = TaskSpoolerLane("task-spooler", self._project, environment)
@@ -343,17 +339,22 @@ class Peers:
         venv = await make_venv(self._folder / f"venv-{name}", *packages)
         for package in packages:
             ask = f"from importlib.metadata import version; print({package!r}, version({package!r}))"
-            said = await _said(str(venv / "bin" / "python"), "-c", ask)
+            said = await _version(venv / "bin" / "python", "-c", ask)
             if said not in self.versions:
                 self.versions.append(said)
         return venv
 
 
-async def _said(*command: str) -> str:
-    """Return the beginning of what a command says: its name and version."""
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+async def _said(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    """Call a command and return what it says."""
+    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=env, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
-    found = _VERSION.match(said.decode().strip())
+    return said.decode().strip()
+
+
+async def _version(*command: str | Path) -> str:
+    """Return the beginning of what a command says: a name and a version."""
+    found = _VERSION.match(await _said(*command))
     assert found is not None  # it matches anything
     return found[0]
 

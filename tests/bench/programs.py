@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tests.bench.measure import Lane, Row, measure
 from tests.bench.plain import PlainStart
+from tests.bench.project import SUM, make_project
 from tests.bench.treadle_lane import TreadleLane
 from tests.bench.venvs import make_venv
 
-_SUM = "def run(data: dict, params: dict) -> dict:\n    return {'sum': sum(data['values'])}\n"
 _NUMPY = (
     "import numpy\n\n"
     "def run(data: dict, params: dict) -> dict:\n    return {'sum': int(numpy.sum(data['values']))}\n"
@@ -24,10 +24,10 @@ async def numpy(folder: Path, rounds: int, jobs: int) -> list[Row]:
     """Measure a job that imports numpy, started in each way, beside a trivial one."""
     venv = await make_venv(folder / "venv-numpy", "numpy")
     projects = {
-        "treadle, a trivial function": _project(folder / "trivial", _SUM, venv),
-        "treadle, numpy preloaded": _project(folder / "preloaded", _NUMPY, venv, 'preload = ["numpy"]'),
-        "treadle, numpy not preloaded": _project(folder / "forked", _NUMPY, venv),
-        'treadle, numpy, start = "spawn"': _project(folder / "spawned", _NUMPY, venv, 'start = "spawn"'),
+        "treadle, a trivial function": make_project(folder / "trivial", SUM, venv),
+        "treadle, numpy preloaded": make_project(folder / "preloaded", _NUMPY, venv, 'preload = ["numpy"]'),
+        "treadle, numpy not preloaded": make_project(folder / "forked", _NUMPY, venv),
+        'treadle, numpy, start = "spawn"': make_project(folder / "spawned", _NUMPY, venv, 'start = "spawn"'),
     }
     async with AsyncExitStack() as stack:
         lanes: list[Lane] = [
@@ -40,15 +40,6 @@ async def numpy(folder: Path, rounds: int, jobs: int) -> list[Row]:
 
 async def payload(folder: Path, rounds: int, jobs: int) -> list[Row]:
     """Measure a job that returns the 10 MB it is given."""
-    project = await asyncio.to_thread(_project, folder / "echo", _ECHO)
+    project = await asyncio.to_thread(make_project, folder / "echo", _ECHO)
     async with TreadleLane(project, folder / "spool-echo", jobs=2) as treadle:
         return await measure([treadle, PlainStart(project)], rounds, jobs, _LARGE, _LARGE)
-
-
-def _project(folder: Path, program: str, venv: Path | None = None, *options: str) -> Path:
-    (folder / "src").mkdir(parents=True, exist_ok=True)
-    (folder / "src" / "__init__.py").touch()
-    (folder / "src" / "program.py").write_text(program)
-    lines = [f'name = "{folder.name}"', *([f'python = "{venv}"'] if venv else []), *options]
-    (folder / "treadle.toml").write_text("\n".join(lines) + "\n")
-    return folder

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.project import make_project
 from tests.bench.treadle_lane import TreadleLane
 from treadle_spool import Descriptor, Spool, now
 
@@ -18,9 +19,7 @@ _ROUNDS = 5
 
 async def start(folder: Path, queued: int) -> str:
     """Measure starts on an empty spool and on a full one, in turn; return a table."""
-    project = folder / "waits"
-    (project / "src").mkdir(parents=True)
-    (project / "src" / "program.py").write_text("import time\ndef run():\n    time.sleep(3600)\n")
+    project = make_project(folder / "waits", "import time\ndef run():\n    time.sleep(3600)\n")
     empty, full = folder / "empty", folder / "full"
     await _fill(project, full, queued)
     taken: dict[Path, list[tuple[float, float]]] = {empty: [], full: []}
