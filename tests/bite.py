@@ -171,8 +171,8 @@ CHANGES = (
     Change(
         "link, not rename, of a keeper's identity",
         KEEPER,
-        'os.link(draft, os.path.join(folder, "process.json"))',
-        'os.rename(draft, os.path.join(folder, "process.json"))\n        open(draft, "w").close()',
+        "os.link(draft, os.path.join(folder, _PROCESS))",
+        "os.rename(draft, os.path.join(folder, _PROCESS)); open(draft, 'w').close()",
         "tests/unit/plugins/test_python_runtime.py",
     ),
     Change(

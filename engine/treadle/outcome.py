@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,10 +94,14 @@ def _fault(result: bytes | Path, max_result: int) -> str | None:
     """Say what forbids to serve what the program printed, or a file that it wrote."""
     if isinstance(result, bytes):
         size = len(result)
-    elif result.is_symlink() or not result.is_file():
-        return f"{result.name} is not a regular file"
     else:
-        size = result.stat().st_size
+        try:
+            found = os.lstat(result)
+        except FileNotFoundError:
+            return f"{result.name} is not there"
+        if not stat.S_ISREG(found.st_mode):
+            return f"{result.name} is not a regular file"
+        size = found.st_size
     return f"the result has {size} bytes, and {max_result} are allowed" if size > max_result else None
 
 

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-STARTED, TAKEN, TROUBLE = b"s", b"t", b"e"
-"""What a keeper answers first (treadle_inside/keeper.py); an errno follows TROUBLE."""
+STARTED, TAKEN, TROUBLE, ENDED = b"s", b"t", b"e", b"d"
+"""What a keeper answers (treadle_inside/keeper.py): an errno follows TROUBLE, exit.json follows ENDED."""
 PLAIN, OUTDATED = b"p", b"o"
 """What is answered where there can be no keeper (treadle_inside/forkserver.py)."""
+_LONGEST = 1024
+"""Bytes of an answer."""
 _PATIENCE = 60.0
 """Seconds that a keeper has to begin with an attempt."""
 
@@ -23,6 +25,8 @@ class Kept:
     answer: bytes = b""
     """What the keeper said first; nothing if nobody can tell whether it has begun."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bytes | None = None
+    """The content of exit.json, once the keeper has told of the end."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the keeper has told of the end, or has gone, or is not listened to any more."""
 
@@ -71,7 +75,7 @@ class Line:
 
     def _hear(self) -> None:
         try:
-            said = self._connection.recv(16)
+            said = self._connection.recv(_LONGEST)
         except BlockingIOError:
             return
         except OSError:
@@ -80,6 +84,7 @@ class Line:
         if not said or kept is None:
             self.close()
         elif kept.answered.is_set():
+            kept.ended = said.removeprefix(ENDED)
             kept.over.set()
             self._be_free()
         else:

@@ -30,6 +30,7 @@ main()
 """
 _HERE = str(Path(__file__).parent)
 _STARTS = ("fork", "spawn")
+_ERROR = "error.json"
 _TAKEN = 3
 _TROUBLE = 100
 _LAST_RESORT = 5.0
@@ -198,6 +199,8 @@ class PythonRuntime(Runtime):
         if (kept := self._kept.get(attempt.folder)) is not None:
             await kept.over.wait()
             self._kept.pop(attempt.folder, None)
+            if kept.ended is not None:
+                return _exit(attempt, kept.ended)
         return _read_exit(attempt)
 
     async def _hand_over(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
@@ -244,23 +247,32 @@ class _ExitFile(msgspec.Struct, frozen=True):
     signal: int | None
     ended: float
     cut: bool
+    returned: str | None = None
+    """The file of the attempt's folder that has what the program returned, or its error."""
 
 
 def _read_exit(attempt: Attempt) -> Exit | None:
+    """Read how an attempt has ended, or None if nobody has told, or was killed in telling it."""
     try:
-        fields = msgspec.json.decode((attempt.folder / "exit.json").read_bytes(), type=_ExitFile)
-    except (FileNotFoundError, msgspec.DecodeError):
+        return _exit(attempt, (attempt.folder / "exit.json").read_bytes())
+    except FileNotFoundError:
         return None
-    error, result = attempt.output / "error.json", attempt.output / "output.json"
-    returned = next((path for path in (error, result) if path.exists()), None)
+
+
+def _exit(attempt: Attempt, told: bytes) -> Exit | None:
+    """Return what exit.json tells; None if it is not whole."""
+    try:
+        fields = msgspec.json.decode(told, type=_ExitFile)
+    except msgspec.DecodeError:
+        return None
     return Exit(
         Reason.ENDED,
         code=fields.code,
         signal=fields.signal,
         ended=datetime.fromtimestamp(fields.ended, UTC),
         detail=f"its output was cut at {_output_limit(attempt.service)} bytes" if fields.cut else None,
-        returned=returned,
-        failed=returned == error,
+        returned=None if fields.returned is None else attempt.folder / fields.returned,
+        failed=fields.returned == _ERROR,
     )
 
 

@@ -18,8 +18,14 @@ _CLONE_NEWPID = 0x20000000
 _MS_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
 _MS_REC_SLAVE = 0x4000 | 0x80000
 _PR_SET_CHILD_SUBREAPER = 36
+_SYS_CLOSE_RANGE = 436
+_LAST_FILE = 0xFFFFFFFF
 _LIBC = ctypes.CDLL(None, use_errno=True)
-"""Opened once: a forked keeper finds it, and the functions it has looked up, ready."""
+# Looked up and described once: what a forked process does for the first time, it pays for in copied pages.
+_unshare = _LIBC.unshare
+_mount = _LIBC.mount
+_syscall = _LIBC.syscall
+_mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p]
 
 NAMESPACE = "namespace"
 SUBREAPER = "subreaper"
@@ -57,9 +63,19 @@ def show_own(kind: str) -> None:
         return
     # Where /proc is masked, as in a container, the program's own pid and /proc disagree, and that is all.
     with contextlib.suppress(OSError):
-        _unshare(_CLONE_NEWNS)
-        _mount(b"none", b"/", None, _MS_REC_SLAVE)  # what the host unmounts goes here as well
-        _mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC)
+        _check(_unshare(_CLONE_NEWNS))
+        _check(_mount(b"none", b"/", None, _MS_REC_SLAVE, None))  # what the host unmounts goes here as well
+        _check(_mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC, None))
+
+
+def close_files(first: int) -> None:
+    """Close all file descriptors from one on: what the keeper, or what was preloaded, has open.
+
+    In one call, which not every interpreter's os.closerange() makes: it may call close() for each number
+    there can be, and in a container these can be a thousand million.
+    """
+    if _syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(_LAST_FILE), 0) != 0:
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))  # Linux before 5.9
 
 
 def signal_all(kind: str, number: int) -> bool:
@@ -116,20 +132,12 @@ def _unshare_processes() -> None:
     """Move this process's future children into a new PID namespace, with root's rights or without."""
     user, group = os.geteuid(), os.getegid()
     try:
-        _unshare(_CLONE_NEWPID)
+        _check(_unshare(_CLONE_NEWPID))
     except PermissionError:
-        _unshare(_CLONE_NEWUSER | _CLONE_NEWPID)
+        _check(_unshare(_CLONE_NEWUSER | _CLONE_NEWPID))
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{user} {user} 1")
         _write("/proc/self/gid_map", f"{group} {group} 1")
-
-
-def _unshare(flags: int) -> None:
-    _check(_LIBC.unshare(flags))
-
-
-def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
-    _check(_LIBC.mount(source, target, kind, ctypes.c_ulong(flags), None))
 
 
 def _check(answer: int) -> None:

@@ -22,12 +22,12 @@ import struct
 import sys
 import time
 
-from . import containment, keeper
+from . import containment, keeper, program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, NoReturn
 
 _OLDEST = 3600.0
 """Seconds after which a server is replaced, whatever it has gathered by then."""
@@ -45,7 +45,7 @@ OUTDATED = b"o"
 
 
 def main() -> None:
-    """Serve; in a forked program's process, run the program."""
+    """Serve, until nobody wants it any more."""
     setup = json.load(sys.stdin)
     try:
         _preload(setup["preload"], setup["project"])
@@ -56,15 +56,14 @@ def main() -> None:
     _tell({"ready": True, "problem": server.problem()})
     if server.problem() is not None or os.fork():
         os._exit(0)  # the engine waits for this process; the server is nobody's child
-    become_program = server.serve()
-    if become_program is not None:
-        _run_and_leave(become_program)
+    server.serve()
 
 
-def _run_and_leave(become_program: Callable[[], None]) -> None:
+def _run_and_leave(become_program: Callable[[], None]) -> NoReturn:
     """Run the program and end as a forked process does: its threads, exit handlers and output, and no more.
 
     Taking the interpreter to pieces costs more than all the rest; multiprocessing does not do it either.
+    Nor is the keeper's stack unwound, which would only write to what is shared with it.
     """
     code = 0
     try:
@@ -133,16 +132,16 @@ class _Server:
             )
         return None
 
-    def serve(self) -> Callable[[], None] | None:
-        """Fork for every request; return None at the end, and in a program's process what that is to call."""
+    def serve(self) -> None:
+        """Fork a keeper for every connection that has a request, and return at the end."""
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers: the kernel reaps them
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         poll = select.poll()
         poll.register(self._listening, select.POLLIN)
         while True:
             ready = poll.poll(None if self._leases else self._idle * 1000)
             if not ready:
-                return None
+                return
             for fd, _ in ready:
                 if fd in self._leases:
                     poll.unregister(fd)
@@ -158,40 +157,40 @@ class _Server:
                     if self._is_outdated():
                         self._listening.close()  # its name is free before the answer is heard
                         connection.send(OUTDATED)
-                        return None
-                    become_program = self._fork(connection, message)
-                    if become_program is not None:
-                        return become_program
+                        return
+                    self._fork(connection, message)
                 connection.close()
 
-    def _fork(self, connection: socket.socket, message: bytes) -> Callable[[], None] | None:
-        """Give a connection to a new keeper; return only in a program's process what that is to call."""
+    def _fork(self, connection: socket.socket, message: bytes) -> None:
+        """Give a connection to a new keeper."""
         if self.problem() is not None:
             connection.send(PLAIN)
-            return None
+            return
         try:
             if os.fork():
-                return None
+                return
         except OSError as error:
             connection.send(keeper.trouble(error))
-            return None
+            return
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._listening.close()
         for lease in self._leases.values():
             lease.close()
         _go_inside(self._contain, connection)
-        return self._keep(connection, message)
+        self._keep(connection, message)
 
-    def _keep(self, connection: socket.socket, message: bytes) -> Callable[[], None]:
-        """Keep one attempt after the other; return only in a program's process what that is to call."""
+    def _keep(self, connection: socket.socket, message: bytes) -> NoReturn:
+        """Keep one attempt after the other; in a program's process, run the program."""
         me = keeper.Keeper(containment.NAMESPACE)
+        first = json.loads(message)
+        program.look_ahead(first["project"], first["entrypoint"])
         while message:
             if self._is_outdated():
                 connection.send(OUTDATED)
                 break
             become_program = me.keep(json.loads(message), connection.fileno())
             if become_program is not None:
-                return become_program
+                _run_and_leave(become_program)
             message = connection.recv(_LARGEST)
         os._exit(0)
 

@@ -15,11 +15,11 @@ import errno
 import json
 import os
 import select
-import shutil
 import signal
 import time
 
 from . import containment, program
+from .signalfd import SignalFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -37,7 +37,11 @@ TAKEN = b"t"
 TROUBLE = b"e"
 """Answer, an errno follows: the keeper could not publish itself; nothing has been started."""
 ENDED = b"d"
-"""Answer, after STARTED: nobody of the attempt is alive, and how it ended stands in exit.json."""
+"""Answer, after STARTED: nobody of the attempt is alive; how it ended stands in exit.json, and follows."""
+
+_HEARD = (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_PROCESS = "process.json"
 
 
 class Keeper:
@@ -47,8 +51,9 @@ class Keeper:
         """Contain programs in this kind of way, as `containment.enter` has returned it."""
         os.setsid()
         self._kind = kind
-        self._me = {**_identity(), "kind": kind}
-        self._wakes = _listen()
+        self._identity = _Identity(kind)
+        self._signals = SignalFile(_HEARD, _IGNORED)
+        program.open_streams()
         self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         containment.settle(kind)
 
@@ -58,9 +63,9 @@ class Keeper:
         answer is a file descriptor on which is said, message by message, how far it is.
         """
         folder = request["folder"]
-        _drain(self._wakes)
+        self._signals.read()  # what came before means nothing
         try:
-            if not _publish(folder, self._me):
+            if not self._identity.publish(folder):
                 os.write(answer, TAKEN)
                 return None
             stderr = _open(folder, "stderr.log")
@@ -73,6 +78,7 @@ class Keeper:
         out, err = os.pipe(), os.pipe()
         pid = os.fork()
         if pid == 0:
+            self._signals.unblock()  # they do by themselves what they do in any new process
             return program.prepare(request, self._kind, out[1], err[1])
         _tell(answer, STARTED)
         os.close(out[1])
@@ -81,14 +87,15 @@ class Keeper:
             _Pump(out[0], _open(folder, "stdout.log"), request["output_limit"]),
             _Pump(err[0], stderr, request["output_limit"]),
         ]
-        status = _attend(pid, self._kind, self._wakes, pumps)
+        status = _attend(pid, self._kind, self._signals, pumps)
         containment.kill_all(self._kind)
         for pump in pumps:
             pump.finish()
         _remove(work)
         os.dup2(self._nowhere, _STDERR)
-        _write_exit(folder, status, any(pump.cut for pump in pumps))
-        _tell(answer, ENDED)
+        ended = _ended(folder, status, any(pump.cut for pump in pumps))
+        _insist(lambda: _write(os.path.join(folder, "exit.json"), ended))
+        _tell(answer, ENDED + ended)
         return None
 
 
@@ -101,60 +108,59 @@ def _open(folder: str, log: str) -> int:
     return os.open(os.path.join(folder, log), _APPEND, 0o640)
 
 
-def _identity() -> dict[str, Any]:
-    """Return what tells this process from every other one, now and after a reboot.
+class _Identity:
+    """What tells this process from every other one, now and after a reboot: the content of process.json."""
 
-    /proc is that of the engine's namespace here, so the pid is the engine's view.
-    """
-    pid = int(os.readlink("/proc/self"))
-    with open("/proc/self/stat", "rb") as stat:
-        started = int(stat.read().rpartition(b")")[2].split()[19])
-    with open("/proc/sys/kernel/random/boot_id") as boot:
-        return {"pid": pid, "started": started, "boot": boot.read().strip()}
+    def __init__(self, kind: str) -> None:
+        # /proc is that of the engine's namespace here, so the pid is the engine's view.
+        pid = int(os.readlink("/proc/self"))
+        with open("/proc/self/stat", "rb") as stat:
+            started = int(stat.read().rpartition(b")")[2].split()[19])
+        with open("/proc/sys/kernel/random/boot_id") as boot:
+            fields = {"pid": pid, "started": started, "boot": boot.read().strip(), "kind": kind}
+        self._text = json.dumps(fields).encode()
+        self._draft = f".process-{pid}"
+        self._published: int | None = None
+        """The file of the attempt before, open: one file serves all attempts."""
+
+    def publish(self, folder: str) -> bool:
+        """Put process.json down by link: whoever is first decides whether this attempt is ever run."""
+        try:
+            return self._link(folder) or self._write(folder)
+        except FileExistsError:
+            return False
+
+    def _link(self, folder: str) -> bool:
+        """Link the file of the attempt before; False if that can't be linked any more."""
+        file = self._published
+        if file is None:
+            return False
+        try:
+            # With a folder given, linkat(2) is called, which follows what link(2) does not.
+            os.link(f"/proc/self/fd/{file}", os.path.join(folder, _PROCESS), src_dir_fd=file)
+        except FileExistsError:
+            raise
+        except OSError:  # it has been removed, has too many names, or is on another file system
+            os.close(file)
+            self._published = None
+            return False
+        return True
+
+    def _write(self, folder: str) -> bool:
+        draft = os.path.join(folder, self._draft)
+        _write(draft, self._text)
+        try:
+            os.link(draft, os.path.join(folder, _PROCESS))
+            self._published = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.unlink(draft)
+        return True
 
 
 def _tell(answer: int, message: bytes) -> None:
     """Tell the engine, if it is still there; what matters stands in files."""
     with contextlib.suppress(OSError):
         os.write(answer, message)
-
-
-def _publish(folder: str, fields: dict[str, Any]) -> bool:
-    """Put process.json down by link: whoever is first decides whether this attempt is ever run."""
-    draft = os.path.join(folder, f".process-{fields['pid']}")
-    with open(draft, "w") as file:
-        json.dump(fields, file)
-    try:
-        os.link(draft, os.path.join(folder, "process.json"))
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(draft)
-    return True
-
-
-def _listen() -> int:
-    """Have the signals that matter wake a pipe, and return its read end."""
-    read_end, write_end = os.pipe()
-    os.set_blocking(read_end, False)
-    os.set_blocking(write_end, False)
-    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
-        signal.signal(number, _note)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
-    return read_end
-
-
-def _drain(wakes: int) -> None:
-    """Forget the signals that came before the attempt."""
-    with contextlib.suppress(BlockingIOError):
-        while os.read(wakes, 4096):
-            pass
-
-
-def _note(number: int, frame: object) -> None:
-    """Do nothing: that the signal came stands in the wake-up pipe."""
 
 
 class _Pump:
@@ -190,17 +196,17 @@ class _Pump:
         os.close(self._file)
 
 
-def _attend(pid: int, kind: str, wakes: int, pumps: list[_Pump]) -> int:
+def _attend(pid: int, kind: str, signals: SignalFile, pumps: list[_Pump]) -> int:
     """Carry output and obey signals until the program has ended; return its wait status."""
     poll = select.poll()
-    poll.register(wakes, select.POLLIN)
+    poll.register(signals.fd, select.POLLIN)
     by_pipe = {pump.pipe: pump for pump in pumps}
     for pipe in by_pipe:
         poll.register(pipe, select.POLLIN)
     while True:
         for ready, _ in poll.poll():
-            if ready == wakes:
-                _obey(os.read(wakes, 4096), kind)
+            if ready == signals.fd:
+                _obey(signals.read(), kind)
                 status = _reap(pid)
                 if status is not None:
                     return status
@@ -210,7 +216,7 @@ def _attend(pid: int, kind: str, wakes: int, pumps: list[_Pump]) -> int:
                     poll.unregister(ready)
 
 
-def _obey(numbers: bytes, kind: str) -> None:
+def _obey(numbers: list[int], kind: str) -> None:
     if signal.SIGUSR1 in numbers:
         containment.signal_all(kind, signal.SIGKILL)
     elif signal.SIGTERM in numbers:
@@ -236,24 +242,28 @@ def _remove(work: str) -> None:
     try:
         os.rmdir(work)
     except OSError:
+        import shutil  # noqa: PLC0415  # it brings libraries that every fork would have to copy
+
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _write_exit(folder: str, status: int, cut: bool) -> None:
-    """Put exit.json down. Whoever finds it unfinished knows that the keeper was killed before the end."""
+def _ended(folder: str, status: int, cut: bool) -> bytes:
+    """Return the content of exit.json. Whoever finds it unfinished knows that the keeper was killed."""
     killed = os.WIFSIGNALED(status)
+    returned = (name for name in (program.ERROR, program.RETURNED) if os.path.lexists(f"{folder}/{name}"))
     fields = {
         "code": None if killed else os.WEXITSTATUS(status),
         "signal": os.WTERMSIG(status) if killed else None,
         "ended": time.time(),
         "cut": cut,
+        "returned": next(returned, None),
     }
+    return json.dumps(fields).encode()
 
-    def write() -> None:
-        with open(os.path.join(folder, "exit.json"), "w") as file:
-            json.dump(fields, file)
 
-    _insist(write)
+def _write(path: str, content: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        file.write(content)
 
 
 def _insist(act: Callable[[], None]) -> None:

@@ -1,26 +1,68 @@
-"""The program's own process: a clean one, in which the service's function is called once."""
+"""The program's own process: a clean one, in which the service's function is called once.
+
+A forked process pays for each page of memory that it is the first to write to, and that is most of what
+a small job costs. So whatever is the same for every program is made ready before the fork, and nothing
+is imported or looked up here that the program does not need.
+"""
 
 from __future__ import annotations
 
 import importlib
-import inspect
+import importlib.machinery
 import json
 import os
-import signal
 import sys
-import traceback
+import time
+import types
 
 from . import containment, results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from io import TextIOWrapper
     from typing import Any
 
+RETURNED, ERROR = "returned.json", "error.json"
+"""What the function has returned, or what is served of its failure."""
+
 _STDERR = 2
-_FILES = os.sysconf("SC_OPEN_MAX")
+_SETTLED = 3.0
+"""Seconds since a folder was changed after which its next change shows in its time of modification."""
 _DEEP = 20000
 """Recursion limit while input is read: nothing that was accepted is too deep."""
+
+_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD, _VAR_POSITIONAL, _KEYWORD_ONLY, _VAR_KEYWORD = range(5)
+"""The kinds of parameters, numbered as inspect does."""
+
+
+def open_streams() -> None:
+    """Have print() write to file descriptors 1 and 2, whatever they will be in a program.
+
+    Line by line: an interim result is seen when it is printed, not when the buffer is full.
+    """
+    sys.stdout = sys.__stdout__ = _stream(1, "strict")  # type: ignore[misc]  # whoever prints there is heard
+    sys.stderr = sys.__stderr__ = _stream(_STDERR, "backslashreplace")  # type: ignore[misc]  # likewise
+
+
+def _stream(fd: int, errors: str) -> TextIOWrapper:
+    return open(fd, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)
+
+
+def look_ahead(project: str, entrypoint: str) -> None:
+    """Have the interpreter know the folders of the entrypoint's packages; nothing is imported.
+
+    It looks again at those that have changed since, which it tells by the time of their modification.
+    """
+    folder = project
+    try:
+        for name in entrypoint.partition(":")[0].split("."):
+            if time.time() - os.stat(folder).st_mtime < _SETTLED:
+                return
+            importlib.machinery.PathFinder.find_spec(name, [folder])
+            folder = os.path.join(folder, name)
+    except (OSError, ImportError):
+        return  # the program will say it
 
 
 def prepare(request: dict[str, Any], kind: str, stdout: int, stderr: int) -> Callable[[], None]:
@@ -28,21 +70,14 @@ def prepare(request: dict[str, Any], kind: str, stdout: int, stderr: int) -> Cal
 
     kind is how it is contained.
     """
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
-    containment.show_own(kind)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
-    os.closerange(_STDERR + 1, _FILES)
-    os.environ.update(request["environment"])
+    os.dup2(stderr, _STDERR)
+    containment.close_files(_STDERR + 1)
+    containment.show_own(kind)
+    for name, value in request["environment"].items():
+        os.environ[name] = value
     os.chdir(os.path.join(request["folder"], "work"))
-    # Line by line: an interim result is seen when it is printed, not when the buffer is full.
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     sys.path.insert(0, request["project"])
     _reseed()
     sys.argv = [request["entrypoint"]]
@@ -51,21 +86,20 @@ def prepare(request: dict[str, Any], kind: str, stdout: int, stderr: int) -> Cal
 
 def run(request: dict[str, Any]) -> None:
     """Call the service's function and write down what it returns or raises."""
-    output = os.path.join(request["folder"], "output")
-    os.makedirs(output, mode=0o750, exist_ok=True)
+    folder = request["folder"]
     try:
-        value = _call(_load(request["entrypoint"]), *_read_input(request["folder"]))
+        value = _call(_load(request["entrypoint"]), *_read_input(folder))
         failed = results.is_error(value)
         text = None if value is None else results.to_json(value)
     except results.NotSerialisable as error:
         failed, text = True, results.failure("INVALID_RESULT", str(error))
     except Exception as error:  # noqa: BLE001  # whatever the program raises is its failure
-        traceback.print_exc()
+        sys.__excepthook__(type(error), error, error.__traceback__)
         failed, text = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
-        _write(output, failed, text)
+        _write(folder, failed, text)
         sys.exit(1)
     if text is not None:
-        _write(output, failed, text)
+        _write(folder, failed, text)
 
 
 def _reseed() -> None:
@@ -97,7 +131,7 @@ def _call(function: Any, data: Any, params: Any) -> Any:
     """Call the function with whichever of data and params its signature asks for; await what is awaitable."""
     positional, named = _arguments(function, data, params)
     value = function(*positional, **named)
-    if inspect.isawaitable(value):
+    if hasattr(type(value), "__await__"):
         import asyncio  # noqa: PLC0415  # only a program that is asynchronous pays for it
 
         async def wait() -> Any:
@@ -109,35 +143,67 @@ def _call(function: Any, data: Any, params: Any) -> Any:
 
 def _arguments(function: Any, data: Any, params: Any) -> tuple[list[Any], dict[str, Any]]:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(_parameters(function))
     except (TypeError, ValueError):  # a builtin or an extension's function
         return [data, params], {}
     offered = {"data": data, "params": params}
-    left = [name for name in offered if name not in {each.name for each in parameters}]
+    wanted = [name for name, _, _ in parameters]
+    left = [name for name in offered if name not in wanted]
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    for each in parameters:
-        if each.kind is each.VAR_KEYWORD:
-            named.update((name, offered[name]) for name in left)
-        elif each.kind is each.VAR_POSITIONAL:
+    for name, kind, needed in parameters:
+        if kind == _VAR_KEYWORD:
+            named.update((each, offered[each]) for each in left)
+        elif kind == _VAR_POSITIONAL:
             positional += [offered[left.pop(0)] for _ in list(left)]
-        elif each.name in offered and each.kind is each.POSITIONAL_ONLY:
-            positional.append(offered[each.name])
-        elif each.name in offered:
-            named[each.name] = offered[each.name]
-        elif each.default is each.empty and each.kind is not each.KEYWORD_ONLY and left:
-            name = left.pop(0)
+        elif name in offered and kind == _POSITIONAL_ONLY:
+            positional.append(offered[name])
+        elif name in offered:
+            named[name] = offered[name]
+        elif needed and kind != _KEYWORD_ONLY and left:
+            offer = left.pop(0)
             if named:
-                named[each.name] = offered[name]
+                named[name] = offered[offer]
             else:
-                positional.append(offered[name])
+                positional.append(offered[offer])
     return positional, named
 
 
-def _write(output: str, failed: bool, text: bytes) -> None:
+def _parameters(function: Any) -> Iterator[tuple[str, int, bool]]:
+    """Yield the name and the kind of each parameter, and whether it has no default.
+
+    Raises TypeError or ValueError for what has no signature.
+    """
+    if type(function) is types.FunctionType and not function.__dict__:
+        yield from _of_plain_function(function)
+        return
+    import inspect  # noqa: PLC0415  # most programs are a plain function, for which it costs more than they do
+
+    for each in inspect.signature(function).parameters.values():
+        yield each.name, int(each.kind), each.default is each.empty
+
+
+def _of_plain_function(function: types.FunctionType) -> Iterator[tuple[str, int, bool]]:
+    code = function.__code__
+    names = iter(code.co_varnames)
+    positional = [next(names) for _ in range(code.co_argcount)]
+    named = [next(names) for _ in range(code.co_kwonlyargcount)]
+    without_default = code.co_argcount - len(function.__defaults__ or ())
+    for place, name in enumerate(positional):
+        only = place < code.co_posonlyargcount
+        yield name, _POSITIONAL_ONLY if only else _POSITIONAL_OR_KEYWORD, place < without_default
+    if code.co_flags & 0x04:  # inspect.CO_VARARGS
+        yield next(names), _VAR_POSITIONAL, True
+    for name in named:
+        yield name, _KEYWORD_ONLY, name not in (function.__kwdefaults__ or ())
+    if code.co_flags & 0x08:  # inspect.CO_VARKEYWORDS
+        yield next(names), _VAR_KEYWORD, True
+
+
+def _write(folder: str, failed: bool, text: bytes) -> None:
     """Put the result or the error down, whole or not at all."""
-    name = "error.json" if failed else "output.json"
-    draft = os.path.join(output, "." + name)
+    name = ERROR if failed else RETURNED
+    draft = os.path.join(folder, "." + name)
     with open(draft, "wb") as file:
         file.write(text)
-    os.rename(draft, os.path.join(output, name))
+    os.rename(draft, os.path.join(folder, name))

@@ -7,6 +7,7 @@ import ctypes
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def run(project, tmp_path, runtime):
         )
         return Attempt(Job(str(number), "test", now(), 0, None, {}), service, folder, 1, str(tmp_path), now())
 
-    run.attempt = make
+    run.attempt, run.folder = make, tmp_path / "run"
     return run
 
 
@@ -100,6 +101,49 @@ async def test_every_job_is_forked_into_a_process_of_its_own(run):
     assert parent == 1
     assert sorted(files)[:3] == ["0", "1", "2"]
     assert len(files) == 4  # the fourth one lists them
+
+
+SIGNALS = """
+import signal
+def run():
+    known = [number for number in signal.valid_signals() if isinstance(number, signal.Signals)]
+    return {
+        "handlers": {number.name: str(signal.getsignal(number)).split(" at ")[0] for number in known},
+        "blocked": [number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
+    }
+"""
+
+
+@pytest.fixture
+def of_a_new_process():
+    """Return the signals of an interpreter that anybody starts."""
+    script = f"{SIGNALS}\nimport json\nprint(json.dumps(run()))"
+    new = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    return json.loads(new.stdout)
+
+
+async def test_signals_are_those_of_a_new_process(run, of_a_new_process):
+    assert of_a_new_process["blocked"] == []
+    assert await run(SIGNALS) == of_a_new_process
+    assert await run(SIGNALS, start="spawn") == of_a_new_process
+
+
+async def test_whatever_a_program_prints_to_is_kept(run, runtime):
+    program = """
+import os, sys
+def run():
+    os.write(1, b'by number ')
+    sys.__stdout__.write('the first one ')
+    print('print')
+    sys.__stderr__.write('the first error ')
+    print('error', file=sys.stderr)
+"""
+    for start in ("fork", "spawn"):
+        attempt = run.attempt(program, start=start)
+        await runtime.start(attempt)
+        await runtime.wait(attempt)
+        assert attempt.stdout.read_text() == "by number the first one print\n"
+        assert attempt.stderr.read_text() == "the first error error\n"
 
 
 async def test_a_service_may_want_a_plain_start(run):
@@ -301,6 +345,16 @@ async def test_a_keeper_takes_one_job_after_the_other_and_goes_when_there_is_non
     assert first.num_fds() == files
     await until(lambda: not first.is_running())  # two times 0.2 s without a job
     assert await keep() != first
+
+
+async def test_a_keeper_says_who_it_is_though_the_jobs_before_are_removed(run, runtime, keep):
+    first = await keep()
+    for folder in run.folder.iterdir():
+        shutil.rmtree(folder)
+    assert await keep() == await keep() == first
+    one, other = (folder / "process.json" for folder in run.folder.iterdir())
+    assert one.samefile(other)
+    assert list(run.folder.rglob(".process*")) == []
 
 
 async def test_jobs_that_run_together_have_keepers_of_their_own(run, runtime, tmp_path):
