@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 _REMEMBERED = 100
 """Failed syncs of a folder that those who wait for them may still ask about."""
 
 
-def write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
+def write(path: str | Path, content: bytes, *, mode: int = 0o640) -> None:
     """Write a new file and bring its bytes to the disk; its name is durable only after sync_folder.
 
     Raises FileExistsError if the file is there, or a link, wherever it leads. A file that could not
@@ -24,7 +25,8 @@ def write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
         finally:
             os.close(fd)
     except OSError:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
         raise
 
 
@@ -35,12 +37,12 @@ def write_all(fd: int, content: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: str | Path) -> None:
     """Bring a file that somebody else wrote to the disk."""
     _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: str | Path) -> None:
     """Make the folder's entries durable: every link, rename and unlink in it that has returned."""
     _sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
@@ -84,7 +86,7 @@ class SharedSync:
                 self._turn.notify_all()
 
 
-def _sync(path: Path, flags: int) -> None:
+def _sync(path: str | Path, flags: int) -> None:
     fd = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from treadle_spool import durable
 from treadle_spool.errors import SpoolError
+from treadle_spool.folder import STATUS
 from treadle_spool.reading import decode
-from treadle_spool.spool import STATUS, Spool
+from treadle_spool.spool import Spool
 from treadle_spool.status import Status
 
 

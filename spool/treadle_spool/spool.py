@@ -9,33 +9,31 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
-from uuid import uuid4
 
 import msgspec
-import orjson
 
 from treadle_spool import durable, reading
 from treadle_spool.descriptor import Descriptor
-from treadle_spool.errors import InvalidDescriptor, NameTaken, NotASpool, SpoolError, UnknownJob
+from treadle_spool.errors import InvalidDescriptor, NameTaken, SpoolError, UnknownJob
+from treadle_spool.folder import (
+    ATTEMPT,
+    JOB,
+    RESULT,
+    STATUS,
+    leave,
+    put_down,
+    read_descriptor,
+    write_quickly,
+)
+from treadle_spool.identity import FOLDERS, identify
 from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name, new_id
 from treadle_spool.quarantine import Quarantine
-from treadle_spool.status import FORMAT, AttemptRecord, LiveAttempt, State, Status, now
-
-JOB = "job.json"
-ATTEMPT = "attempt.json"
-STATUS = "status.json"
-RESULT = "result.json"
-INTERIM = "interim.jsonl"
-STDOUT = "stdout.log"
-STDERR = "stderr.log"
-
-_FOLDERS = ("drop", "tmp", "queue", "cancel", "run", "done", "bad")
+from treadle_spool.status import AttemptRecord, LiveAttempt, State, Status, now
 
 
 class Spool:
@@ -45,7 +43,11 @@ class Spool:
         self.root = root
         self.id = spool_id
         self.drop, self.tmp, self.queue, self.cancel, self.run, self.done, self.bad = (
-            root / name for name in _FOLDERS
+            root / name for name in FOLDERS
+        )
+        # As text: joining paths costs more than most of what is done with them.
+        self._tmp, self._queue, self._cancel, self._run, self._done = map(
+            str, (self.tmp, self.queue, self.cancel, self.run, self.done)
         )
         self.quarantine = Quarantine(self.bad, self.new_in_tmp)
         self._stage_numbers = itertools.count()
@@ -56,18 +58,7 @@ class Spool:
     def open(cls, root: Path) -> Self:
         """Open the spool at root, making it where there is none; raise NotASpool for anything else."""
         root = root.absolute()
-        identity = root / "spool.json"
-        if not identity.exists():
-            _create(root)
-        try:
-            fields = msgspec.json.decode(identity.read_bytes(), type=_Identity)
-        except (OSError, msgspec.DecodeError) as error:
-            raise NotASpool(f"{identity} can't be read: {error}") from error
-        if fields.format != FORMAT:
-            raise NotASpool(
-                f"{root} is a spool of format {fields.format}; this version reads format {FORMAT}"
-            )
-        return cls(root, fields.id)
+        return cls(root, identify(root))
 
     def lock(self) -> EngineLock:
         """Return the lock that an engine holds while it claims and ends jobs."""
@@ -84,25 +75,49 @@ class Spool:
 
         Raises NameTaken, UnsafeName, or OSError; then the job is not in the queue.
         """
-        new = name is None
-        name = new_id() if name is None else check_name(name)
-        descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
-        staged = self.stage(descriptor.to_json())
+        (outcome,) = self.accept_all([(descriptor, name)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def accept_all(
+        self, jobs: Iterable[tuple[Descriptor, str | None]]
+    ) -> list[Status | SpoolError | OSError]:
+        """Put jobs into the queue as `accept` does each, but with one fsync of the folder for all.
+
+        Returns for each what `accept` would return or raise.
+        """
+        outcomes = [self._put_into_queue(descriptor, name) for descriptor, name in jobs]
+        put = [outcome for outcome in outcomes if isinstance(outcome, Status)]
         try:
-            os.link(staged, self.queued(name))
-        except FileExistsError:
-            raise NameTaken(f"a job named {name!r} exists already") from None
-        finally:
-            with suppress(OSError):  # the next sweep removes it; it is no reason to refuse the job
-                staged.unlink()
-        if not new and (self.done / name).exists():  # it may have ended at this very moment
-            self.queued(name).unlink(missing_ok=True)
-            raise NameTaken(f"a job named {name!r} exists already")
+            if put:
+                self._sync_queue()
+        except OSError as error:
+            for status in put:
+                self.queued(status.id).unlink(missing_ok=True)
+            return [error if isinstance(outcome, Status) else outcome for outcome in outcomes]
+        return outcomes
+
+    def _put_into_queue(self, descriptor: Descriptor, name: str | None) -> Status | SpoolError | OSError:
+        """Write a job's file and link it; its name is not durable yet."""
         try:
-            self._sync_queue()
-        except OSError:
-            self.queued(name).unlink(missing_ok=True)
-            raise
+            new = name is None
+            name = new_id() if name is None else check_name(name)
+            descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
+            queued = f"{self._queue}/{name}.json"
+            staged = self.stage(descriptor.to_json())
+            try:
+                os.link(staged, queued)
+            except FileExistsError:
+                return NameTaken(f"a job named {name!r} exists already")
+            finally:
+                with suppress(OSError):  # the next sweep removes it; it is no reason to refuse the job
+                    os.unlink(staged)
+            if not new and os.path.exists(f"{self._done}/{name}"):  # it may have ended at this very moment
+                os.unlink(queued)
+                return NameTaken(f"a job named {name!r} exists already")
+        except (SpoolError, OSError) as error:
+            return error
         return pending(name, descriptor)
 
     def ask_to_cancel(self, name: str) -> Status:
@@ -145,15 +160,15 @@ class Spool:
 
     def read_queued(self, name: str) -> Descriptor:
         """Return the descriptor of an owed job; raise FileNotFoundError or InvalidDescriptor."""
-        return _read_descriptor(self.queued(name))
+        return read_descriptor(f"{self._queue}/{name}.json")
 
     def read_claimed(self, name: str) -> Descriptor:
         """Return the descriptor of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
-        return _read_descriptor(self.run / name / JOB)
+        return read_descriptor(f"{self._run}/{name}/{JOB}")
 
     def read_live(self, name: str) -> LiveAttempt:
         """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
-        return reading.decode(reading.content(self.run / name / ATTEMPT), LiveAttempt)
+        return reading.decode(reading.content(f"{self._run}/{name}/{ATTEMPT}"), LiveAttempt)
 
     # ------------------------------------------------------------------ what only the engine does
 
@@ -165,24 +180,24 @@ class Spool:
         Nothing leaves queue/ and nothing is brought to the disk: after a power cut no attempt is
         alive, and the job is still owed.
         """
-        if (self.done / name).exists():
+        if os.path.exists(f"{self._done}/{name}"):
             self.settle(name)
             return None
-        folder = self.run / name
+        folder = f"{self._run}/{name}"
         try:
-            folder.mkdir(mode=0o750)
+            os.mkdir(folder, mode=0o750)
         except FileExistsError:
             return None
         try:
-            os.link(self.queued(name), folder / JOB)
+            os.link(f"{self._queue}/{name}.json", f"{folder}/{JOB}")
             if live is not None:
-                _write_quickly(folder / ATTEMPT, live.to_json())
+                write_quickly(folder, ATTEMPT, live.to_json())
         except OSError as error:
-            self._leave(folder)
+            leave(folder)
             if isinstance(error, FileNotFoundError):
                 return None
             raise
-        return folder
+        return Path(folder)
 
     def next_attempt(self, name: str, ended: LiveAttempt) -> LiveAttempt:
         """Put the attempt that was lost away into attempts/<n>/ and return the next one, not yet started.
@@ -210,16 +225,9 @@ class Spool:
     def record_attempt(self, name: str, live: LiveAttempt) -> LiveAttempt:
         """Write attempt.json of a claimed job anew, durably, and return it."""
         folder = self.run / name
-        self.stage(live.to_json()).rename(folder / ATTEMPT)
+        os.rename(self.stage(live.to_json()), folder / ATTEMPT)
         durable.sync_folder(folder)
         return live
-
-    def _leave(self, folder: Path) -> None:
-        """Take away what a claim has made so far, with calls that a full disk or table of files allows."""
-        with suppress(OSError):
-            for path in (_draft(folder / ATTEMPT), folder / ATTEMPT, folder / JOB):
-                path.unlink(missing_ok=True)
-            folder.rmdir()
 
     def undo_claim(self, name: str) -> None:
         """Take back a claim whose attempt has never been started: the job is in the queue alone again."""
@@ -232,29 +240,45 @@ class Spool:
         where there is none. When this returns, the outcome survives a power cut. When it raises
         OSError, it is to be called again.
         """
-        folder = self.run / status.id
-        if folder.exists() or not (self.done / status.id).exists():
-            self._publish(folder, status, result)
-        self._sync_done()
-        self.settle(status.id)
+        (error,) = self.finish_all([(status, result)])
+        if error is not None:
+            raise error
 
-    def _publish(self, folder: Path, status: Status, result: bytes | Path | None) -> None:
-        """Rename the job's folder to done/, whole."""
-        for stale in (RESULT, STATUS):
-            (folder / stale).unlink(missing_ok=True)
-        if isinstance(result, Path):
-            os.link(result, folder / RESULT, follow_symlinks=False)
-            durable.sync_file(folder / RESULT)
-        elif result is not None:
-            durable.write(folder / RESULT, result)
-        durable.write(folder / STATUS, status.to_json())
-        durable.sync_folder(folder)
-        folder.rename(self.done / status.id)
+    def finish_all(self, ends: Iterable[tuple[Status, bytes | Path | None]]) -> list[OSError | None]:
+        """Publish how jobs ended as `finish` does each, but with one fsync of done/ for all.
+
+        Returns for each the error that `finish` would raise.
+        """
+        ends = list(ends)
+        errors = [self._publish(status, result) for status, result in ends]
+        try:
+            self._sync_done()
+        except OSError as failed:
+            return [failed for _ in ends]
+        for (status, _), error in zip(ends, errors, strict=True):
+            if error is None:
+                self.settle(status.id)
+        return errors
+
+    def _publish(self, status: Status, result: bytes | Path | None) -> OSError | None:
+        """Rename the job's folder to done/, whole; that may have been done already, and not be durable."""
+        folder, done = f"{self._run}/{status.id}", f"{self._done}/{status.id}"
+        try:
+            if result is not None:
+                put_down(f"{folder}/{RESULT}", result)
+            put_down(f"{folder}/{STATUS}", status.to_json())
+            durable.sync_folder(folder)
+            os.rename(folder, done)
+        except OSError as error:
+            moved = isinstance(error, FileNotFoundError) and not os.path.exists(folder)
+            return None if moved and os.path.exists(done) else error
+        return None
 
     def settle(self, name: str) -> None:
         """Remove what an ended job still has in queue/ and cancel/."""
-        self.queued(name).unlink(missing_ok=True)
-        (self.cancel / name).unlink(missing_ok=True)
+        for path in (f"{self._queue}/{name}.json", f"{self._cancel}/{name}"):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
     def refuse_queued(self, name: str, error: SpoolError) -> None:
         """Keep a damaged descriptor aside, in bad/, with the reason: a job that can't be read is not owed."""
@@ -275,27 +299,30 @@ class Spool:
             else:
                 Path(entry).unlink(missing_ok=True)
 
-    def stage(self, content: bytes) -> Path:
+    def stage(self, content: bytes) -> str:
         """Write a durable file in tmp/ and return its path."""
-        path = self.new_in_tmp()
+        path = self._draft()
         durable.write(path, content)
         return path
 
     def new_in_tmp(self) -> Path:
         """Return a path in tmp/ that nobody has used, and that tells `sweep` who it belongs to."""
-        return self.tmp / f"{os.getpid()}-{next(self._stage_numbers)}-{os.urandom(4).hex()}"
+        return Path(self._draft())
+
+    def _draft(self) -> str:
+        return f"{self._tmp}/{os.getpid()}-{next(self._stage_numbers)}-{os.urandom(4).hex()}"
 
     # ------------------------------------------------------------------ the places of a job
 
     def _ended(self, name: str) -> Status:
         """Return an outcome, which is never told before a power cut can't take it back."""
-        status = reading.decode(reading.content(self.done / name / STATUS), Status)
-        if os.path.lexists(self.queued(name)):
+        status = reading.decode(reading.content(f"{self._done}/{name}/{STATUS}"), Status)
+        if os.path.lexists(f"{self._queue}/{name}.json"):
             durable.sync_folder(self.done)
         return status
 
     def _running(self, name: str) -> Status:
-        status = pending(name, _read_descriptor(self.run / name / JOB))
+        status = pending(name, read_descriptor(f"{self._run}/{name}/{JOB}"))
         try:
             live = self.read_live(name)
         except InvalidDescriptor:  # a power cut took its content, and no engine has been here since
@@ -311,11 +338,6 @@ class Spool:
         return pending(name, self.read_queued(name))
 
 
-class _Identity(msgspec.Struct, frozen=True):
-    format: int
-    id: str
-
-
 def pending(name: str, descriptor: Descriptor) -> Status:
     """Return the status of a job that nobody has started."""
     return Status(
@@ -325,38 +347,3 @@ def pending(name: str, descriptor: Descriptor) -> Status:
         created=descriptor.created or now(),
         labels=descriptor.labels,
     )
-
-
-def _create(root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    ours = {*_FOLDERS, "spool.json", "engine.lock"}  # somebody else may just be making it
-    if any(entry.name not in ours for entry in root.iterdir() if not entry.name.startswith(".")):
-        raise NotASpool(f"{root} is not empty and not a spool: choose an empty or new folder")
-    for name in _FOLDERS:
-        (root / name).mkdir(exist_ok=True, mode=0o750)
-    staged = root / "tmp" / f"{os.getpid()}-spool"
-    durable.write(staged, orjson.dumps({"format": FORMAT, "id": str(uuid4())}), mode=0o644)
-    with suppress(FileExistsError):
-        os.link(staged, root / "spool.json")
-    staged.unlink()
-    durable.sync_folder(root)
-
-
-def _read_descriptor(path: Path) -> Descriptor:
-    """Read an accepted descriptor; the file's own time stands in where it has no `created`."""
-    descriptor = Descriptor.from_json(reading.content(path))
-    if descriptor.created is None:
-        created = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        descriptor = msgspec.structs.replace(descriptor, created=created)
-    return descriptor
-
-
-def _write_quickly(path: Path, content: bytes) -> None:
-    """Write a file that a power cut may take: it appears under its name only when it is whole."""
-    draft = _draft(path)
-    draft.write_bytes(content)
-    draft.rename(path)
-
-
-def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name}")

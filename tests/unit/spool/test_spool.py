@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ from treadle_spool import (
     durable,
     now,
 )
-from treadle_spool.spool import _create
+from treadle_spool.identity import create
 
 JOB = Descriptor(service="sum")
 OPEN = """
@@ -67,7 +68,7 @@ def test_many_processes_may_make_the_same_spool(tmp_path):
 
 def test_of_two_who_make_the_same_spool_at_once_the_first_gives_its_id(tmp_path):
     first = Spool.open(tmp_path / "spool")
-    _create(first.root)  # by somebody who looked before it was there
+    create(first.root)  # by somebody who looked before it was there
     assert Spool.open(first.root).id == first.id
 
 
@@ -122,6 +123,32 @@ def test_of_many_who_want_a_name_one_gets_it(spool):
     for thread in threads:
         thread.join()
     assert won == ["mine"]
+
+
+def test_jobs_are_accepted_together_and_what_is_wrong_with_one_is_told_for_it_alone(spool, monkeypatch):
+    synced: list[str] = []
+    sync = durable.sync_folder
+    monkeypatch.setattr(durable, "sync_folder", lambda path: (sync(path), synced.append(Path(path).name)))
+    spool.accept(JOB, "taken")
+    synced.clear()
+    first, taken, unsafe, last = spool.accept_all(
+        [(JOB, "first"), (JOB, "taken"), (JOB, "../escape"), (JOB, None)]
+    )
+    assert (first.id, first.status) == ("first", State.PENDING)
+    assert isinstance(taken, NameTaken)
+    assert isinstance(unsafe, UnsafeName)
+    assert spool.look_up(last.id) == last
+    assert synced == ["queue"]
+
+
+def test_of_jobs_that_are_accepted_together_none_stays_when_their_fsync_fails(spool, monkeypatch):
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(durable, "sync_folder", fail)
+    outcomes = spool.accept_all([(JOB, "first"), (JOB, "second"), (JOB, "../escape")])
+    assert [type(each) for each in outcomes] == [OSError, OSError, UnsafeName]
+    assert list(spool.queue.iterdir()) == list(spool.tmp.iterdir()) == []
 
 
 def test_an_unsafe_name_is_not_accepted(spool):
@@ -197,12 +224,14 @@ def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_
     order: list[str] = []
     write, sync, settle = durable.write, durable.sync_folder, spool.settle
     monkeypatch.setattr(
-        durable, "write", lambda path, *a, **k: (write(path, *a, **k), order.append(path.name))
+        durable, "write", lambda path, *a, **k: (write(path, *a, **k), order.append(Path(path).name))
     )
 
     def sync_folder(path):
         sync(path)
-        order.append(f"sync {path.name} {'before' if (spool.run / 'mine').exists() else 'after'} the rename")
+        order.append(
+            f"sync {Path(path).name} {'before' if (spool.run / 'mine').exists() else 'after'} the rename"
+        )
 
     monkeypatch.setattr(durable, "sync_folder", sync_folder)
     monkeypatch.setattr(spool, "settle", lambda name: (settle(name), order.append("settled")))
@@ -367,7 +396,7 @@ def test_a_job_that_moves_meanwhile_is_never_unknown(spool):
 
 
 def test_what_dead_writers_left_is_swept_and_what_living_ones_stage_is_not(spool):
-    mine = spool.stage(b"mine")
+    mine = Path(spool.stage(b"mine"))
     with subprocess.Popen(["true"]) as process:
         process.wait()
     (spool.tmp / f"{process.pid}-0-abc").write_bytes(b"theirs")
@@ -386,6 +415,20 @@ def test_a_damaged_descriptor_is_kept_aside_with_the_reason(spool):
     assert json.loads((spool.bad / "mine.json.reason.json").read_bytes())["code"] == "INVALID_JSON"
 
 
+def test_jobs_are_finished_together_and_what_is_wrong_with_one_is_told_for_it_alone(spool):
+    for name in ("first", "second"):
+        spool.accept(JOB, name)
+        spool.claim(name, live())
+    missing = spool.run / "second" / "nothing.json"
+    first, second, third = spool.finish_all(
+        [(ended("first"), b"1"), (ended("second"), missing), (ended("third"), b"3")]
+    )
+    assert first is None
+    assert (type(second), type(third)) == (FileNotFoundError, FileNotFoundError)
+    assert spool.look_up("first").status is State.SUCCEEDED
+    assert spool.look_up("second").status is State.RUNNING
+
+
 def test_a_job_that_ends_during_a_look_is_never_told_as_waiting(spool, monkeypatch):
     spool.accept(JOB, "mine")
     folder = spool.claim("mine", live())
@@ -393,7 +436,7 @@ def test_a_job_that_ends_during_a_look_is_never_told_as_waiting(spool, monkeypat
 
     def end_first(name):
         if folder.exists():
-            spool._publish(folder, ended(name), b"1")
+            spool._publish(ended(name), b"1")
         return look_into_run(name)
 
     monkeypatch.setattr(spool, "_running", end_first)
