@@ -61,6 +61,7 @@ class Admission:
             for name, service in services.items()
             for payload, validator in _validators(service)
         }
+        self._asks_plugins = any(True for _ in plugins.implementations("validate_job"))
 
     def check_room(self) -> None:
         """Raise QueueFull, DiskFull or ShuttingDown if there is no room for one more job."""
@@ -74,6 +75,12 @@ class Admission:
         if (free := disk.f_bavail * disk.f_frsize) < self._settings.disk_reserve:
             kept = self._settings.disk_reserve
             raise DiskFull(f"{free} bytes are free for {self._spool.root}, and {kept} are kept back")
+
+    def is_quick(self, job: Descriptor) -> bool:
+        """Say whether `check` takes no time worth mentioning: there is no schema, and no plugin to ask."""
+        return not self._asks_plugins and all(
+            (job.service, each) not in self._validators for each in _SCHEMAS
+        )
 
     def check(self, job: Descriptor) -> None:
         """Raise InvalidDescriptor, with the JSON path of the fault, if the job is not one we can run."""

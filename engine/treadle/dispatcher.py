@@ -63,7 +63,12 @@ class Dispatcher:
     def attach(self, watcher: Watcher) -> None:
         """Have the watcher tell of what arrives in queue/ and cancel/."""
         watcher.watch(self._spool.cancel, LINKS, self._look_at_cancel)
-        watcher.watch(self._spool.queue, LINKS, self._noticed.put_nowait)
+        watcher.watch(self._spool.queue, LINKS, self._look_at_queue)
+
+    def hear(self, job: Job) -> None:
+        """Take a notice of the API in this process, which is here before the folder's."""
+        self._add(job)
+        self._fill_slots()
 
     def adopt(self, job: Job, live: LiveAttempt) -> None:
         """Go on with an attempt that an earlier engine started."""
@@ -108,6 +113,10 @@ class Dispatcher:
                 await asyncio.gather(*(run.started() for run in self.runs.values()))
 
     # ------------------------------------------------------------------ noticing
+
+    def _look_at_queue(self, name: str | None) -> None:
+        if name is None or not self._known(name.removesuffix(".json")):
+            self._noticed.put_nowait(name)
 
     async def _notice(self) -> None:
         while True:
@@ -258,6 +267,7 @@ class Dispatcher:
         )
 
         trouble = f"job {job.id} is cancelled, but that can't be written down"
-        if await insist(lambda: self._spool.claim(job.id, None), trouble) is not None:
-            await insist(lambda: self._spool.finish(status, None), trouble)
+        claimed = await insist(lambda: asyncio.to_thread(self._spool.claim, job.id, None), trouble)
+        if claimed is not None:
+            await insist(lambda: self._tools.finish((status, None)), trouble)
             self._tools.observers.tell("job_changed", job=job, before=State.PENDING, after=State.CANCELLED)

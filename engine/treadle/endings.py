@@ -14,10 +14,13 @@ from treadle_spool import Spool, State, Status, UnknownJob
 class Endings:
     """Knows when jobs have ended: when nothing is owed any more, and so the outcome is durable."""
 
-    def __init__(self, spool: Spool, watcher: Watcher) -> None:
+    def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
-        watcher.watch(spool.queue, UNLINKS, self._look)
+
+    def attach(self, watcher: Watcher) -> None:
+        """Have the watcher tell of what leaves queue/, where the engine is another process."""
+        watcher.watch(self._spool.queue, UNLINKS, self._look)
 
     async def status(self, name: str, wait: float) -> Status:
         """Return the job's status once it has ended, or as it is after `wait` seconds; raise UnknownJob."""
@@ -39,7 +42,7 @@ class Endings:
                 del self._waiting[name]
 
     def hear(self, job: Job, before: State, after: State) -> None:
-        """Take a notice of the engine in this process, which is here before the folder's."""
+        """Take a notice of the engine, where it is in this process."""
         if after.ended:
             self._wake(job.id)
 

@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
+from treadle.crew import Crew
 from treadle.dispatcher import Dispatcher
 from treadle.front import Front
 from treadle.health import Health
 from treadle.housekeeping import Housekeeping
 from treadle.intake import Intake
+from treadle.job import Job
 from treadle.jobrun import Toolbox
 from treadle.metrics import Metrics
 from treadle.observers import Observers
 from treadle.recovery import Found, recover
 from treadle.runtime import Runtime
 from treadle.settings import Settings
-from treadle_spool import Descriptor, DropFolder, Status
+from treadle_spool import Descriptor, DropFolder
 
 
 class Engine(Front):
@@ -31,13 +33,16 @@ class Engine(Front):
         super().__init__(settings)
         self.observers = Observers(self.plugins)
         self.observers.listen("job_changed", self.endings.hear)
-        tools = Toolbox(self.spool, self.plugins, self.observers, self.growth, settings)
+        self._finishing = Crew("finish", self.spool.finish_all)
+        tools = Toolbox(self.spool, self.plugins, self.observers, self.growth, self._finishing.do, settings)
         self.dispatcher = Dispatcher(self.services, tools)
         self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), self.admission)
         self.metrics = Metrics(self.dispatcher, self.intake, self.watcher, self.observers)
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         stack.enter_context(self.spool.lock())
+        await stack.enter_async_context(self._accepting)
+        await stack.enter_async_context(self._finishing)
         await stack.enter_async_context(self.observers)
         await stack.enter_async_context(self.growth)
         stack.push_async_callback(self.plugins.close)
@@ -54,14 +59,8 @@ class Engine(Front):
         self.observers.tell("engine_started", settings=self.settings)
         stack.callback(self.observers.tell, "engine_stopping")
 
-    async def submit(self, descriptor: Descriptor, name: str | None = None) -> Status:
-        """Accept a job durably and return its status.
-
-        Raises InvalidDescriptor, NameTaken, QueueFull or DiskFull.
-        """
-        self.admission.check_room()
-        await asyncio.to_thread(self.admission.check, descriptor)
-        return await asyncio.to_thread(self.spool.accept, descriptor, name)
+    def _accepted(self, name: str, descriptor: Descriptor) -> None:
+        self.dispatcher.hear(Job.of(name, descriptor))
 
     def owed(self) -> int:
         """Return how many jobs wait or run, of those that have been noticed."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from treadle.admission import Admission
+from treadle.crew import Crew
 from treadle.endings import Endings
 from treadle.errors import ServiceError
 from treadle.growth import Growth
@@ -16,7 +18,7 @@ from treadle.plugins import Plugins
 from treadle.service import Service, nearest, read_services
 from treadle.settings import Settings
 from treadle.watcher import Watcher
-from treadle_spool import Spool
+from treadle_spool import Descriptor, Spool, Status
 
 _FRESH = 1.0
 """Seconds for which a count of queue/ is good enough."""
@@ -38,8 +40,9 @@ class Front:
         self.spool = Spool.open(settings.spool)
         self.watcher = Watcher(settings.rescan)
         self.growth = Growth()
-        self.endings = Endings(self.spool, self.watcher)
+        self.endings = Endings(self.spool)
         self.admission = Admission(self.spool, self.services, self.plugins, settings, self.owed)
+        self._accepting = Crew("accept", self.spool.accept_all)
         self._stack = AsyncExitStack()
         self._counted = (float("-inf"), 0)
 
@@ -56,9 +59,28 @@ class Front:
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         """Enter whatever is to be left in reverse order."""
+        await stack.enter_async_context(self._accepting)
         await stack.enter_async_context(self.growth)
         stack.push_async_callback(self.plugins.close)
+        self.endings.attach(self.watcher)
         await stack.enter_async_context(self.watcher)
+
+    async def submit(self, descriptor: Descriptor, name: str | None = None) -> Status:
+        """Accept a job durably and return its status.
+
+        Raises InvalidDescriptor, NameTaken, QueueFull, DiskFull, ShuttingDown or OSError: it is not accepted.
+        """
+        self.admission.check_room()
+        if self.admission.is_quick(descriptor):
+            self.admission.check(descriptor)
+        else:
+            await asyncio.to_thread(self.admission.check, descriptor)
+        status = await self._accepting.do((descriptor, name))
+        self._accepted(status.id, descriptor)
+        return status
+
+    def _accepted(self, name: str, descriptor: Descriptor) -> None:
+        """Take a notice of a job that was accepted here; by default the folder's is enough."""
 
     def owed(self) -> int:
         """Return how many jobs wait or run: as queue/ had it, at most a second ago."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -36,6 +37,8 @@ class Toolbox:
     plugins: Plugins
     observers: Observers
     growth: Growth
+    finish: Callable[[tuple[Status, bytes | Path | None]], Awaitable[None]]
+    """Publishes how a job ended, as Spool.finish does."""
     settings: Settings
 
 
@@ -81,7 +84,8 @@ class JobRun:
                 "job %s: attempt %d was lost: %s; trying again", self.job.id, attempt.number, exit_.detail
             )
             self._live = await insist(
-                partial(self._next_attempt, exit_), f"job {self.job.id} can't have its next attempt"
+                partial(asyncio.to_thread, self._next_attempt, exit_),
+                f"job {self.job.id} can't have its next attempt",
             )
 
     async def _choose(self) -> Runtime:
@@ -89,7 +93,7 @@ class JobRun:
         runtime = await self._tools.plugins.choose(self.service)
         live = _with_runtime(self._live, runtime, self.service)
         self._live = await insist(
-            lambda: self._tools.spool.record_attempt(self.job.id, live),
+            partial(asyncio.to_thread, self._tools.spool.record_attempt, self.job.id, live),
             f"job {self.job.id} can't have its runtime",
         )
         return runtime
@@ -188,7 +192,7 @@ class JobRun:
             notes=tuple(self._execution.findings.notes or ()),
         )
         await insist(
-            lambda: self._tools.spool.finish(status, outcome.result),
+            lambda: self._tools.finish((status, outcome.result)),
             f"job {self.job.id} has ended, but that can't be written down",
         )
 

@@ -113,7 +113,7 @@ def _app(front: Front) -> web.Application:
     return make_app(
         spool=front.spool,
         services=front.services,
-        admission=front.admission,
+        submit=front.submit,
         endings=front.endings,
         growth=front.growth,
         settings=front.settings,

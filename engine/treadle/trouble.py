@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ def pauses(first: float = 0.5, longest: float = 30.0) -> Iterator[float]:
         pause = min(pause * 2, longest)
 
 
-async def insist(work: Callable[[], Value], what: str) -> Value:
-    """Have a thread do some work on the disk, again and again until no OSError comes of it."""
+async def insist(work: Callable[[], Awaitable[Value]], what: str) -> Value:
+    """Have some work on the disk done again and again, until no OSError comes of it."""
     for pause in pauses():
         try:
-            return await asyncio.to_thread(work)
+            return await work()
         except OSError as error:
             log.error("%s: %s; trying again in %g s", what, error, pause)
             await asyncio.sleep(pause)

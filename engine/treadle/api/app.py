@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from treadle.admission import Admission
 from treadle.api.errors import ApiError, answer, errors_as_json
 from treadle.api.v1 import ServiceV1, Shared
 from treadle.endings import Endings
@@ -18,14 +17,14 @@ from treadle.metrics import Metrics
 from treadle.plugins import Plugins
 from treadle.service import Service, nearest
 from treadle.settings import Settings
-from treadle_spool import Spool
+from treadle_spool import Descriptor, Spool, Status
 
 
 def make_app(
     *,
     spool: Spool,
     services: Mapping[str, Service],
-    admission: Admission,
+    submit: Callable[[Descriptor], Awaitable[Status]],
     endings: Endings,
     growth: Growth,
     settings: Settings,
@@ -36,7 +35,7 @@ def make_app(
     """Return the application that serves the services; without metrics the engine is another process."""
     refused = metrics.refused if metrics else lambda _: None
     app = web.Application(middlewares=[errors_as_json(refused)], client_max_size=settings.max_body)
-    shared = Shared(spool, admission, endings, settings, growth)
+    shared = Shared(spool, submit, endings, settings, growth)
     pages = _Pages(services, health, metrics)
     app.add_routes(
         [

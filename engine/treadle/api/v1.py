@@ -7,16 +7,16 @@ ours, on top; a client that does not know them misses nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from treadle.admission import Admission
 from treadle.api.body import read_body, to_descriptor
 from treadle.api.errors import ApiError, answer
 from treadle.api.openapi import describe
@@ -31,6 +31,8 @@ from treadle_spool import Descriptor, Spool, Status, UnknownJob
 
 _SENDFILE = 1024 * 1024
 """Bytes of a result from which on the kernel sends the file itself."""
+_SMALL = 16 * 1024
+"""Bytes of a body up to which it is read in no time worth mentioning."""
 _CANCEL_PATIENCE = 2.0
 """Seconds that a cancel waits for the job's end, so that its answer normally tells it."""
 
@@ -40,7 +42,7 @@ class Shared:
     """What the handlers of every service need."""
 
     spool: Spool
-    admission: Admission
+    submit: Callable[[Descriptor], Awaitable[Status]]
     endings: Endings
     settings: Settings
     growth: Growth
@@ -80,7 +82,7 @@ class ServiceV1:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job: durable when 201 is answered."""
-        status = await asyncio.to_thread(self._accept, await read_body(request))
+        status = await self._shared.submit(await self._read(await read_body(request)))
         return answer(job_body(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
@@ -126,12 +128,11 @@ class ServiceV1:
         await asyncio.to_thread(self._spool.ask_to_cancel, status.id)
         return answer(job_body(await self._shared.endings.status(status.id, _CANCEL_PATIENCE)))
 
-    def _accept(self, text: bytes) -> Status:
+    async def _read(self, text: bytes) -> Descriptor:
+        """Return the job that a body asks for; a thread reads one that is large or refers to a file."""
         settings = self._shared.settings
-        self._shared.admission.check_room()
-        job: Descriptor = to_descriptor(self._service.name, text, settings.data_pools, settings.max_body)
-        self._shared.admission.check(job)
-        return self._spool.accept(job)
+        read = partial(to_descriptor, self._service.name, text, settings.data_pools, settings.max_body)
+        return read() if len(text) <= _SMALL and b"dataRef" not in text else await asyncio.to_thread(read)
 
     async def _find(self, request: web.Request, wait: float) -> Status:
         """Return the job that the URL names; one of another service is not found here."""

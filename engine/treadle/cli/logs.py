@@ -43,7 +43,8 @@ def logs(job: str, follow: bool, stderr: bool, spool: Path | None) -> None:
 async def _follow(spool: Spool, job: str, name: str) -> None:
     """Print the log as it grows: the kernel says when, and done/ says when it is over."""
     watcher = Watcher(_RESCAN)
-    endings = Endings(spool, watcher)
+    endings = Endings(spool)
+    endings.attach(watcher)
     begun = asyncio.Event()
     watcher.watch(spool.run, FOLDERS, lambda _: begun.set())
     async with watcher, Growth() as growth:

@@ -66,7 +66,8 @@ class SpoolBackend:
 
         async def wait() -> Status:
             watcher = Watcher(_RESCAN)
-            endings = Endings(self._spool, watcher)
+            endings = Endings(self._spool)
+            endings.attach(watcher)
             async with watcher:
                 return await endings.status(job, _FOREVER if timeout is None else timeout)
 

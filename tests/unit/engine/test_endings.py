@@ -18,7 +18,8 @@ def end(spool, name: str) -> None:
 @pytest.fixture
 async def endings(spool):
     watcher = Watcher(rescan=100)
-    endings = Endings(spool, watcher)
+    endings = Endings(spool)
+    endings.attach(watcher)
     async with watcher:
         yield endings
 
@@ -52,7 +53,8 @@ async def test_nobody_waits_for_a_job_that_is_not_there(endings):
 
 async def test_an_end_that_the_watcher_missed_is_found_by_the_next_look(spool):
     watcher = Watcher(rescan=0.2)
-    endings = Endings(spool, watcher)
+    endings = Endings(spool)
+    endings.attach(watcher)
     spool.accept(Descriptor(service="s"), "mine")
     async with watcher:
         watcher._observer.unschedule_all()
