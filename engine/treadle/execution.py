@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
-from typing import IO, Any
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import IO, Any, TypeVar
 
 from treadle.growth import Growth
 from treadle.outcome import Findings
@@ -18,6 +18,11 @@ from treadle.trouble import may_pass
 from treadle_spool import now
 
 log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+_GLANCE = 0.02
+"""Seconds after which output is followed as it grows; an attempt that is over by then needs no watch."""
 
 
 class Execution:
@@ -45,60 +50,73 @@ class Execution:
         self._reader = reader
         self._growth = growth
         self._grace = grace
-        self._on_interim = on_interim
-        self._stopping: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self._interim = _InterimFile(attempt, on_interim)
+        self._reason: Reason | None = None
+        """Why it is to be stopped."""
+        self._fault: BaseException | None = None
+        """Why it can't be followed."""
+        self._waiting: asyncio.Timeout | None = None
+        """What the runtime is waited for in, as long as it is."""
+        self._glance: asyncio.TimerHandle | None = None
+        self._following: asyncio.Task[None] | None = None
         self.started = asyncio.Event()
         """Set once the runtime has started it; until then it had better not be interrupted."""
 
     def stop(self, reason: Reason = Reason.STOPPED) -> None:
         """Have the attempt stopped; the first reason counts."""
-        if not self._stopping.done():
-            self._stopping.set_result(reason)
+        if self._reason is None:
+            self._reason = reason
+            self._interrupt()
 
     async def run(self) -> Exit:
         """Bring the attempt to its end and return it; its output has been read by then.
 
         Raises StartError, and OSError for trouble of the host: then the attempt is as it was.
         """
-        async with AsyncExitStack() as stack:
-            stack.callback(self._reader.close)
-            interim = stack.enter_context(_InterimFile(self.attempt, self._on_interim))
-            self.attempt.stdout.touch()
-            following = asyncio.create_task(self._follow(interim))
-            stack.push_async_callback(_cancel, following)
-            exit_ = await self._until_over(following)
-            await _cancel(following)
-            await self._read_rest(interim)
-            return exit_
-
-    async def _until_over(self, following: asyncio.Task[None]) -> Exit:
-        life = asyncio.create_task(self._live())
         alarm = self._set_alarm()
         try:
-            either: set[asyncio.Future[Any]] = {life, self._stopping, following}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                following.result()  # it ends by an error only
-            if life.done():
-                return self._own_end(life.result())
-            return await self._stop(life, self._stopping.result())
+            self._reader.open()
+            self._glance = asyncio.get_running_loop().call_later(_GLANCE, self._begin_to_follow)
+            exit_ = await self._until_over()
+            await self._end_following()
+            if self._fault is not None:
+                raise self._fault
+            await self._read_rest()
+            return exit_
         finally:
             if alarm is not None:
                 alarm.cancel()
+            await self._end_following()
             self.started.set()
-            await _cancel(life)
+            self._reader.close()
+            self._interim.close()
 
-    def _own_end(self, exit_: Exit) -> Exit:
-        """Return how it ended by itself; of a lost one nobody knows, so a stop that was asked for counts."""
-        if exit_.reason is Reason.LOST and self._stopping.done():
-            return dataclasses.replace(exit_, reason=self._stopping.result())
-        return exit_
-
-    async def _live(self) -> Exit:
+    async def _until_over(self) -> Exit:
         try:
-            await self._runtime.start(self.attempt)
-            self.started.set()
-            return await self._runtime.wait(self.attempt)
+            async with asyncio.timeout(None) as self._waiting:
+                if self._reason is not None:
+                    self._interrupt()
+                await self._guard(self._runtime.start(self.attempt))
+                self.started.set()
+                return self._own_end(await self._guard(self._runtime.wait(self.attempt)))
+        except TimeoutError:  # ours: that of a runtime is a StartError by now
+            pass
+        finally:
+            self._waiting = None
+        if self._fault is not None:
+            raise self._fault
+        assert self._reason is not None
+        return await self._stop(self._reason)
+
+    def _interrupt(self) -> None:
+        """Wait for the runtime no more."""
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def _guard(self, call: Coroutine[Any, Any, Value]) -> Value:
+        """Await a call of the runtime; whatever it raises that is not trouble of the host is a StartError."""
+        try:
+            return await call
         except StartError:
             raise
         except Exception as error:  # a plugin's code may raise anything
@@ -108,15 +126,19 @@ class Execution:
             await self._runtime.stop(self.attempt, self._grace)
             raise StartError("RUNTIME_ERROR", f"runtime {self._runtime.name} failed: {error}") from error
 
-    async def _stop(self, life: asyncio.Task[Exit], reason: Reason) -> Exit:
+    def _own_end(self, exit_: Exit) -> Exit:
+        """Return how it ended by itself; of a lost one nobody knows, so a stop that was asked for counts."""
+        if exit_.reason is Reason.LOST and self._reason is not None:
+            return dataclasses.replace(exit_, reason=self._reason)
+        return exit_
+
+    async def _stop(self, reason: Reason) -> Exit:
         """Stop the attempt in whichever phase it is; how its program took that does not matter."""
-        if not self.started.is_set():
-            await _cancel(life)
         await self._runtime.stop(self.attempt, self._grace)
-        if life.cancelled():
+        if not self.started.is_set():
             return Exit(reason)
         try:
-            return dataclasses.replace(await life, reason=reason)
+            return dataclasses.replace(await self._guard(self._runtime.wait(self.attempt)), reason=reason)
         except StartError:
             return Exit(reason)
 
@@ -127,27 +149,44 @@ class Execution:
         left = self.timeout - (now() - self.attempt.started).total_seconds()
         return asyncio.get_running_loop().call_later(max(0.0, left), self.stop, Reason.TIMED_OUT)
 
-    async def _follow(self, interim: _InterimFile) -> None:
-        with self._growth.of(self.attempt.stdout) as grown:
-            while True:
-                self._take(self._reader.read_new(), interim)
-                if self._reader.at_end:
-                    await grown.wait()
-                    grown.clear()
-                else:
-                    await asyncio.sleep(0)
+    # ------------------------------------------------------------------ its output
 
-    async def _read_rest(self, interim: _InterimFile) -> None:
-        self._take(self._reader.read_new(), interim)
+    def _begin_to_follow(self) -> None:
+        self._following = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        """Read the output as it grows, without end; a fault ends the waiting for the runtime."""
+        try:
+            with self._growth.of(self.attempt.stdout) as grown:
+                while True:
+                    self._take(self._reader.read_new())
+                    if self._reader.at_end:
+                        await grown.wait()
+                        grown.clear()
+                    else:
+                        await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001  # it is raised where the attempt is waited for
+            self._fault = error
+            self._interrupt()
+
+    async def _end_following(self) -> None:
+        if self._glance is not None:
+            self._glance.cancel()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    async def _read_rest(self) -> None:
+        self._take(self._reader.read_new())
         while not self._reader.at_end:
             await asyncio.sleep(0)
-            self._take(self._reader.read_new(), interim)
-        self._take(self._reader.finish(), interim)
+            self._take(self._reader.read_new())
+        self._take(self._reader.finish())
 
-    def _take(self, findings: Iterable[Found], interim: _InterimFile) -> None:
+    def _take(self, findings: Iterable[Found]) -> None:
         for found in findings:
             if isinstance(found, Interim):
-                interim.add(found.value)
+                self._interim.add(found.value)
             else:
                 self.findings.note(found)
 
@@ -159,32 +198,27 @@ class _InterimFile:
         self._path = attempt.folder / "interim.jsonl"
         self._tell = tell
         self._known = 0
+        """How many of the next values stand there already."""
         self._file: IO[bytes] | None = None
 
-    def __enter__(self) -> _InterimFile:
+    def add(self, value: bytes) -> None:
+        if self._file is None:
+            self._file = self._open()
+        if self._known:
+            self._known -= 1
+            return
+        self._file.write(value.replace(b"\n", b" ") + b"\n")
+        self._tell(value)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> IO[bytes]:
         with suppress(FileNotFoundError):
             content = self._path.read_bytes()
             self._known = content.count(b"\n")
             if torn := len(content) - (content.rfind(b"\n") + 1):
                 with self._path.open("r+b") as file:
                     file.truncate(len(content) - torn)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def add(self, value: bytes) -> None:
-        if self._known:
-            self._known -= 1
-            return
-        if self._file is None:
-            self._file = self._path.open("ab", buffering=0)
-        self._file.write(value.replace(b"\n", b" ") + b"\n")
-        self._tell(value)
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, StartError):
-        await task
+        return self._path.open("ab", buffering=0)
