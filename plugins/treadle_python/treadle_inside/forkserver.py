@@ -182,13 +182,16 @@ class _Server:
     def _keep(self, connection: socket.socket, message: bytes) -> NoReturn:
         """Keep one attempt after the other; in a program's process, run the program."""
         me = keeper.Keeper(containment.NAMESPACE)
-        first = json.loads(message)
-        program.look_ahead(first["project"], first["entrypoint"])
+        ahead: dict[str, int] | None = None
         while message:
             if self._is_outdated():
                 connection.send(OUTDATED)
                 break
-            become_program = me.keep(json.loads(message), connection.fileno())
+            request = json.loads(message)
+            if ahead is None:
+                ahead = program.look_ahead(request["project"], request["entrypoint"])
+                self._loaded.update(ahead or {})
+            become_program = me.keep(request, connection.fileno())
             if become_program is not None:
                 _run_and_leave(become_program)
             message = connection.recv(_LARGEST)

@@ -75,11 +75,13 @@ class Keeper:
         os.dup2(stderr, _STDERR)  # what goes wrong here is told there as well
         work = os.path.join(folder, "work")
         _insist(lambda: os.makedirs(work, mode=0o700, exist_ok=True))
+        ready = program.Program(request)
         out, err = os.pipe(), os.pipe()
         pid = os.fork()
         if pid == 0:
             self._signals.unblock()  # they do by themselves what they do in any new process
-            return program.prepare(request, self._kind, out[1], err[1])
+            ready.clean_up(self._kind, out[1], err[1])
+            return ready.run
         _tell(answer, STARTED)
         os.close(out[1])
         os.close(err[1])
@@ -91,6 +93,7 @@ class Keeper:
         containment.kill_all(self._kind)
         for pump in pumps:
             pump.finish()
+        os.chdir("/")  # the spool may be on a disk that somebody wants to unmount
         _remove(work)
         os.dup2(self._nowhere, _STDERR)
         ended = _ended(folder, status, any(pump.cut for pump in pumps))

@@ -19,14 +19,17 @@ from . import containment, results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from io import TextIOWrapper
     from typing import Any
 
 RETURNED, ERROR = "returned.json", "error.json"
 """What the function has returned, or what is served of its failure."""
 
+_JOB = "job.json"
 _STDERR = 2
+_SMALL = 16 * 1024
+"""Bytes of a job up to which its input is read before the fork."""
 _SETTLED = 3.0
 """Seconds since a folder was changed after which its next change shows in its time of modification."""
 _DEEP = 20000
@@ -49,57 +52,75 @@ def _stream(fd: int, errors: str) -> TextIOWrapper:
     return open(fd, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)
 
 
-def look_ahead(project: str, entrypoint: str) -> None:
-    """Have the interpreter know the folders of the entrypoint's packages; nothing is imported.
+def look_ahead(project: str, entrypoint: str) -> dict[str, int] | None:
+    """Do of an entrypoint's import what runs nothing of the service's, for all programs forked later.
 
-    It looks again at those that have changed since, which it tells by the time of their modification.
+    The interpreter gets to know the folders of its packages, and those packages are imported that are an
+    empty __init__.py. Returns the files that this holds for, with their times of modification; or None if
+    a folder has changed so lately that its next change could go unnoticed.
     """
-    folder = project
+    folder, name, empty = project, "", True
+    files: dict[str, int] = {}
+    sys.path.insert(0, project)
     try:
-        for name in entrypoint.partition(":")[0].split("."):
+        for part in entrypoint.partition(":")[0].split("."):
             if time.time() - os.stat(folder).st_mtime < _SETTLED:
-                return
+                return None
+            name = f"{name}.{part}" if name else part
             importlib.machinery.PathFinder.find_spec(name, [folder])
-            folder = os.path.join(folder, name)
+            folder = os.path.join(folder, part)
+            start = os.path.join(folder, "__init__.py")
+            found = os.stat(start) if os.path.exists(start) else None
+            empty = empty and found is not None and found.st_size == 0
+            if found is not None and empty:
+                files[start] = found.st_mtime_ns
+                importlib.import_module(name)
     except (OSError, ImportError):
-        return  # the program will say it
+        pass  # the program will say it
+    finally:
+        sys.path.remove(project)
+    return files
 
 
-def prepare(request: dict[str, Any], kind: str, stdout: int, stderr: int) -> Callable[[], None]:
-    """Make this forked process a clean one, and return the function that runs the program.
+class Program:
+    """One attempt's program: made ready in the process that forks it, and run in the forked one."""
 
-    kind is how it is contained.
-    """
-    os.setsid()
-    os.dup2(stdout, 1)
-    os.dup2(stderr, _STDERR)
-    containment.close_files(_STDERR + 1)
-    containment.show_own(kind)
-    for name, value in request["environment"].items():
-        os.environ[name] = value
-    os.chdir(os.path.join(request["folder"], "work"))
-    sys.path.insert(0, request["project"])
-    _reseed()
-    sys.argv = [request["entrypoint"]]
-    return lambda: run(request)
+    def __init__(self, request: dict[str, Any]) -> None:
+        """Put this process into the program's surroundings."""
+        self._folder: str = request["folder"]
+        self._project: str = request["project"]
+        self._entrypoint: str = request["entrypoint"]
+        for name, value in request["environment"].items():
+            os.environ[name] = value
+        sys.argv = [self._entrypoint]
+        os.chdir(os.path.join(self._folder, "work"))
+        self._input = _read_small_input(self._folder)
 
+    def clean_up(self, kind: str, stdout: int, stderr: int) -> None:
+        """Make this forked process a clean one, contained in this kind of way."""
+        os.setsid()
+        os.dup2(stdout, 1)
+        os.dup2(stderr, _STDERR)
+        containment.close_files(_STDERR + 1)
+        containment.show_own(kind)
+        sys.path.insert(0, self._project)
+        _reseed()
 
-def run(request: dict[str, Any]) -> None:
-    """Call the service's function and write down what it returns or raises."""
-    folder = request["folder"]
-    try:
-        value = _call(_load(request["entrypoint"]), *_read_input(folder))
-        failed = results.is_error(value)
-        text = None if value is None else results.to_json(value)
-    except results.NotSerialisable as error:
-        failed, text = True, results.failure("INVALID_RESULT", str(error))
-    except Exception as error:  # noqa: BLE001  # whatever the program raises is its failure
-        sys.__excepthook__(type(error), error, error.__traceback__)
-        failed, text = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
-        _write(folder, failed, text)
-        sys.exit(1)
-    if text is not None:
-        _write(folder, failed, text)
+    def run(self) -> None:
+        """Call the service's function and write down what it returns or raises."""
+        try:
+            value = _call(_load(self._entrypoint), *(self._input or _read_input(self._folder)))
+            failed = results.is_error(value)
+            text = None if value is None else results.to_json(value)
+        except results.NotSerialisable as error:
+            failed, text = True, results.failure("INVALID_RESULT", str(error))
+        except Exception as error:  # noqa: BLE001  # whatever the program raises is its failure
+            sys.__excepthook__(type(error), error, error.__traceback__)
+            failed, text = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
+            _write(self._folder, failed, text)
+            sys.exit(1)
+        if text is not None:
+            _write(self._folder, failed, text)
 
 
 def _reseed() -> None:
@@ -109,8 +130,17 @@ def _reseed() -> None:
             getattr(sys.modules[name], seed)()
 
 
+def _read_small_input(folder: str) -> tuple[Any, Any] | None:
+    """Read the input ahead if that is little work; whatever is wrong with it, the program will meet."""
+    try:
+        small = os.stat(os.path.join(folder, _JOB)).st_size <= _SMALL
+        return _read_input(folder) if small else None
+    except Exception:  # noqa: BLE001  # it is the program's failure, and not its keeper's
+        return None
+
+
 def _read_input(folder: str) -> tuple[Any, Any]:
-    with open(os.path.join(folder, "job.json"), "rb") as file:
+    with open(os.path.join(folder, _JOB), "rb", buffering=0) as file:
         text = file.read()
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEEP))
