@@ -24,6 +24,7 @@ def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         if server.process is not None and server.process.poll() is None:
             server.stop()
+        server.end_programs()
 
 
 @pytest.fixture

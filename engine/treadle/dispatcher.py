@@ -41,6 +41,8 @@ class Dispatcher:
         self._spool = tools.spool
         self._slots = tools.settings.jobs
         self._noticed: asyncio.Queue[str | None] = asyncio.Queue()
+        self._expected: dict[str, Job] = {}
+        """Jobs that are about to be accepted in this process."""
         self._cancels: set[str] = set()
         """Cancel requests for jobs that have not been noticed yet."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,10 +67,14 @@ class Dispatcher:
         watcher.watch(self._spool.cancel, LINKS, self._look_at_cancel)
         watcher.watch(self._spool.queue, LINKS, self._look_at_queue)
 
-    def hear(self, job: Job) -> None:
-        """Take a notice of the API in this process, which is here before the folder's."""
-        self._add(job)
-        self._fill_slots()
+    def expect(self, job: Job) -> None:
+        """Know a job that this process is about to accept: its file need not be read when it appears."""
+        self._expected[job.id] = job
+
+    def expect_no_more(self, name: str) -> None:
+        """Forget it; should its file have appeared and not been noticed, that is found as any other is."""
+        if self._expected.pop(name, None) is not None:
+            self._noticed.put_nowait(name)
 
     def adopt(self, job: Job, live: LiveAttempt) -> None:
         """Go on with an attempt that an earlier engine started."""
@@ -115,7 +121,10 @@ class Dispatcher:
     # ------------------------------------------------------------------ noticing
 
     def _look_at_queue(self, name: str | None) -> None:
-        if name is None or not self._known(name.removesuffix(".json")):
+        if name is not None and (job := self._expected.pop(name.removesuffix(".json"), None)):
+            self._add(job)
+            self._fill_slots()
+        elif name is None or not self._known(name.removesuffix(".json")):
             self._noticed.put_nowait(name)
 
     async def _notice(self) -> None:

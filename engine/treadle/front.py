@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from treadle.admission import Admission
 from treadle.crew import Crew
 from treadle.endings import Endings
@@ -18,7 +20,7 @@ from treadle.plugins import Plugins
 from treadle.service import Service, nearest, read_services
 from treadle.settings import Settings
 from treadle.watcher import Watcher
-from treadle_spool import Descriptor, Spool, Status
+from treadle_spool import Descriptor, Spool, Status, new_id, now
 
 _FRESH = 1.0
 """Seconds for which a count of queue/ is good enough."""
@@ -75,12 +77,21 @@ class Front:
             self.admission.check(descriptor)
         else:
             await asyncio.to_thread(self.admission.check, descriptor)
-        status = await self._accepting.do((descriptor, name))
-        self._accepted(status.id, descriptor)
-        return status
+        descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
+        if name is not None:
+            return await self._accepting.do((descriptor, name))
+        name = new_id()
+        self._expect(name, descriptor)
+        try:
+            return await self._accepting.do((descriptor, name))
+        finally:
+            self._expect_no_more(name)
 
-    def _accepted(self, name: str, descriptor: Descriptor) -> None:
-        """Take a notice of a job that was accepted here; by default the folder's is enough."""
+    def _expect(self, name: str, descriptor: Descriptor) -> None:
+        """Take note of a job that is about to be accepted here, under a name that nobody else can use."""
+
+    def _expect_no_more(self, name: str) -> None:
+        """Take note that it is accepted, or refused."""
 
     def owed(self) -> int:
         """Return how many jobs wait or run: as queue/ had it, at most a second ago."""

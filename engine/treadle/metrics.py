@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -34,10 +35,10 @@ class Metrics(Collector):
         self._begun: dict[str, float] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        self._ended = Counter(
+        ended = Counter(
             "treadle_jobs_ended", "Jobs that have ended", ["service", "state"], registry=self._registry
         )
-        self._duration = Histogram(
+        duration = Histogram(
             "treadle_job_duration_seconds",
             "Seconds from a job's start to its published end",
             ["service"],
@@ -50,6 +51,8 @@ class Metrics(Collector):
             ["code"],
             registry=self._registry,
         )
+        self._count = cache(lambda service, state: ended.labels(service, state.value))
+        self._time = cache(duration.labels)
         observers.listen("job_changed", self._note)
 
     def refused(self, code: str) -> None:
@@ -88,6 +91,6 @@ class Metrics(Collector):
         if after is State.RUNNING:
             self._begun[job.id] = time.monotonic()
         elif after.ended:
-            self._ended.labels(job.service, after.value).inc()
+            self._count(job.service, after).inc()
             if (begun := self._begun.pop(job.id, None)) is not None:
-                self._duration.labels(job.service).observe(time.monotonic() - begun)
+                self._time(job.service).observe(time.monotonic() - begun)

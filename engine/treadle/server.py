@@ -19,6 +19,8 @@ from treadle.settings import Settings
 
 _FAREWELL = 0.5
 """Seconds that requests still under way have when the server stops."""
+_GARBAGE = 10_000
+"""Objects that are made between two looks for garbage; a job makes some thousand, and hardly any garbage."""
 _SECOND_THOUGHT = 3.0
 """Seconds after a Ctrl-C in which another one cancels the jobs that would go on."""
 
@@ -67,6 +69,7 @@ class Server:
                 self._tell(f"Spool: {front.spool.root}")
                 gc.collect()
                 gc.freeze()  # so that no later collection walks through all that has been imported
+                gc.set_threshold(_GARBAGE)
                 notify("READY=1")
                 await self._stop.wait()
                 notify("STOPPING=1")

@@ -110,9 +110,9 @@ class ForkServers:
                     return None
                 line = self._call(spec.name)
             kept = await line.begin(message) if line else None
-            if kept is None or kept.answer == OUTDATED:
+            if kept is None or kept.answer.result() == OUTDATED:
                 self._drop(spec.name)
-            elif kept.answer == PLAIN:
+            elif kept.answer.result() == PLAIN:
                 self._say_unfit(spec, "it has started threads, or may not make PID namespaces")
                 return None
             else:

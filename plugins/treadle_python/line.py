@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 STARTED, TAKEN, TROUBLE, ENDED = b"s", b"t", b"e", b"d"
@@ -22,9 +21,8 @@ _PATIENCE = 60.0
 class Kept:
     """An attempt that a keeper was asked to run."""
 
-    answer: bytes = b""
-    """What the keeper said first; nothing if nobody can tell whether it has begun."""
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    answer: asyncio.Future[bytes]
+    """What the keeper says first; nothing if nobody can tell whether it has begun."""
     ended: bytes | None = None
     """The content of exit.json, once the keeper has told of the end."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,14 +50,15 @@ class Line:
         except OSError:
             self.close()
             return None
-        kept = self._kept = Kept()
+        kept = self._kept = Kept(self._loop.create_future())
+        patience = self._loop.call_later(_PATIENCE, self.close)
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
-                    await kept.answered.wait()
+            await kept.answer
+        except asyncio.CancelledError:
+            self.close()
+            raise
         finally:
-            if not kept.answered.is_set():
-                self.close()
+            patience.cancel()
         return kept
 
     def close(self) -> None:
@@ -70,7 +69,8 @@ class Line:
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
         if self._kept is not None:
-            self._kept.answered.set()
+            if not self._kept.answer.done():
+                self._kept.answer.set_result(b"")
             self._kept.over.set()
 
     def _hear(self) -> None:
@@ -83,13 +83,12 @@ class Line:
         kept = self._kept
         if not said or kept is None:
             self.close()
-        elif kept.answered.is_set():
+        elif kept.answer.done():
             kept.ended = said.removeprefix(ENDED)
             kept.over.set()
             self._be_free()
         else:
-            kept.answer = said
-            kept.answered.set()
+            kept.answer.set_result(said)
             if said != STARTED:
                 self._be_free()
 

@@ -29,7 +29,8 @@ class Keeper(msgspec.Struct, frozen=True):
     def of(cls, folder: Path) -> Keeper | None:
         """Read the attempt's keeper, or None if nobody has published one."""
         try:
-            return msgspec.json.decode((folder / "process.json").read_bytes(), type=cls)
+            with open(f"{folder}/process.json", "rb", buffering=0) as file:  # noqa: PTH123  # a path to join less
+                return msgspec.json.decode(file.read(), type=cls)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError:

@@ -90,17 +90,16 @@ class PythonRuntime(Runtime):
         """Fork a keeper for the attempt, or find the one it has."""
         if Keeper.of(attempt.folder) is not None:
             return
-        python = interpreter(attempt.service)
-        if _start(attempt.service) == "spawn" or not await self._fork(attempt, python):
-            await self._spawn(attempt, python)
+        if _start(attempt.service) == "spawn" or not await self._fork(attempt):
+            await self._spawn(attempt, interpreter(attempt.service))
 
     async def close(self) -> None:
         """Let the fork servers go; running programs do not need them."""
         await self._servers.close()
 
-    async def _fork(self, attempt: Attempt, python: Path) -> bool:
+    async def _fork(self, attempt: Attempt) -> bool:
         """Have the service's fork server start the attempt; False if it has to be started without one."""
-        spec = self._spec(attempt.service, python, attempt.spool_id)
+        spec = self._spec(attempt.service, attempt.spool_id)
         try:
             kept = await self._servers.start(spec, self._request(attempt))
         except asyncio.CancelledError:
@@ -108,19 +107,21 @@ class PythonRuntime(Runtime):
             raise
         if kept is None:
             return False
-        if kept.answer[:1] == TROUBLE:
-            raise OSError(kept.answer[1], os.strerror(kept.answer[1]))
-        if kept.answer == STARTED:
+        answer = kept.answer.result()
+        if answer[:1] == TROUBLE:
+            raise OSError(answer[1], os.strerror(answer[1]))
+        if answer == STARTED:
             self._kept[attempt.folder] = kept
-        elif kept.answer != TAKEN:
+        elif answer != TAKEN:
             Keeper.fence(attempt.folder)  # a keeper or a server was killed; wait() tells which attempt it is
         return True
 
-    def _spec(self, service: Service, python: Path, spool_id: str) -> ForkServerSpec:
+    def _spec(self, service: Service, spool_id: str) -> ForkServerSpec:
         """Return for what the service's server is made; worked out once for a service as it is."""
         known = self._specs.get((spool_id, service.name))
         if known is not None and known[0] is service:
             return known[1]
+        python = interpreter(service)
         spec = ForkServerSpec(
             spool_id=spool_id,
             service=service.name,

@@ -101,7 +101,6 @@ class Spool:
     def _put_into_queue(self, descriptor: Descriptor, name: str | None) -> Status | SpoolError | OSError:
         """Write a job's file and link it; its name is not durable yet."""
         try:
-            new = name is None
             name = new_id() if name is None else check_name(name)
             descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
             queued = f"{self._queue}/{name}.json"
@@ -113,7 +112,7 @@ class Spool:
             finally:
                 with suppress(OSError):  # the next sweep removes it; it is no reason to refuse the job
                     os.unlink(staged)
-            if not new and os.path.exists(f"{self._done}/{name}"):  # it may have ended at this very moment
+            if os.path.exists(f"{self._done}/{name}"):  # it may have ended at this very moment
                 os.unlink(queued)
                 return NameTaken(f"a job named {name!r} exists already")
         except (SpoolError, OSError) as error:

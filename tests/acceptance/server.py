@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from treadle_python.process import Keeper, send
 
 TREADLE = Path(sys.executable).with_name("treadle")
 EXAMPLES = Path(__file__).parents[2] / "contrib" / "examples"
@@ -78,6 +81,14 @@ class Server:
         assert self.process is not None
         self.process.terminate()
         return self.reap()
+
+    def end_programs(self) -> None:
+        """Kill what still runs of the spool's jobs: they outlive their engine, not the test."""
+        for folder in (self.spool / "run").glob("*"):  # nothing, if it has never made its spool
+            if (keeper := Keeper.of(folder)) is not None:
+                with keeper.handle() as pidfd:
+                    if pidfd is not None:
+                        send(pidfd, signal.SIGKILL)
 
     def reap(self) -> int:
         """Wait for its end and return its exit code."""
