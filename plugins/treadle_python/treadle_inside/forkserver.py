@@ -154,7 +154,7 @@ class _Server:
                     poll.register(connection, select.POLLIN)
                     continue
                 if message:
-                    if self._is_outdated():
+                    if self._is_worn() or self._has_changed():
                         self._listening.close()  # its name is free before the answer is heard
                         connection.send(OUTDATED)
                         return
@@ -181,28 +181,38 @@ class _Server:
 
     def _keep(self, connection: socket.socket, message: bytes) -> NoReturn:
         """Keep one attempt after the other; in a program's process, run the program."""
+        try:
+            self._keep_all(connection, message)
+        except keeper.Begin as begun:
+            run = begun.run
+        else:
+            os._exit(0)
+        _run_and_leave(run)
+
+    def _keep_all(self, connection: socket.socket, message: bytes) -> None:
         me = keeper.Keeper(containment.NAMESPACE)
         ahead: dict[str, int] | None = None
+        worn = False
         while message:
-            if self._is_outdated():
+            if worn or self._has_changed():
                 connection.send(OUTDATED)
-                break
-            request = json.loads(message)
+                return
             if ahead is None:
+                request = json.loads(message)
                 ahead = program.look_ahead(request["project"], request["entrypoint"])
                 self._loaded.update(ahead or {})
-            become_program = me.keep(request, connection.fileno())
-            if become_program is not None:
-                _run_and_leave(become_program)
+            me.keep(message, connection.fileno())
+            me.fork_ahead()
+            worn = self._is_worn()
             message = connection.recv(_LARGEST)
-        os._exit(0)
 
-    def _is_outdated(self) -> bool:
-        return (
-            _times(self._loaded) != self._loaded
-            or time.monotonic() - self._born > _OLDEST
-            or _memory() - self._size > _GROWN
-        )
+    def _has_changed(self) -> bool:
+        """Say whether something that was loaded is another one now."""
+        return _times(self._loaded) != self._loaded
+
+    def _is_worn(self) -> bool:
+        """Say whether this process is old, or has grown."""
+        return time.monotonic() - self._born > _OLDEST or _memory() - self._size > _GROWN
 
 
 def _go_inside(contain: str, connection: socket.socket) -> None:

@@ -1,8 +1,8 @@
 """The keeper: the parent that programs have, whatever becomes of the engine.
 
-It keeps one attempt at a time: it publishes itself, forks the program, puts its output into files,
-obeys the engine's signals, and when the program has ended it leaves nobody behind and writes down how
-it ended.
+It keeps one attempt at a time: it publishes itself, hands the attempt to a process that it has forked for
+that, puts its output into files, obeys the engine's signals, and when the program has ended it leaves
+nobody behind and writes down how it ended.
 
 SIGTERM: every process of the program is sent SIGTERM. SIGUSR1: every one is killed. A signal that
 comes between two attempts means nothing.
@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import time
+from functools import partial
 
 from . import containment, program
 from .signalfd import SignalFile
@@ -42,6 +43,16 @@ ENDED = b"d"
 _HEARD = (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PROCESS = "process.json"
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENOMEM)
+
+
+class Begin(BaseException):
+    """Raised in a forked process, so that nothing of its keeper is on the stack when its program begins."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        """Have the process call run."""
+        super().__init__()
+        self.run = run
 
 
 class Keeper:
@@ -53,53 +64,92 @@ class Keeper:
         self._kind = kind
         self._identity = _Identity(kind)
         self._signals = SignalFile(_HEARD, _IGNORED)
+        self._next: _Forked | None = None
+        """A process that waits to become the next program."""
         program.open_streams()
         self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         containment.settle(kind)
 
-    def keep(self, request: dict[str, Any], answer: int) -> Callable[[], None] | None:
-        """Keep one attempt and return None once it is over; in the program's process, what that is to call.
+    def fork_ahead(self) -> None:
+        """Have a process wait for the next attempt, if the host has room for it; raises Begin there."""
+        with contextlib.suppress(OSError):
+            self._next = self._fork()
+
+    def keep(self, request: bytes, answer: int) -> None:
+        """Keep one attempt, and return once it is over; raises Begin in the program's process.
 
         answer is a file descriptor on which is said, message by message, how far it is.
         """
-        folder = request["folder"]
+        fields = json.loads(request)
+        folder = fields["folder"]
         self._signals.read()  # what came before means nothing
         try:
+            forked = self._next = self._next or self._fork()
             if not self._identity.publish(folder):
                 os.write(answer, TAKEN)
-                return None
-            stderr = _open(folder, "stderr.log")
+                return
         except OSError as error:
             os.write(answer, trouble(error))
-            return None
-        os.dup2(stderr, _STDERR)  # what goes wrong here is told there as well
+            return
         work = os.path.join(folder, "work")
-        _insist(lambda: os.makedirs(work, mode=0o700, exist_ok=True))
-        ready = program.Program(request)
-        out, err = os.pipe(), os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self._signals.unblock()  # they do by themselves what they do in any new process
-            ready.clean_up(self._kind, out[1], err[1])
-            return ready.run
+        _insist(partial(os.makedirs, work, mode=0o700, exist_ok=True))
+        self._next = None
+        while not forked.tell(request):
+            forked = _insist(self._fork)
         _tell(answer, STARTED)
-        os.close(out[1])
-        os.close(err[1])
-        pumps = [
-            _Pump(out[0], _open(folder, "stdout.log"), request["output_limit"]),
-            _Pump(err[0], stderr, request["output_limit"]),
-        ]
-        status = _attend(pid, self._kind, self._signals, pumps)
+        out, err = (_insist(partial(_open, folder, log)) for log in ("stdout.log", "stderr.log"))
+        os.dup2(err, _STDERR)  # what goes wrong here is told there as well
+        limit = fields["output_limit"]
+        pumps = [_Pump(forked.stdout, out, limit), _Pump(forked.stderr, err, limit)]
+        status = _attend(forked.pid, self._kind, self._signals, pumps)
         containment.kill_all(self._kind)
         for pump in pumps:
             pump.finish()
-        os.chdir("/")  # the spool may be on a disk that somebody wants to unmount
         _remove(work)
         os.dup2(self._nowhere, _STDERR)
         ended = _ended(folder, status, any(pump.cut for pump in pumps))
-        _insist(lambda: _write(os.path.join(folder, "exit.json"), ended))
+        _insist(partial(_write, os.path.join(folder, "exit.json"), ended))
         _tell(answer, ENDED + ended)
-        return None
+
+    def _fork(self) -> _Forked:
+        """Fork a process that waits for its request; raises Begin there."""
+        told, out, err = os.pipe(), os.pipe(), os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            for end in (*told, *out, *err):
+                os.close(end)
+            raise
+        if pid == 0:
+            self._signals.unblock()  # they do by themselves what they do in any new process
+            raise Begin(program.prepare(self._kind, told[0], out[1], err[1]))
+        for end in (told[0], out[1], err[1]):
+            os.close(end)
+        return _Forked(pid, told[1], out[0], err[0])
+
+
+class _Forked:
+    """A process that waits for its request."""
+
+    def __init__(self, pid: int, told: int, stdout: int, stderr: int) -> None:
+        """Own what it is told by, and what it prints to."""
+        self.pid = pid
+        self.stdout = stdout
+        self.stderr = stderr
+        self._told = told
+
+    def tell(self, request: bytes) -> bool:
+        """Have it begin; False if it has gone meanwhile, and is to be forgotten."""
+        try:
+            while request:
+                request = request[os.write(self._told, request) :]
+        except BrokenPipeError:
+            os.close(self.stdout)
+            os.close(self.stderr)
+            return False
+        finally:
+            os.close(self._told)
+        return True
 
 
 def trouble(error: OSError) -> bytes:
@@ -269,12 +319,12 @@ def _write(path: str, content: bytes) -> None:
         file.write(content)
 
 
-def _insist(act: Callable[[], None]) -> None:
-    """Do it as soon as a full disk lets it happen: neither the attempt nor its end is given up for that."""
+def _insist(act: Callable[[], Any]) -> Any:
+    """Do it as soon as the host has room for it: neither the attempt nor its end is given up for that."""
     while True:
         try:
             return act()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            if error.errno not in _PASSING:
                 raise
             time.sleep(0.5)

@@ -11,6 +11,7 @@ import importlib
 import importlib.machinery
 import json
 import os
+import select
 import sys
 import time
 import types
@@ -19,7 +20,7 @@ from . import containment, results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import TextIOWrapper
     from typing import Any
 
@@ -28,8 +29,8 @@ RETURNED, ERROR = "returned.json", "error.json"
 
 _JOB = "job.json"
 _STDERR = 2
-_SMALL = 16 * 1024
-"""Bytes of a job up to which its input is read before the fork."""
+_TOLD = 3
+_PIECE = 64 * 1024
 _SETTLED = 3.0
 """Seconds since a folder was changed after which its next change shows in its time of modification."""
 _DEEP = 20000
@@ -82,45 +83,78 @@ def look_ahead(project: str, entrypoint: str) -> dict[str, int] | None:
     return files
 
 
-class Program:
-    """One attempt's program: made ready in the process that forks it, and run in the forked one."""
+def prepare(kind: str, told: int, stdout: int, stderr: int) -> Callable[[], None]:
+    """Make this forked process a clean one; return what waits for a request, and runs its program.
 
-    def __init__(self, request: dict[str, Any]) -> None:
-        """Put this process into the program's surroundings."""
-        self._folder: str = request["folder"]
-        self._project: str = request["project"]
-        self._entrypoint: str = request["entrypoint"]
-        for name, value in request["environment"].items():
-            os.environ[name] = value
-        sys.argv = [self._entrypoint]
-        os.chdir(os.path.join(self._folder, "work"))
-        self._input = _read_small_input(self._folder)
+    kind is how it is contained. The request is all that can be read from told; if that is nothing, this
+    process is not needed any more.
+    """
+    os.setsid()
+    os.dup2(stdout, 1)
+    os.dup2(stderr, _STDERR)
+    os.dup2(told, _TOLD)
+    containment.close_files(_TOLD + 1)
+    _reseed()
+    return lambda: _wait(kind)
 
-    def clean_up(self, kind: str, stdout: int, stderr: int) -> None:
-        """Make this forked process a clean one, contained in this kind of way."""
-        os.setsid()
-        os.dup2(stdout, 1)
-        os.dup2(stderr, _STDERR)
-        containment.close_files(_STDERR + 1)
-        containment.show_own(kind)
-        sys.path.insert(0, self._project)
-        _reseed()
 
-    def run(self) -> None:
-        """Call the service's function and write down what it returns or raises."""
-        try:
-            value = _call(_load(self._entrypoint), *(self._input or _read_input(self._folder)))
-            failed = results.is_error(value)
-            text = None if value is None else results.to_json(value)
-        except results.NotSerialisable as error:
-            failed, text = True, results.failure("INVALID_RESULT", str(error))
-        except Exception as error:  # noqa: BLE001  # whatever the program raises is its failure
-            sys.__excepthook__(type(error), error, error.__traceback__)
-            failed, text = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
-            _write(self._folder, failed, text)
-            sys.exit(1)
-        if text is not None:
-            _write(self._folder, failed, text)
+def _wait(kind: str) -> None:
+    _rehearse()
+    text = b""
+    while piece := os.read(_TOLD, _PIECE):
+        text += piece
+    os.close(_TOLD)
+    if not text:
+        os._exit(0)
+    request = json.loads(text)
+    containment.show_own(kind)
+    for name, value in request["environment"].items():
+        os.environ[name] = value
+    sys.path.insert(0, request["project"])
+    sys.argv = [request["entrypoint"]]
+    os.chdir(os.path.join(request["folder"], "work"))
+    run(request["folder"], request["entrypoint"])
+
+
+def _rehearse() -> None:
+    """Do once what the program will do, step by step until it is told to begin.
+
+    The memory that takes is copied by then, and the program does not wait for it.
+    """
+    begins = select.poll()
+    begins.register(_TOLD, select.POLLIN)
+    for step in (_rehearse_json, _rehearse_call):
+        if begins.poll(0):
+            return
+        step()
+
+
+def _rehearse_json() -> None:
+    with results.integers_of_any_size():
+        results.to_json(json.loads(b'{"data": {"values": [1, 2.5, "text", null, true]}, "params": {}}'))
+    os.environ["TREADLE_JOB_ID"] = ""
+
+
+def _rehearse_call() -> None:
+    rehearsal = importlib.import_module(".rehearsal", __package__)
+    results.is_error(_call(rehearsal.run, {}, {}))
+
+
+def run(folder: str, entrypoint: str) -> None:
+    """Call the service's function and write down what it returns or raises."""
+    try:
+        value = _call(_load(entrypoint), *_read_input(folder))
+        failed = results.is_error(value)
+        text = None if value is None else results.to_json(value)
+    except results.NotSerialisable as error:
+        failed, text = True, results.failure("INVALID_RESULT", str(error))
+    except Exception as error:  # noqa: BLE001  # whatever the program raises is its failure
+        sys.__excepthook__(type(error), error, error.__traceback__)
+        failed, text = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
+        _write(folder, failed, text)
+        sys.exit(1)
+    if text is not None:
+        _write(folder, failed, text)
 
 
 def _reseed() -> None:
@@ -128,15 +162,6 @@ def _reseed() -> None:
     for name, seed in (("numpy.random", "seed"), ("torch", "seed")):
         if name in sys.modules:
             getattr(sys.modules[name], seed)()
-
-
-def _read_small_input(folder: str) -> tuple[Any, Any] | None:
-    """Read the input ahead if that is little work; whatever is wrong with it, the program will meet."""
-    try:
-        small = os.stat(os.path.join(folder, _JOB)).st_size <= _SMALL
-        return _read_input(folder) if small else None
-    except Exception:  # noqa: BLE001  # it is the program's failure, and not its keeper's
-        return None
 
 
 def _read_input(folder: str) -> tuple[Any, Any]:

@@ -13,8 +13,7 @@ from . import containment, keeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from collections.abc import Callable
-    from typing import Any
+    from typing import NoReturn
 
 STARTED = 0
 """Exit code: the keeper has published itself."""
@@ -25,26 +24,29 @@ TROUBLE = 100
 
 
 def main() -> None:
-    """Read a request from stdin, fork its keeper, and end; the program's process goes on from here."""
-    request = json.load(sys.stdin)
-    become_program = _launch(request)
-    become_program()
+    """Read a request from stdin, fork its keeper, and end; the program's process goes on from here.
+
+    No frame of the keeper is around the program then, that could hold up an exception or the interpreter's
+    orderly end.
+    """
+    try:
+        _launch(sys.stdin.buffer.read())
+    except keeper.Begin as begun:
+        run = begun.run
+    run()
 
 
-def _launch(request: dict[str, Any]) -> Callable[[], None]:
+def _launch(request: bytes) -> NoReturn:
     """Fork a keeper for the request and end this process with the answer it gives.
 
-    Returns only in the program's process: what that is to call, with no frame of the keeper's
-    around it that could hold up an exception or the interpreter's orderly end.
+    Raises Begin in the program's process.
     """
     read_end, write_end = os.pipe()
-    kind = containment.enter(request["contain"])
+    kind = containment.enter(json.loads(request)["contain"])
     if os.fork() == 0:
         os.close(read_end)
-        become_program = keeper.Keeper(kind).keep(request, write_end)
-        if become_program is None:
-            os._exit(0)
-        return become_program
+        keeper.Keeper(kind).keep(request, write_end)
+        os._exit(0)
     os.close(write_end)
     answer = os.read(read_end, 1)
     if answer == keeper.TROUBLE:
