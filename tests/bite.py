@@ -51,8 +51,8 @@ CHANGES = (
     Change(
         "fsync of a file's content",
         f"{SPOOL}/durable.py",
-        "            os.fsync(fd)\n        finally",
-        "            pass\n        finally",
+        "            write_all(fd, content)\n            os.fsync(fd)\n",
+        "            write_all(fd, content)\n",
         MATRIX,
         RETURNED,
     ),
@@ -94,10 +94,10 @@ CHANGES = (
         "tests/unit/spool/test_spool.py",
     ),
     Change(
-        "fsync of a result that a program wrote",
+        "fsync of an outcome's files",
         f"{SPOOL}/folder.py",
-        "        durable.sync_file(path)\n",
-        "",
+        "        durable.sync(made)\n",
+        "        [os.close(fd) for fd in made]\n",
         MATRIX,
         RETURNED,
     ),
@@ -156,7 +156,7 @@ CHANGES = (
     ),
     Change(
         "link, not rename, of a result that a program wrote",
-        f"{SPOOL}/folder.py",
+        f"{SPOOL}/durable.py",
         "os.link(content, path, follow_symlinks=False)",
         "os.rename(content, path)",
         "tests/unit/spool/test_spool.py",

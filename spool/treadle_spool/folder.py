@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,18 +51,19 @@ def leave(folder: str) -> None:
         os.rmdir(folder)
 
 
-def put_down(path: str, content: bytes | Path) -> None:
-    """Make a durable file of some content, or of the file that has it."""
+def put_down(folder: str, files: Mapping[str, bytes | Path]) -> None:
+    """Put durable files into a job's folder: each of some content, or of a file that has it."""
+    made: list[int] = []
     try:
-        _make(path, content)
+        for name, content in files.items():
+            made.append(_make(f"{folder}/{name}", content))
+    finally:
+        durable.sync(made)
+
+
+def _make(path: str, content: bytes | Path) -> int:
+    try:
+        return durable.make(path, content)
     except FileExistsError:  # of a finish that did not come to its end
         os.unlink(path)
-        _make(path, content)
-
-
-def _make(path: str, content: bytes | Path) -> None:
-    if isinstance(content, Path):
-        os.link(content, path, follow_symlinks=False)
-        durable.sync_file(path)
-    else:
-        durable.write(path, content)
+        return durable.make(path, content)

@@ -263,9 +263,8 @@ class Spool:
         """Rename the job's folder to done/, whole; that may have been done already, and not be durable."""
         folder, done = f"{self._run}/{status.id}", f"{self._done}/{status.id}"
         try:
-            if result is not None:
-                put_down(f"{folder}/{RESULT}", result)
-            put_down(f"{folder}/{STATUS}", status.to_json())
+            outcome = {} if result is None else {RESULT: result}
+            put_down(folder, {**outcome, STATUS: status.to_json()})
             durable.sync_folder(folder)
             os.rename(folder, done)
         except OSError as error:

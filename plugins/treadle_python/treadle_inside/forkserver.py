@@ -35,6 +35,9 @@ _GROWN = 64 * 1024 * 1024
 """Bytes that a server may grow by, until it is replaced."""
 _PATIENCE = 2.0
 """Seconds that whoever connects has to say what for."""
+_QUIET = 0.003
+"""Seconds after an attempt in which the engine publishes it, and had better not share its CPU with a fork;
+where attempts follow each other faster, a program that waits is worth more."""
 _LARGEST = 256 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -192,7 +195,9 @@ class _Server:
     def _keep_all(self, connection: socket.socket, message: bytes) -> None:
         me = keeper.Keeper(containment.NAMESPACE)
         ahead: dict[str, int] | None = None
-        worn = False
+        worn = hurried = False
+        more = select.poll()
+        more.register(connection, select.POLLIN)
         while message:
             if worn or self._has_changed():
                 connection.send(OUTDATED)
@@ -202,9 +207,12 @@ class _Server:
                 ahead = program.look_ahead(request["project"], request["entrypoint"])
                 self._loaded.update(ahead or {})
             me.keep(message, connection.fileno())
-            me.fork_ahead()
+            ended = time.monotonic()
+            if hurried or not more.poll(_QUIET * 1000):
+                me.fork_ahead()
             worn = self._is_worn()
             message = connection.recv(_LARGEST)
+            hurried = time.monotonic() - ended < _QUIET
 
     def _has_changed(self) -> bool:
         """Say whether something that was loaded is another one now."""

@@ -42,12 +42,41 @@ def test_a_file_whose_fsync_fails_is_removed(tmp_path, monkeypatch):
     assert not (tmp_path / "file").exists()
 
 
+def test_files_that_were_made_are_brought_to_the_disk_and_closed(tmp_path, monkeypatch):
+    synced: list[Path] = []
+    monkeypatch.setattr("os.fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
+    (tmp_path / "written").write_bytes(b"by somebody else")
+    files = [
+        durable.make(tmp_path / "mine", b"content"),
+        durable.make(tmp_path / "theirs", tmp_path / "written"),
+    ]
+    durable.sync(files)
+    assert synced == [tmp_path / "mine", tmp_path / "theirs"]
+    assert (tmp_path / "mine").read_bytes() == b"content"
+    assert (tmp_path / "theirs").samefile(tmp_path / "written")
+    for fd in files:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
+def test_a_file_whose_fsync_fails_is_closed_all_the_same(tmp_path, monkeypatch):
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", fail)
+    files = [durable.make(tmp_path / name, b"x") for name in ("one", "two")]
+    with pytest.raises(OSError, match="Input/output"):
+        durable.sync(files)
+    for fd in files:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
 def test_a_file_somebody_else_wrote_is_not_synced_through_a_link(tmp_path):
     (tmp_path / "real").write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    durable.sync_file(tmp_path / "real")
     with pytest.raises(OSError, match="symbolic links"):
-        durable.sync_file(tmp_path / "link")
+        durable.make(tmp_path / "name", tmp_path / "link")
 
 
 def test_threads_share_the_fsync_of_a_folder_and_none_is_let_go_early(tmp_path, monkeypatch):

@@ -222,25 +222,21 @@ def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_
     spool.accept(JOB, "mine")
     spool.claim("mine", live())
     order: list[str] = []
-    write, sync, settle = durable.write, durable.sync_folder, spool.settle
-    monkeypatch.setattr(
-        durable, "write", lambda path, *a, **k: (write(path, *a, **k), order.append(Path(path).name))
-    )
+    fsync, settle = os.fsync, spool.settle
 
-    def sync_folder(path):
-        sync(path)
-        order.append(
-            f"sync {Path(path).name} {'before' if (spool.run / 'mine').exists() else 'after'} the rename"
-        )
+    def sync(fd: int) -> None:
+        fsync(fd)
+        name = Path(f"/proc/self/fd/{fd}").readlink().name
+        order.append(f"{name} {'before' if (spool.run / 'mine').exists() else 'after'} the rename")
 
-    monkeypatch.setattr(durable, "sync_folder", sync_folder)
+    monkeypatch.setattr("os.fsync", sync)
     monkeypatch.setattr(spool, "settle", lambda name: (settle(name), order.append("settled")))
     spool.finish(ended("mine"), b"1")
     assert order == [
-        "result.json",
-        "status.json",
-        "sync mine before the rename",
-        "sync done after the rename",
+        "result.json before the rename",
+        "status.json before the rename",
+        "mine before the rename",
+        "done after the rename",
         "settled",
     ]
 
