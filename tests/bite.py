@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SPOOL = "spool/treadle_spool"
-KEEPER = "plugins/treadle_python/treadle_inside/keeper.py"
+IDENTITY = "plugins/treadle_python/treadle_inside/identity.py"
 MATRIX = "tests/crash/test_crash_matrix.py"
 RETURNED = "what_has_returned"
 
@@ -170,9 +170,9 @@ CHANGES = (
     ),
     Change(
         "link, not rename, of a keeper's identity",
-        KEEPER,
-        "os.link(draft, os.path.join(folder, _PROCESS))",
-        "os.rename(draft, os.path.join(folder, _PROCESS)); open(draft, 'w').close()",
+        IDENTITY,
+        "os.link(draft, os.path.join(folder, name))",
+        "os.rename(draft, os.path.join(folder, name)); open(draft, 'w').close()",
         "tests/unit/plugins/test_python_runtime.py",
     ),
     Change(

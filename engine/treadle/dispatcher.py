@@ -41,7 +41,7 @@ class Dispatcher:
         self._spool = tools.spool
         self._slots = tools.settings.jobs
         self._noticed: asyncio.Queue[str | None] = asyncio.Queue()
-        self._expected: dict[str, Job] = {}
+        self._expected: set[str] = set()
         """Jobs that are about to be accepted in this process."""
         self._cancels: set[str] = set()
         """Cancel requests for jobs that have not been noticed yet."""
@@ -65,16 +65,22 @@ class Dispatcher:
     def attach(self, watcher: Watcher) -> None:
         """Have the watcher tell of what arrives in queue/ and cancel/."""
         watcher.watch(self._spool.cancel, LINKS, self._look_at_cancel)
-        watcher.watch(self._spool.queue, LINKS, self._look_at_queue)
+        watcher.watch(self._spool.queue, LINKS, self._look_at_queue, self._is_known)
 
-    def expect(self, job: Job) -> None:
-        """Know a job that this process is about to accept: its file need not be read when it appears."""
-        self._expected[job.id] = job
+    def expect(self, name: str) -> None:
+        """Leave a job alone that this process is about to accept: its file appears before it is durable."""
+        self._expected.add(name)
 
     def expect_no_more(self, name: str) -> None:
-        """Forget it; should its file have appeared and not been noticed, that is found as any other is."""
-        if self._expected.pop(name, None) is not None:
-            self._noticed.put_nowait(name)
+        """Look at its file as at any other, should there be one."""
+        self._expected.discard(name)
+        self._noticed.put_nowait(name)
+
+    def hear(self, job: Job) -> None:
+        """Take a job that this process has accepted; its file need not be read again."""
+        self._expected.discard(job.id)
+        self._add(job)
+        self._fill_slots()
 
     def adopt(self, job: Job, live: LiveAttempt) -> None:
         """Go on with an attempt that an earlier engine started."""
@@ -120,12 +126,11 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ noticing
 
-    def _look_at_queue(self, name: str | None) -> None:
-        if name is not None and (job := self._expected.pop(name.removesuffix(".json"), None)):
-            self._add(job)
-            self._fill_slots()
-        elif name is None or not self._known(name.removesuffix(".json")):
-            self._noticed.put_nowait(name)
+    def _look_at_queue(self, entry: str | None) -> None:
+        self._noticed.put_nowait(None if entry is None else entry.removesuffix(".json"))
+
+    def _is_known(self, entry: str) -> bool:
+        return self._known(entry.removesuffix(".json"))
 
     async def _notice(self) -> None:
         while True:
@@ -134,7 +139,7 @@ class Dispatcher:
                 if name is None:
                     found = await asyncio.to_thread(self._read_unknown)
                 else:
-                    found = await self._read_one(name.removesuffix(".json"))
+                    found = await self._read_one(name)
             except OSError as error:
                 log.error("the queue can't be read: %s; trying again", error)
                 asyncio.get_running_loop().call_later(_PAUSE, self._noticed.put_nowait, name)
@@ -161,7 +166,7 @@ class Dispatcher:
             self._cancel(job.id)
 
     def _known(self, name: str) -> bool:
-        return name in self.runs or name in self.backlog
+        return name in self.runs or name in self.backlog or name in self._expected
 
     def _read_unknown(self) -> list[Job]:
         jobs = (

@@ -59,11 +59,14 @@ class Engine(Front):
         self.observers.tell("engine_started", settings=self.settings)
         stack.callback(self.observers.tell, "engine_stopping")
 
-    def _expect(self, name: str, descriptor: Descriptor) -> None:
-        self.dispatcher.expect(Job.of(name, descriptor))
+    def _expect(self, name: str) -> None:
+        self.dispatcher.expect(name)
 
     def _expect_no_more(self, name: str) -> None:
         self.dispatcher.expect_no_more(name)
+
+    def _accepted(self, name: str, descriptor: Descriptor) -> None:
+        self.dispatcher.hear(Job.of(name, descriptor))
 
     def owed(self) -> int:
         """Return how many jobs wait or run, of those that have been noticed."""

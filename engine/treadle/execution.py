@@ -75,7 +75,6 @@ class Execution:
         """
         alarm = self._set_alarm()
         try:
-            self._reader.open()
             self._glance = asyncio.get_running_loop().call_later(_GLANCE, self._begin_to_follow)
             exit_ = await self._until_over()
             await self._end_following()
@@ -157,7 +156,7 @@ class Execution:
     async def _follow(self) -> None:
         """Read the output as it grows, without end; a fault ends the waiting for the runtime."""
         try:
-            with self._growth.of(self.attempt.stdout) as grown:
+            with self._growth.inside(self.attempt.folder, self.attempt.stdout.name) as grown:
                 while True:
                     self._take(self._reader.read_new())
                     if self._reader.at_end:

@@ -81,17 +81,23 @@ class Front:
         if name is not None:
             return await self._accepting.do((descriptor, name))
         name = new_id()
-        self._expect(name, descriptor)
+        self._expect(name)
         try:
-            return await self._accepting.do((descriptor, name))
-        finally:
+            status = await self._accepting.do((descriptor, name))
+        except BaseException:
             self._expect_no_more(name)
+            raise
+        self._accepted(name, descriptor)
+        return status
 
-    def _expect(self, name: str, descriptor: Descriptor) -> None:
-        """Take note of a job that is about to be accepted here, under a name that nobody else can use."""
+    def _expect(self, name: str) -> None:
+        """Take note that a job is about to be accepted here; by default the folder's notice is enough."""
 
     def _expect_no_more(self, name: str) -> None:
-        """Take note that it is accepted, or refused."""
+        """Take note that it was refused, or that nobody waits for it to be accepted any more."""
+
+    def _accepted(self, name: str, descriptor: Descriptor) -> None:
+        """Take note that it was accepted."""
 
     def owed(self) -> int:
         """Return how many jobs wait or run: as queue/ had it, at most a second ago."""

@@ -1,10 +1,10 @@
-"""Files that grow and folders that change: whoever follows one is woken by the kernel."""
+"""Folders that change: whoever follows one is woken by the kernel when a file in it grows or appears."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,27 +23,20 @@ class _Watched:
 
 
 class Growth:
-    """Watches any number of files and folders through one inotify instance, from `async with` to its end."""
+    """Watches any number of folders through one inotify instance, from `async with` to its end."""
 
     def __init__(self) -> None:
         self._inotify = Inotify()
         self._watched: dict[int, _Watched] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def of(self, path: Path) -> AbstractContextManager[asyncio.Event]:
-        """Give an event that is set whenever the file has been written to; whoever waits for it clears it."""
-        return self._follow(path, Mask.MODIFY, None)
-
-    def inside(self, folder: Path, name: str | None = None) -> AbstractContextManager[asyncio.Event]:
+    @contextmanager
+    def inside(self, folder: Path, name: str | None = None) -> Iterator[asyncio.Event]:
         """Give an event that is set when a file of the folder grows or appears, or the folder is renamed.
 
-        With a name, only what happens to that entry counts.
+        With a name, only what happens to that entry counts. Whoever waits for the event clears it.
         """
-        return self._follow(folder, _INSIDE, name)
-
-    @contextmanager
-    def _follow(self, path: Path, mask: Mask, name: str | None) -> Iterator[asyncio.Event]:
-        watch = self._inotify.add_watch(path, mask)  # the one that there is, if somebody follows it already
+        watch = self._inotify.add_watch(folder, _INSIDE)  # the one there is, if somebody follows it already
         watched = self._watched.setdefault(id(watch), _Watched(watch))
         event = asyncio.Event()
         watched.followers[event] = name
@@ -53,7 +46,7 @@ class Growth:
             del watched.followers[event]
             if not watched.followers:
                 del self._watched[id(watch)]
-                with suppress(OSError):  # the file is gone, and its watch with it
+                with suppress(OSError):  # the folder is gone, and its watch with it
                     self._inotify.rm_watch(watch)
 
     async def __aenter__(self) -> Self:

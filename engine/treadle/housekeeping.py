@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from treadle.runtime import Runtime
 from treadle_spool import InvalidDescriptor, Keep, Spool, collect
 
 log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+_FORGOTTEN = 3600.0
+"""Seconds after which what a dead process has left in tmp/ is removed while the engine runs."""
 
 
 class Housekeeping:
@@ -42,19 +47,18 @@ class Housekeeping:
                     await runtime.tidy(self._spool.id, self._alive)
                 except Exception:  # a plugin's code may raise anything
                     log.exception("runtime %s failed to tidy up", runtime.name)
-            if self._keep:
-                await self._let_go()
+            await self._try(self._spool.clear_tmp, _FORGOTTEN)
+            if self._keep and (gone := await self._try(collect, self._spool, self._keep)):
+                log.info("%d ended jobs were removed", len(gone))
             await asyncio.sleep(self._pause)
 
-    async def _let_go(self) -> None:
-        """Remove the ended jobs that are not kept any more."""
+    async def _try(self, work: Callable[..., Value], *arguments: Any) -> Value | None:
+        """Have a thread do some work on the disk; if that refuses, there is another round."""
         try:
-            gone = await asyncio.to_thread(collect, self._spool, self._keep)
+            return await asyncio.to_thread(work, *arguments)
         except OSError as error:
-            log.error("ended jobs can't be removed: %s", error)
-        else:
-            if gone:
-                log.info("%d ended jobs were removed", len(gone))
+            log.error("the spool can't be looked after: %s", error)
+            return None
 
     def _alive(self, job: str, attempt: int) -> bool:
         """Say whether an attempt is the live one of a claimed job; in doubt it is."""

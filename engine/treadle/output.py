@@ -88,15 +88,12 @@ class OutputReader:
         self._file: IO[bytes] | None = None
         self._failed = False
 
-    def open(self) -> None:
-        """Open the file, and make it if nobody has yet."""
-        fd = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        self._file = os.fdopen(fd, "rb", buffering=0)
-
     def read_new(self) -> list[Found]:
         """Read what has come since, or a good part of it, and return what was found."""
-        assert self._file is not None
         found: list[Found] = []
+        if self._file is None and not self._open():
+            return found
+        assert self._file is not None
         left = _BURST
         while left > 0 and (chunk := self._file.read(_CHUNK)):
             left -= len(chunk)
@@ -112,6 +109,13 @@ class OutputReader:
         """Read no more."""
         if self._file is not None:
             self._file.close()
+
+    def _open(self) -> bool:
+        try:
+            self._file = self._path.open("rb", buffering=0)
+        except FileNotFoundError:  # nothing has been printed
+            return False
+        return True
 
     def _guard(self, findings: Iterator[Found]) -> Iterator[Found]:
         """Pass the findings on; a parser that raises is not fed any more."""

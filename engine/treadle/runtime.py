@@ -74,13 +74,24 @@ class Attempt:
 
     @property
     def stdout(self) -> Path:
-        """Where the runtime puts the program's standard output; output parsers read it while it grows."""
+        """Where the runtime puts the program's standard output; output parsers read it while it grows.
+
+        It need not be there as long as nothing was printed; so it is with stderr.
+        """
         return self.folder / "stdout.log"
 
     @property
     def stderr(self) -> Path:
         """Where the runtime puts the program's standard error."""
         return self.folder / "stderr.log"
+
+    @property
+    def scratch(self) -> Path:
+        """A folder on the spool's disk for what nobody needs later.
+
+        What is in there is named `<pid>-<anything>`, and is removed once there is no such process.
+        """
+        return self.folder.parent.parent / "tmp"
 
     @property
     def input(self) -> Path:

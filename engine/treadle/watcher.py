@@ -52,6 +52,7 @@ class _Watch:
     folder: Path
     events: Sequence[type[FileSystemEvent]]
     look: Look
+    known: Callable[[str], bool]
 
 
 class Watcher:
@@ -70,9 +71,18 @@ class Watcher:
         self._observer: BaseObserver | None = None
         self._pulse: asyncio.Task[None] | None = None
 
-    def watch(self, folder: Path, events: Sequence[type[FileSystemEvent]], look: Look) -> None:
-        """Watch one flat folder; to be called before the watcher is entered."""
-        self._watches.append(_Watch(folder, events, look))
+    def watch(
+        self,
+        folder: Path,
+        events: Sequence[type[FileSystemEvent]],
+        look: Look,
+        known: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """Watch one flat folder; to be called before the watcher is entered.
+
+        Nobody is woken for an entry that is known; that is asked in the observer's thread.
+        """
+        self._watches.append(_Watch(folder, events, look, known))
 
     @property
     def healthy(self) -> bool:
@@ -158,5 +168,5 @@ class _Waker(FileSystemEventHandler):
         name = os.fsdecode(path).rpartition("/")[2]
         with suppress(RuntimeError):  # the loop has been closed: nobody is left to be woken
             for watch in self._watches:
-                if type(event) in watch.events:
+                if type(event) in watch.events and not watch.known(name):
                     self._loop.call_soon_threadsafe(watch.look, name)

@@ -55,7 +55,6 @@ def of_attempt(attempt: Attempt) -> dict[str, str]:
         "TREADLE_JOB_ID": attempt.job.id,
         "TREADLE_SERVICE": attempt.service.name,
         name: value,
-        "TMPDIR": str(attempt.folder / "work"),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 STARTED, TAKEN, TROUBLE, ENDED = b"s", b"t", b"e", b"d"
-"""What a keeper answers (treadle_inside/keeper.py): an errno follows TROUBLE, exit.json follows ENDED."""
+"""What a keeper answers (treadle_inside/keeper.py): an errno follows TROUBLE, a file's name follows ENDED."""
 PLAIN, OUTDATED = b"p", b"o"
 """What is answered where there can be no keeper (treadle_inside/forkserver.py)."""
 _LONGEST = 1024
@@ -24,7 +24,7 @@ class Kept:
     answer: asyncio.Future[bytes]
     """What the keeper says first; nothing if nobody can tell whether it has begun."""
     ended: bytes | None = None
-    """The content of exit.json, once the keeper has told of the end."""
+    """How it ended, as the name of a file tells it, once the keeper has told of that."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the keeper has told of the end, or has gone, or is not listened to any more."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,7 +14,6 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
 
-import msgspec
 import orjson
 
 from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
@@ -30,7 +30,11 @@ main()
 """
 _HERE = str(Path(__file__).parent)
 _STARTS = ("fork", "spawn")
-_ERROR = "error.json"
+_EXIT = re.compile(
+    r"exit-(?P<how>code|signal)-(?P<number>\d+)-(?P<moment>\d+)(-(?P<left>returned|error))?(-(?P<cut>cut))?",
+    re.ASCII,
+)
+"""The name that tells how an attempt ended (treadle_inside/keeper.py)."""
 _TAKEN = 3
 _TROUBLE = 100
 _LAST_RESORT = 5.0
@@ -47,7 +51,7 @@ class PythonRuntime(Runtime):
     the service's interpreter, forks a keeper; that forks the program, and outlives this engine.
     `process.json` in the attempt's folder is the keeper's identity, put down exclusively: whoever
     publishes it first, a keeper or an engine that gives the attempt up, decides whether the program
-    runs. `exit.json` is how it ended.
+    runs. A second name of that file, `exit-…`, tells how it ended.
     """
 
     name: ClassVar[str] = "python-template"
@@ -201,7 +205,7 @@ class PythonRuntime(Runtime):
             await kept.over.wait()
             self._kept.pop(attempt.folder, None)
             if kept.ended is not None:
-                return _exit(attempt, kept.ended)
+                return _exit(attempt, kept.ended.decode())
         return _read_exit(attempt)
 
     async def _hand_over(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
@@ -235,6 +239,7 @@ class PythonRuntime(Runtime):
     def _request(self, attempt: Attempt) -> dict[str, Any]:
         return {
             "folder": str(attempt.folder),
+            "place": str(attempt.scratch),
             "project": str(attempt.service.path),
             "entrypoint": attempt.service.entrypoint,
             "contain": self._contain,
@@ -243,37 +248,28 @@ class PythonRuntime(Runtime):
         }
 
 
-class _ExitFile(msgspec.Struct, frozen=True):
-    code: int | None
-    signal: int | None
-    ended: float
-    cut: bool
-    returned: str | None = None
-    """The file of the attempt's folder that has what the program returned, or its error."""
-
-
 def _read_exit(attempt: Attempt) -> Exit | None:
-    """Read how an attempt has ended, or None if nobody has told, or was killed in telling it."""
+    """Look for how an attempt has ended; None if nobody has told."""
     try:
-        return _exit(attempt, (attempt.folder / "exit.json").read_bytes())
+        found = (_exit(attempt, name) for name in os.listdir(attempt.folder))  # noqa: PTH208  # names are wanted
+        return next(filter(None, found), None)
     except FileNotFoundError:
         return None
 
 
-def _exit(attempt: Attempt, told: bytes) -> Exit | None:
-    """Return what exit.json tells; None if it is not whole."""
-    try:
-        fields = msgspec.json.decode(told, type=_ExitFile)
-    except msgspec.DecodeError:
+def _exit(attempt: Attempt, name: str) -> Exit | None:
+    """Return what the name of a file tells of an attempt's end; None if it is not such a file."""
+    if (found := _EXIT.fullmatch(name)) is None:
         return None
+    number, left = int(found["number"]), found["left"]
     return Exit(
         Reason.ENDED,
-        code=fields.code,
-        signal=fields.signal,
-        ended=datetime.fromtimestamp(fields.ended, UTC),
-        detail=f"its output was cut at {_output_limit(attempt.service)} bytes" if fields.cut else None,
-        returned=None if fields.returned is None else attempt.folder / fields.returned,
-        failed=fields.returned == _ERROR,
+        code=number if found["how"] == "code" else None,
+        signal=number if found["how"] == "signal" else None,
+        ended=datetime.fromtimestamp(int(found["moment"]) / 1000, UTC),
+        detail=f"its output was cut at {_output_limit(attempt.service)} bytes" if found["cut"] else None,
+        returned=attempt.folder / f"{left}.json" if left else None,
+        failed=left == "error",
     )
 
 

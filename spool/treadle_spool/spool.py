@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -288,14 +289,22 @@ class Spool:
         A job that was linked by a process that was killed before its fsync is seen, and so it is kept.
         """
         durable.sync_folder(self.queue)
+        self.clear_tmp()
+
+    def clear_tmp(self, older: float = 0.0) -> None:
+        """Remove from tmp/ what belongs to no process here, and was not changed for some seconds."""
+        latest = time.time() - older
         for entry in list(os.scandir(self.tmp)):
             writer = entry.name.partition("-")[0]
             if writer.isdigit() and Path("/proc", writer).exists():
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                Path(entry).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime > latest:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    Path(entry).unlink()
 
     def stage(self, content: bytes) -> str:
         """Write a durable file in tmp/ and return its path."""

@@ -46,7 +46,7 @@ def test_a_job_that_ended_while_no_engine_ran_is_finished_by_the_next(serve, pro
     eventually((tmp_path / "runs").exists, "the start of the program")
     first.kill()
     (tmp_path / "gate").touch()
-    eventually((first.spool / "run" / job / "exit.json").exists, "the end of the program")
+    eventually(lambda: list((first.spool / "run" / job).glob("exit-*")), "the end of the program")
     assert serve(path).result(job) == {"went": "on"}
 
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import click
 
@@ -32,15 +32,14 @@ def logs(job: str, follow: bool, stderr: bool, spool: Path | None) -> None:
     if spool is None:
         raise TreadleError("the Service API has no logs: name the spool with --spool or TREADLE_SPOOL")
     opened = Spool.open(spool)
-    name = "stderr.log" if stderr else "stdout.log"
-    if follow:
-        asyncio.run(_follow(opened, job, name))
-    elif opened.look_up(job).status is not State.PENDING:
-        with suppress(FileNotFoundError), (opened.folder(job) / name).open("rb") as file:
-            _copy(file)
+    with _Log(opened, job, "stderr.log" if stderr else "stdout.log") as log:
+        if follow:
+            asyncio.run(_follow(opened, job, log))
+        elif opened.look_up(job).status is not State.PENDING:
+            log.copy()
 
 
-async def _follow(spool: Spool, job: str, name: str) -> None:
+async def _follow(spool: Spool, job: str, log: _Log) -> None:
     """Print the log as it grows: the kernel says when, and done/ says when it is over."""
     watcher = Watcher(_RESCAN)
     endings = Endings(spool)
@@ -51,19 +50,41 @@ async def _follow(spool: Spool, job: str, name: str) -> None:
         while spool.look_up(job).status is State.PENDING:
             await begun.wait()
             begun.clear()
-        with suppress(FileNotFoundError), (spool.folder(job) / name).open("rb") as file:
-            ended = asyncio.create_task(endings.status(job, _FOREVER))
-            with growth.of(Path(file.name)) as grown:
-                while not ended.done():
-                    _copy(file)
-                    more = asyncio.create_task(grown.wait())
-                    await asyncio.wait([ended, more], return_when=asyncio.FIRST_COMPLETED)
-                    more.cancel()
-                    grown.clear()
-            _copy(file)
+        ended = asyncio.create_task(endings.status(job, _FOREVER))
+        with suppress(FileNotFoundError), growth.inside(spool.folder(job), log.name) as grown:
+            while not ended.done():
+                log.copy()
+                more = asyncio.create_task(grown.wait())
+                await asyncio.wait([ended, more], return_when=asyncio.FIRST_COMPLETED)
+                more.cancel()
+                grown.clear()
+        await ended
+        log.copy()
 
 
-def _copy(file: IO[bytes]) -> None:
-    while chunk := file.read(_CHUNK):
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+class _Log:
+    """One of a job's logs, copied to our standard output from where it was copied to before."""
+
+    def __init__(self, spool: Spool, job: str, name: str) -> None:
+        self.name = name
+        self._spool = spool
+        self._job = job
+        self._file: IO[bytes] | None = None
+
+    def copy(self) -> None:
+        """Copy what is there, if anything is."""
+        if self._file is None:
+            try:
+                self._file = (self._spool.folder(self._job) / self.name).open("rb")
+            except FileNotFoundError:
+                return
+        while chunk := self._file.read(_CHUNK):
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -193,7 +193,11 @@ class _Server:
         _run_and_leave(run)
 
     def _keep_all(self, connection: socket.socket, message: bytes) -> None:
-        me = keeper.Keeper(containment.NAMESPACE)
+        try:
+            me = keeper.Keeper(containment.NAMESPACE, json.loads(message)["place"])
+        except OSError as error:
+            connection.send(keeper.trouble(error))
+            return
         ahead: dict[str, int] | None = None
         worn = hurried = False
         more = select.poll()
@@ -201,7 +205,7 @@ class _Server:
         while message:
             if worn or self._has_changed():
                 connection.send(OUTDATED)
-                return
+                break
             if ahead is None:
                 request = json.loads(message)
                 ahead = program.look_ahead(request["project"], request["entrypoint"])
@@ -213,6 +217,7 @@ class _Server:
             worn = self._is_worn()
             message = connection.recv(_LARGEST)
             hurried = time.monotonic() - ended < _QUIET
+        me.close()
 
     def _has_changed(self) -> bool:
         """Say whether something that was loaded is another one now."""

@@ -20,7 +20,9 @@ import time
 from functools import partial
 
 from . import containment, program
+from .identity import Identity
 from .signalfd import SignalFile
+from .work import WorkFolder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -38,11 +40,12 @@ TAKEN = b"t"
 TROUBLE = b"e"
 """Answer, an errno follows: the keeper could not publish itself; nothing has been started."""
 ENDED = b"d"
-"""Answer, after STARTED: nobody of the attempt is alive; how it ended stands in exit.json, and follows."""
+"""Answer, after STARTED: nobody of the attempt is alive; a file's name that tells how it ended follows."""
 
 _HEARD = (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-_PROCESS = "process.json"
+_LEFT = {"error": program.ERROR, "returned": program.RETURNED}
+"""What a program may have left; the first that is there counts."""
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENOMEM)
 
 
@@ -58,17 +61,24 @@ class Begin(BaseException):
 class Keeper:
     """This process as a keeper; to be made once, in the process that `containment.enter` has prepared for."""
 
-    def __init__(self, kind: str) -> None:
-        """Contain programs in this kind of way, as `containment.enter` has returned it."""
+    def __init__(self, kind: str, place: str) -> None:
+        """Contain programs in this kind of way, as `containment.enter` has returned it.
+
+        place is where the programs get a folder to work in. Raises OSError.
+        """
         os.setsid()
         self._kind = kind
-        self._identity = _Identity(kind)
+        self._identity = Identity(kind)
+        self._work = WorkFolder(place, self._identity.pid)
         self._signals = SignalFile(_HEARD, _IGNORED)
         self._next: _Forked | None = None
         """A process that waits to become the next program."""
         program.open_streams()
-        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         containment.settle(kind)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._work.remove()
 
     def fork_ahead(self) -> None:
         """Have a process wait for the next attempt, if the host has room for it; raises Begin there."""
@@ -91,25 +101,31 @@ class Keeper:
         except OSError as error:
             os.write(answer, trouble(error))
             return
-        work = os.path.join(folder, "work")
-        _insist(partial(os.makedirs, work, mode=0o700, exist_ok=True))
         self._next = None
-        while not forked.tell(request):
-            forked = _insist(self._fork)
-        _tell(answer, STARTED)
-        out, err = (_insist(partial(_open, folder, log)) for log in ("stdout.log", "stderr.log"))
-        os.dup2(err, _STDERR)  # what goes wrong here is told there as well
-        limit = fields["output_limit"]
-        pumps = [_Pump(forked.stdout, out, limit), _Pump(forked.stderr, err, limit)]
+        try:
+            while not forked.tell(request):
+                forked = _insist(self._fork)
+            _tell(answer, STARTED)
+            ended = self._bring_to_end(forked, folder, fields["output_limit"])
+        except Exception:
+            os.dup2(_open(folder, "stderr.log"), _STDERR)  # where the traceback is looked for
+            raise
+        _tell(answer, ENDED + ended.encode())
+        _insist(self._work.clear)
+
+    def _bring_to_end(self, forked: _Forked, folder: str, limit: int) -> str:
+        """Keep a program until nobody of it is alive; return how it ended, which is written down by then."""
+        pumps = [
+            _Pump(forked.stdout, partial(_open, folder, "stdout.log"), limit),
+            _Pump(forked.stderr, partial(_open, folder, "stderr.log"), limit),
+        ]
         status = _attend(forked.pid, self._kind, self._signals, pumps)
         containment.kill_all(self._kind)
         for pump in pumps:
             pump.finish()
-        _remove(work)
-        os.dup2(self._nowhere, _STDERR)
         ended = _ended(folder, status, any(pump.cut for pump in pumps))
-        _insist(partial(_write, os.path.join(folder, "exit.json"), ended))
-        _tell(answer, ENDED + ended)
+        _insist(partial(self._identity.put, folder, ended))
+        return ended
 
     def _fork(self) -> _Forked:
         """Fork a process that waits for its request; raises Begin there."""
@@ -122,7 +138,7 @@ class Keeper:
             raise
         if pid == 0:
             self._signals.unblock()  # they do by themselves what they do in any new process
-            raise Begin(program.prepare(self._kind, told[0], out[1], err[1]))
+            raise Begin(program.prepare(self._kind, self._work.path, told[0], out[1], err[1]))
         for end in (told[0], out[1], err[1]):
             os.close(end)
         return _Forked(pid, told[1], out[0], err[0])
@@ -161,55 +177,6 @@ def _open(folder: str, log: str) -> int:
     return os.open(os.path.join(folder, log), _APPEND, 0o640)
 
 
-class _Identity:
-    """What tells this process from every other one, now and after a reboot: the content of process.json."""
-
-    def __init__(self, kind: str) -> None:
-        # /proc is that of the engine's namespace here, so the pid is the engine's view.
-        pid = int(os.readlink("/proc/self"))
-        with open("/proc/self/stat", "rb") as stat:
-            started = int(stat.read().rpartition(b")")[2].split()[19])
-        with open("/proc/sys/kernel/random/boot_id") as boot:
-            fields = {"pid": pid, "started": started, "boot": boot.read().strip(), "kind": kind}
-        self._text = json.dumps(fields).encode()
-        self._draft = f".process-{pid}"
-        self._published: int | None = None
-        """The file of the attempt before, open: one file serves all attempts."""
-
-    def publish(self, folder: str) -> bool:
-        """Put process.json down by link: whoever is first decides whether this attempt is ever run."""
-        try:
-            return self._link(folder) or self._write(folder)
-        except FileExistsError:
-            return False
-
-    def _link(self, folder: str) -> bool:
-        """Link the file of the attempt before; False if that can't be linked any more."""
-        file = self._published
-        if file is None:
-            return False
-        try:
-            # With a folder given, linkat(2) is called, which follows what link(2) does not.
-            os.link(f"/proc/self/fd/{file}", os.path.join(folder, _PROCESS), src_dir_fd=file)
-        except FileExistsError:
-            raise
-        except OSError:  # it has been removed, has too many names, or is on another file system
-            os.close(file)
-            self._published = None
-            return False
-        return True
-
-    def _write(self, folder: str) -> bool:
-        draft = os.path.join(folder, self._draft)
-        _write(draft, self._text)
-        try:
-            os.link(draft, os.path.join(folder, _PROCESS))
-            self._published = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.unlink(draft)
-        return True
-
-
 def _tell(answer: int, message: bytes) -> None:
     """Tell the engine, if it is still there; what matters stands in files."""
     with contextlib.suppress(OSError):
@@ -219,11 +186,13 @@ def _tell(answer: int, message: bytes) -> None:
 class _Pump:
     """Carries what the program prints into a file, up to a limit, and goes on reading beyond it."""
 
-    def __init__(self, pipe: int, file: int, limit: int) -> None:
+    def __init__(self, pipe: int, make: Callable[[], int], limit: int) -> None:
+        """Make the file when there is something to carry."""
         self.pipe = pipe
         self.open = True
         self.cut = False
-        self._file = file
+        self._make = make
+        self._file: int | None = None
         self._left = limit
 
     def carry(self) -> None:
@@ -236,6 +205,8 @@ class _Pump:
         self._left -= len(kept)
         self.cut = self.cut or len(kept) < len(chunk)
         try:
+            if self._file is None:
+                self._file = self._make()
             while kept:
                 kept = kept[os.write(self._file, kept) :]
         except OSError:  # a full disk must not stop the program: the log is cut, and that is told
@@ -246,7 +217,8 @@ class _Pump:
         while self.open:
             self.carry()
         os.close(self.pipe)
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
 
 
 def _attend(pid: int, kind: str, signals: SignalFile, pumps: list[_Pump]) -> int:
@@ -290,33 +262,13 @@ def _reap(wanted: int) -> int | None:
         return found
 
 
-def _remove(work: str) -> None:
-    """Remove the program's working folder; most leave nothing in it."""
-    try:
-        os.rmdir(work)
-    except OSError:
-        import shutil  # noqa: PLC0415  # it brings libraries that every fork would have to copy
-
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _ended(folder: str, status: int, cut: bool) -> bytes:
-    """Return the content of exit.json. Whoever finds it unfinished knows that the keeper was killed."""
+def _ended(folder: str, status: int, cut: bool) -> str:
+    """Return the name that tells how a program ended, and when, in milliseconds since 1970."""
     killed = os.WIFSIGNALED(status)
-    returned = (name for name in (program.ERROR, program.RETURNED) if os.path.lexists(f"{folder}/{name}"))
-    fields = {
-        "code": None if killed else os.WEXITSTATUS(status),
-        "signal": os.WTERMSIG(status) if killed else None,
-        "ended": time.time(),
-        "cut": cut,
-        "returned": next(returned, None),
-    }
-    return json.dumps(fields).encode()
-
-
-def _write(path: str, content: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
-        file.write(content)
+    how = f"signal-{os.WTERMSIG(status)}" if killed else f"code-{os.WEXITSTATUS(status)}"
+    left = [what for what, name in _LEFT.items() if os.path.lexists(os.path.join(folder, name))]
+    parts = ["exit", how, str(time.time_ns() // 1_000_000), *left[:1], *(["cut"] if cut else ())]
+    return "-".join(parts)
 
 
 def _insist(act: Callable[[], Any]) -> Any:

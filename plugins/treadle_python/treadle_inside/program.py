@@ -83,17 +83,19 @@ def look_ahead(project: str, entrypoint: str) -> dict[str, int] | None:
     return files
 
 
-def prepare(kind: str, told: int, stdout: int, stderr: int) -> Callable[[], None]:
+def prepare(kind: str, work: str, told: int, stdout: int, stderr: int) -> Callable[[], None]:
     """Make this forked process a clean one; return what waits for a request, and runs its program.
 
-    kind is how it is contained. The request is all that can be read from told; if that is nothing, this
-    process is not needed any more.
+    kind is how it is contained, work is the folder that it is to work in. The request is all that can be
+    read from told; if that is nothing, this process is not needed any more.
     """
     os.setsid()
     os.dup2(stdout, 1)
     os.dup2(stderr, _STDERR)
     os.dup2(told, _TOLD)
     containment.close_files(_TOLD + 1)
+    os.chdir(work)
+    os.environ["TMPDIR"] = work
     _reseed()
     return lambda: _wait(kind)
 
@@ -112,7 +114,6 @@ def _wait(kind: str) -> None:
         os.environ[name] = value
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
-    os.chdir(os.path.join(request["folder"], "work"))
     run(request["folder"], request["entrypoint"])
 
 

@@ -42,10 +42,13 @@ def _launch(request: bytes) -> NoReturn:
     Raises Begin in the program's process.
     """
     read_end, write_end = os.pipe()
-    kind = containment.enter(json.loads(request)["contain"])
+    fields = json.loads(request)
+    kind = containment.enter(fields["contain"])
     if os.fork() == 0:
         os.close(read_end)
-        keeper.Keeper(kind).keep(request, write_end)
+        me = keeper.Keeper(kind, fields["place"])
+        me.keep(request, write_end)
+        me.close()
         os._exit(0)
     os.close(write_end)
     answer = os.read(read_end, 1)

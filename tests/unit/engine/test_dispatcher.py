@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import time
 
 import pytest
 
@@ -22,6 +23,24 @@ async def test_a_job_goes_from_the_queue_to_done(bench):
         assert (engine.spool.done / job / "interim.jsonl").read_bytes() == b"1\n"
         await until(lambda: ("cleanup", job, "done") in calls(engine), "the clean-up after the outcome")
         assert [call[0] for call in calls(engine)] == ["start", "cleanup"]
+
+
+async def test_a_job_is_not_started_before_its_accept_is_durable(bench, monkeypatch):
+    bench.service()
+    async with bench.engine() as engine:
+
+        def fail() -> None:
+            time.sleep(0.2)  # so that its file has been seen
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(engine.spool, "_sync_queue", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            await submit(engine)
+        monkeypatch.undo()
+        other = await submit(engine)
+        await ended(engine, other)
+        assert {call[1] for call in calls(engine)} == {other}
+        assert [each.name for each in engine.spool.done.iterdir()] == [other]
 
 
 async def test_as_many_run_at_a_time_as_there_are_slots(bench):

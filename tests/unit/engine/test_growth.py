@@ -5,31 +5,31 @@ import asyncio
 from treadle.growth import Growth
 
 
-async def test_who_follows_a_file_is_woken_when_it_is_written_to(tmp_path):
-    paths = [tmp_path / "a", tmp_path / "b"]
+async def test_who_follows_a_folder_is_woken_when_a_file_in_it_is_written_to(tmp_path):
+    paths = [tmp_path / "a" / "file", tmp_path / "b" / "file"]
     for path in paths:
+        path.parent.mkdir()
         path.touch()
     async with Growth() as growth:
-        with growth.of(paths[0]) as first, growth.of(paths[1]) as second:
+        with growth.inside(tmp_path / "a") as first, growth.inside(tmp_path / "b") as second:
             paths[0].write_text("x")
             async with asyncio.timeout(10):
                 await first.wait()
             assert not second.is_set()
 
 
-async def test_a_file_that_goes_away_is_no_error(tmp_path):
-    (tmp_path / "a").touch()
+async def test_a_folder_that_goes_away_is_no_error(tmp_path):
+    (tmp_path / "a").mkdir()
     async with Growth() as growth:
-        with growth.of(tmp_path / "a"):
-            (tmp_path / "a").unlink()
+        with growth.inside(tmp_path / "a"):
+            (tmp_path / "a").rmdir()
             await asyncio.sleep(0)
 
 
-async def test_a_file_may_be_followed_again_and_by_many(tmp_path):
-    (tmp_path / "a").touch()
+async def test_a_folder_may_be_followed_again(tmp_path):
     async with Growth() as growth:
         for _ in range(3):
-            with growth.of(tmp_path / "a") as grown:
+            with growth.inside(tmp_path, "a") as grown:
                 with (tmp_path / "a").open("a") as file:
                     file.write("x")
                 async with asyncio.timeout(10):

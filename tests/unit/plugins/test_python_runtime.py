@@ -171,10 +171,11 @@ def run():
     made = attempt(program)
     found = returned(await run(runtime, made))
     assert found["stdin"] == ""
-    assert found["cwd"] == found["tmp"] == str(made.folder / "work")
+    assert found["cwd"] == found["tmp"]
+    assert Path(found["cwd"]).parent == made.scratch
     assert found["files"] == ["0", "1", "2"]
     assert found["open"] == 4  # the fourth is the listing's own
-    assert not (made.folder / "work").exists()
+    await until(lambda: not (Path(found["cwd"]) / "scratch").exists())
 
 
 async def test_only_the_allowed_variables_and_the_service_s_own_reach_it(attempt, monkeypatch):
