@@ -16,6 +16,9 @@ Shape = TypeVar("Shape")
 _HEADROOM = 200
 """Stack frames between the first reader of a client's JSON and the deepest of all later ones."""
 
+_SHALLOW = 100
+"""Levels of nesting that every reader can follow."""
+
 _PIECE = 64 * 1024
 
 _AT = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
@@ -56,9 +59,10 @@ def decode_from_client(text: bytes, shape: type[Shape]) -> Shape:
     """Decode what a client wrote; refuse also what is nested so deeply that a later reader might fail.
 
     How deep a decoder may go depends on how deep its caller's stack is already, so what comes in is
-    read from further down than anybody will read it again.
+    read from further down than anybody will read it again; unless nobody could find it deep.
     """
-    return _from_below(_HEADROOM, text, shape)
+    deepest = text.count(b"{") + text.count(b"[")
+    return _from_below(_HEADROOM if deepest > _SHALLOW else 0, text, shape)
 
 
 def _from_below(frames: int, text: bytes, shape: type[Shape]) -> Shape:

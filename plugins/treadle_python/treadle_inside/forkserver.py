@@ -202,6 +202,7 @@ class _Server:
         worn = hurried = False
         more = select.poll()
         more.register(connection, select.POLLIN)
+        room = bytearray(_LARGEST)  # made once: the C library maps and unmaps so much each time
         while message:
             if worn or self._has_changed():
                 connection.send(OUTDATED)
@@ -215,7 +216,7 @@ class _Server:
             if hurried or not more.poll(_QUIET * 1000):
                 me.fork_ahead()
             worn = self._is_worn()
-            message = connection.recv(_LARGEST)
+            message = bytes(room[: connection.recv_into(room)])
             hurried = time.monotonic() - ended < _QUIET
         me.close()
 
