@@ -16,12 +16,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from tests.bench.client import Client
 from tests.bench.measure import Lane, LaneFailed
 from tests.bench.venvs import make_venv
 
@@ -78,20 +78,20 @@ class HttpLane:
     """qhub-serve: the hosted platform's local imitation, polled as its client polls, but faster."""
 
     name: str
-    session: aiohttp.ClientSession
+    client: Client
     at_a_time: int | None = 2
 
     async def run(self, data: dict[str, object]) -> object:
         """Submit a job, poll for its end every 5 ms, and return its result."""
-        async with self.session.post("/", json={"data": data, "params": {}}) as answer:
-            job = (await answer.json())["id"]
+        body = json.dumps({"data": data, "params": {}}).encode()
+        job = (await self.client.ask("POST", "/", body)).json["id"]
         while True:
-            async with self.session.get(f"/{job}") as answer:
-                if answer.status == 200 and (await answer.json())["status"] in {"SUCCEEDED", "FAILED"}:
-                    break
+            answer = await self.client.ask("GET", f"/{job}")
+            if answer.status == HTTPStatus.OK and answer.json["status"] in {"SUCCEEDED", "FAILED"}:
+                break
             await asyncio.sleep(0.005)
-        async with self.session.get(f"/{job}/result") as answer:
-            return {"sum": (await answer.json()).get("sum")}  # it adds links of its own
+        result = await self.client.ask("GET", f"/{job}/result")
+        return {"sum": result.json.get("sum")}  # it adds links of its own
 
 
 @dataclass
@@ -258,11 +258,13 @@ class Peers:
 
     async def _qhub(self) -> Sequence[Lane]:
         venv = await self._venv("qhub-serve")
-        port = str(_free_port())
-        await self._start(venv / "bin" / "qhub-serve", "--workspace", self._project, "--port", port)
-        session = await self._stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
-        await _until(lambda: _answers(session))
-        return [HttpLane("qhub-serve", session)]
+        port = _free_port()
+        await self._start(venv / "bin" / "qhub-serve", "--workspace", self._project, "--port", str(port))
+        await _until(lambda: _listens(port))
+        client = Client("127.0.0.1", port)
+        self._stack.callback(client.close)
+        await _until(lambda: _answers(client))
+        return [HttpLane("qhub-serve", client)]
 
     async def _huey(self) -> Sequence[Lane]:
         venv = await self._venv("huey")
@@ -391,12 +393,8 @@ async def _running(
             await process.wait()
 
 
-async def _answers(session: aiohttp.ClientSession) -> bool:
-    try:
-        async with session.get("/") as answer:
-            return answer.status < 500
-    except aiohttp.ClientError:
-        return False
+async def _answers(client: Client) -> bool:
+    return (await client.ask("GET", "/")).status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def _listens(port: int) -> bool:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
 
-from tests.bench.measure import JOB, LaneFailed
+from tests.bench.measure import JOB
 from tests.bench.treadle_lane import TreadleLane
 
 _WRITERS = 16
 _BATCHES = 5
-_BODY = orjson.dumps({"data": JOB})
-_REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 async def submits(project: Path, folder: Path, jobs: int) -> str:
@@ -43,64 +38,16 @@ async def submits(project: Path, folder: Path, jobs: int) -> str:
 
 
 async def _submit(lane: TreadleLane, jobs: int) -> float:
-    """Return the seconds that so many jobs take; the client costs little beside the server."""
-    begun = time.perf_counter()
+    """Return the seconds that so many jobs take."""
     left = iter(range(jobs))
-    await asyncio.gather(*(_Submitter.work(lane.address, left) for _ in range(_WRITERS)))
+
+    async def work() -> None:
+        for _ in left:
+            await lane.submit(JOB)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(_WRITERS)))
     return time.perf_counter() - begun
-
-
-class _Submitter(asyncio.Protocol):
-    """A client that submits one job after the other on one connection, and reads no more than it must."""
-
-    def __init__(self, left: Iterator[int]) -> None:
-        self._left = left
-        self._answer = b""
-        self._transport: asyncio.Transport | None = None
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @classmethod
-    async def work(cls, address: tuple[str, int], left: Iterator[int]) -> None:
-        """Submit jobs until none is left; raise LaneFailed if one is not accepted."""
-        transport, client = await asyncio.get_running_loop().create_connection(lambda: cls(left), *address)
-        try:
-            await client._over
-        finally:
-            transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._next()
-
-    def data_received(self, data: bytes) -> None:
-        self._answer += data
-        head, _, body = self._answer.partition(b"\r\n\r\n")
-        if (length := _LENGTH.search(head)) is None or len(body) < int(length[1]):
-            return
-        if not head.startswith(b"HTTP/1.1 201 "):
-            self._end(LaneFailed(f"it answered {head[:80]!r}"))
-            return
-        self._answer = b""
-        self._next()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._end(error or LaneFailed("it closed the connection"))
-
-    def _next(self) -> None:
-        assert self._transport is not None
-        if next(self._left, None) is None:
-            self._end(None)
-        else:
-            self._transport.write(_REQUEST)
-
-    def _end(self, error: Exception | None) -> None:
-        if self._over.done():
-            return
-        if error is None:
-            self._over.set_result(None)
-        else:
-            self._over.set_exception(error)
 
 
 class _Bare:
