@@ -19,8 +19,8 @@ from treadle.settings import Settings
 
 _FAREWELL = 0.5
 """Seconds that requests still under way have when the server stops."""
-_GARBAGE = 10_000
-"""Objects that are made between two looks for garbage; a job makes some thousand, and hardly any garbage."""
+_GARBAGE = 100_000
+"""Objects that are made before the young ones are looked at for garbage, of which jobs make little."""
 _SECOND_THOUGHT = 3.0
 """Seconds after a Ctrl-C in which another one cancels the jobs that would go on."""
 

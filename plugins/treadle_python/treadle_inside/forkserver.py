@@ -22,7 +22,8 @@ import struct
 import sys
 import time
 
-from . import containment, keeper, program
+from . import containment, keeper
+from .ahead import Ahead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -198,7 +199,7 @@ class _Server:
         except OSError as error:
             connection.send(keeper.trouble(error))
             return
-        ahead: dict[str, int] | None = None
+        ahead: Ahead | None = None
         worn = hurried = False
         more = select.poll()
         more.register(connection, select.POLLIN)
@@ -207,10 +208,11 @@ class _Server:
             if worn or self._has_changed():
                 connection.send(OUTDATED)
                 break
-            if ahead is None:
+            if ahead is None or not ahead.holds():
                 request = json.loads(message)
-                ahead = program.look_ahead(request["project"], request["entrypoint"])
-                self._loaded.update(ahead or {})
+                ahead = Ahead(request["project"], request["entrypoint"])
+                me.look_ahead(ahead)
+                self._loaded.update(ahead.packages)
             me.keep(message, connection.fileno())
             ended = time.monotonic()
             if hurried or not more.poll(_QUIET * 1000):

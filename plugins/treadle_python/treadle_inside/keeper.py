@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable
     from typing import Any
 
+    from .ahead import Ahead
+
 _CHUNK = 64 * 1024
 _STDERR = 2
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -71,6 +73,7 @@ class Keeper:
         self._identity = Identity(kind)
         self._work = WorkFolder(place, self._identity.pid)
         self._signals = SignalFile(_HEARD, _IGNORED)
+        self._ahead: Ahead | None = None
         self._next: _Forked | None = None
         """A process that waits to become the next program."""
         program.open_streams()
@@ -79,6 +82,13 @@ class Keeper:
     def close(self) -> None:
         """Leave nothing behind."""
         self._work.remove()
+
+    def look_ahead(self, ahead: Ahead) -> None:
+        """Have the next programs begin with what has been done of their import."""
+        self._ahead = ahead
+        if self._next is not None:
+            self._next.drop()
+            self._next = None
 
     def fork_ahead(self) -> None:
         """Have a process wait for the next attempt, if the host has room for it; raises Begin there."""
@@ -138,7 +148,10 @@ class Keeper:
             raise
         if pid == 0:
             self._signals.unblock()  # they do by themselves what they do in any new process
-            raise Begin(program.prepare(self._kind, self._work.path, told[0], out[1], err[1]))
+            run = program.prepare(
+                self._kind, self._work.path, self._ahead, told=told[0], stdout=out[1], stderr=err[1]
+            )
+            raise Begin(run)
         for end in (told[0], out[1], err[1]):
             os.close(end)
         return _Forked(pid, told[1], out[0], err[0])
@@ -160,12 +173,15 @@ class _Forked:
             while request:
                 request = request[os.write(self._told, request) :]
         except BrokenPipeError:
-            os.close(self.stdout)
-            os.close(self.stderr)
+            self.drop()
             return False
-        finally:
-            os.close(self._told)
+        os.close(self._told)
         return True
+
+    def drop(self) -> None:
+        """Have it go without a request."""
+        for end in (self._told, self.stdout, self.stderr):
+            os.close(end)
 
 
 def trouble(error: OSError) -> bytes:

@@ -8,12 +8,10 @@ is imported or looked up here that the program does not need.
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
 import json
 import os
 import select
 import sys
-import time
 import types
 
 from . import containment, results
@@ -24,6 +22,8 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from io import TextIOWrapper
     from typing import Any
 
+    from .ahead import Ahead
+
 RETURNED, ERROR = "returned.json", "error.json"
 """What the function has returned, or what is served of its failure."""
 
@@ -31,8 +31,6 @@ _JOB = "job.json"
 _STDERR = 2
 _TOLD = 3
 _PIECE = 64 * 1024
-_SETTLED = 3.0
-"""Seconds since a folder was changed after which its next change shows in its time of modification."""
 _DEEP = 20000
 """Recursion limit while input is read: nothing that was accepted is too deep."""
 
@@ -53,41 +51,14 @@ def _stream(fd: int, errors: str) -> TextIOWrapper:
     return open(fd, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)
 
 
-def look_ahead(project: str, entrypoint: str) -> dict[str, int] | None:
-    """Do of an entrypoint's import what runs nothing of the service's, for all programs forked later.
-
-    The interpreter gets to know the folders of its packages, and those packages are imported that are an
-    empty __init__.py. Returns the files that this holds for, with their times of modification; or None if
-    a folder has changed so lately that its next change could go unnoticed.
-    """
-    folder, name, empty = project, "", True
-    files: dict[str, int] = {}
-    sys.path.insert(0, project)
-    try:
-        for part in entrypoint.partition(":")[0].split("."):
-            if time.time() - os.stat(folder).st_mtime < _SETTLED:
-                return None
-            name = f"{name}.{part}" if name else part
-            importlib.machinery.PathFinder.find_spec(name, [folder])
-            folder = os.path.join(folder, part)
-            start = os.path.join(folder, "__init__.py")
-            found = os.stat(start) if os.path.exists(start) else None
-            empty = empty and found is not None and found.st_size == 0
-            if found is not None and empty:
-                files[start] = found.st_mtime_ns
-                importlib.import_module(name)
-    except (OSError, ImportError):
-        pass  # the program will say it
-    finally:
-        sys.path.remove(project)
-    return files
-
-
-def prepare(kind: str, work: str, told: int, stdout: int, stderr: int) -> Callable[[], None]:
+def prepare(
+    kind: str, work: str, ahead: Ahead | None, *, told: int, stdout: int, stderr: int
+) -> Callable[[], None]:
     """Make this forked process a clean one; return what waits for a request, and runs its program.
 
-    kind is how it is contained, work is the folder that it is to work in. The request is all that can be
-    read from told; if that is nothing, this process is not needed any more.
+    kind is how it is contained, work is the folder that it is to work in, ahead is what has been done of
+    its import. The request is all that can be read from told; if that is nothing, this process is not
+    needed any more.
     """
     os.setsid()
     os.dup2(stdout, 1)
@@ -97,10 +68,10 @@ def prepare(kind: str, work: str, told: int, stdout: int, stderr: int) -> Callab
     os.chdir(work)
     os.environ["TMPDIR"] = work
     _reseed()
-    return lambda: _wait(kind)
+    return lambda: _wait(kind, ahead)
 
 
-def _wait(kind: str) -> None:
+def _wait(kind: str, ahead: Ahead | None) -> None:
     _rehearse()
     text = b""
     while piece := os.read(_TOLD, _PIECE):
@@ -114,7 +85,7 @@ def _wait(kind: str) -> None:
         os.environ[name] = value
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
-    run(request["folder"], request["entrypoint"])
+    run(request["folder"], request["entrypoint"], ahead)
 
 
 def _rehearse() -> None:
@@ -141,10 +112,10 @@ def _rehearse_call() -> None:
     results.is_error(_call(rehearsal.run, {}, {}))
 
 
-def run(folder: str, entrypoint: str) -> None:
+def run(folder: str, entrypoint: str, ahead: Ahead | None) -> None:
     """Call the service's function and write down what it returns or raises."""
     try:
-        value = _call(_load(entrypoint), *_read_input(folder))
+        value = _call(_load(entrypoint, ahead), *_read_input(folder))
         failed = results.is_error(value)
         text = None if value is None else results.to_json(value)
     except results.NotSerialisable as error:
@@ -178,8 +149,10 @@ def _read_input(folder: str) -> tuple[Any, Any]:
     return job.get("data", {}), job.get("params", {})
 
 
-def _load(entrypoint: str) -> Any:
+def _load(entrypoint: str, ahead: Ahead | None) -> Any:
     module, _, function = entrypoint.partition(":")
+    if ahead is not None and ahead.module == module:
+        ahead.run()
     return getattr(importlib.import_module(module), function)
 
 

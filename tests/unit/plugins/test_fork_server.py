@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,27 +47,34 @@ def run(project, tmp_path, runtime):
     numbers = iter(range(1000))
 
     async def run(
-        program: str,
+        program: str | None,
         by: PythonRuntime | None = None,
         environment: dict[str, str] | None = None,
+        entrypoint: str | None = None,
         **options: object,
     ) -> object:
-        attempt = make(program, environment, **options)
+        attempt = make(program, environment, entrypoint, **options)
         await (by or runtime).start(attempt)
         exit_ = await (by or runtime).wait(attempt)
         assert exit_.returned is not None, (exit_, attempt.stderr.read_text())
         return json.loads(exit_.returned.read_bytes())
 
-    def make(program: str, environment: dict[str, str] | None = None, **options: object) -> Attempt:
+    def make(
+        program: str | None,
+        environment: dict[str, str] | None = None,
+        entrypoint: str | None = None,
+        **options: object,
+    ) -> Attempt:
         number = next(numbers)
-        (project / "src" / f"job{number}.py").write_text(program)
+        if program is not None:
+            (project / "src" / f"job{number}.py").write_text(program)
         folder = tmp_path / "run" / str(number)
         folder.mkdir(parents=True)
         (folder / "job.json").write_text('{"service": "test"}')
         service = Service(
             "test",
             project,
-            entrypoint=f"src.job{number}:run",
+            entrypoint=entrypoint or f"src.job{number}:run",
             options=options,
             environment=environment or {},
         )
@@ -193,6 +201,54 @@ async def test_preloaded_code_that_changes_is_loaded_anew(run, project):
     assert await run(program, preload=["src.heavy"]) == 1
     heavy.write_text("VALUE = 22\n")
     assert await run(program, preload=["src.heavy"]) == 22
+
+
+OLD = 10.0
+"""Seconds since a file was changed after which it is settled."""
+
+
+def grow_old(*paths: Path) -> None:
+    """Have files and folders be some time old."""
+    for path in paths:
+        os.utime(path, (time.time() - OLD, time.time() - OLD))
+
+
+async def test_the_code_of_a_program_is_known_ahead_and_that_is_not_seen(run, project, keep):
+    (project / "src" / "helper.py").write_text("NAME = __name__\n")
+    program = project / "src" / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from .helper import NAME\n"
+        "from . import program as itself\n"
+        "def run():\n"
+        "    module = sys.modules[__name__]\n"
+        "    names = ('__name__', '__package__', '__file__', '__cached__')\n"
+        "    found = {name: getattr(module, name) for name in names}\n"
+        "    return [found, type(__loader__).__name__, __spec__.name, NAME, itself is module]\n"
+    )
+    grow_old(program, project / "src" / "__init__.py", project / "src", project)
+    first = await run(None, entrypoint="src.program:run")
+    grow_old(program, project / "src" / "__init__.py", project / "src", project)
+    spawned = await run(None, entrypoint="src.program:run", start="spawn")
+    assert first == spawned
+    assert [await run(None, entrypoint="src.program:run") for _ in range(2)] == [first] * 2
+    program.write_text("def run():\n    return 'changed'\n")
+    assert await run(None, entrypoint="src.program:run") == "changed"
+    grow_old(program)
+    assert await run(None, entrypoint="src.program:run") == "changed"
+    program.write_text("def run(:\n")
+    grow_old(program)
+    failure = await run(None, entrypoint="src.program:run")
+    assert failure["code"] == "SyntaxError"
+
+
+async def test_a_package_that_is_not_empty_any_more_is_loaded(run, project):
+    start, program = project / "src" / "__init__.py", project / "src" / "program.py"
+    program.write_text("import src\ndef run():\n    return getattr(src, 'VALUE', 0)\n")
+    grow_old(program, start, project / "src", project)
+    assert await run(None, entrypoint="src.program:run") == 0
+    start.write_text("VALUE = 1\n")
+    assert await run(None, entrypoint="src.program:run") == 1
 
 
 async def test_random_numbers_differ_from_job_to_job(run):
