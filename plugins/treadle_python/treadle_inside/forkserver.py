@@ -267,12 +267,11 @@ def _hear(connection: socket.socket) -> bytes:
 
 
 def _files(project: str) -> list[str]:
-    """Return what tells of a change: this process's own modules, the project's, and what is installed."""
+    """Return what tells of a change: in our own modules, in what is installed, in the project."""
     modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    ours = (project, os.path.dirname(__file__))
-    files = [file for file in modules if file and file.startswith(ours)]
+    files = [file for file in modules if file and file.startswith(project)]
     installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    return [sys.executable, *installed, *files]
+    return [sys.executable, os.path.dirname(__file__), *installed, *files]
 
 
 def _times(paths: Iterable[str]) -> dict[str, int]:
@@ -287,5 +286,8 @@ def _times(paths: Iterable[str]) -> dict[str, int]:
 
 def _memory() -> int:
     """Return the bytes of this process that are in memory."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * _PAGE
+    file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(os.read(file, 100).split()[1]) * _PAGE
+    finally:
+        os.close(file)
