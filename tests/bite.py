@@ -49,7 +49,15 @@ def _no_follow(where: str, file: str, around: str, tests: str, select: str) -> C
 
 CHANGES = (
     Change(
-        "fsync of a file's content",
+        "fsync of an accepted job's file",
+        f"{SPOOL}/accept.py",
+        "                files.sync()\n",
+        "                pass\n",
+        MATRIX,
+        RETURNED,
+    ),
+    Change(
+        "fsync of a file that is written at once",
         f"{SPOOL}/durable.py",
         "            write_all(fd, content)\n            os.fsync(fd)\n",
         "            write_all(fd, content)\n",
@@ -58,8 +66,8 @@ CHANGES = (
     ),
     Change(
         "fsync of queue/ in accept",
-        f"{SPOOL}/spool.py",
-        "                self._sync_queue()\n        except",
+        f"{SPOOL}/accept.py",
+        "                self._sync()\n        except",
         "                pass\n        except",
         MATRIX,
         RETURNED,
@@ -96,8 +104,8 @@ CHANGES = (
     Change(
         "fsync of an outcome's files",
         f"{SPOOL}/folder.py",
-        "        durable.sync(made)\n",
-        "        [os.close(fd) for fd in made]\n",
+        "        files.sync()\n",
+        "",
         MATRIX,
         RETURNED,
     ),
@@ -141,9 +149,9 @@ CHANGES = (
     ),
     Change(
         "link, not rename, into queue/",
-        f"{SPOOL}/spool.py",
-        "os.link(staged, queued)",
-        "os.rename(staged, queued)",
+        f"{SPOOL}/accept.py",
+        "os.link(draft.path, queued)",
+        "os.rename(draft.path, queued)",
         "tests/unit/spool/test_spool.py",
     ),
     Change(

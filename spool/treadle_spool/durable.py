@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 _REMEMBERED = 100
 """Failed syncs of a folder that those who wait for them may still ask about."""
@@ -31,33 +31,39 @@ def write(path: str | Path, content: bytes, *, mode: int = 0o640) -> None:
         raise
 
 
-def make(path: str | Path, content: bytes | Path) -> int:
-    """Make a new file of some content, or a second name of the file that has it; return it open, for `sync`.
+class NewFiles:
+    """Files that are made one after the other, and brought to the disk together: that costs less.
 
-    Files that are made first and brought to the disk afterwards cost less than one after the other. Raises
-    FileExistsError if the name is in use. If the file that has the content is a link, that is not followed:
-    OSError.
+    They are closed when it is left, whatever happens.
     """
-    if isinstance(content, Path):
-        os.link(content, path, follow_symlinks=False)
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    try:
-        write_all(fd, content)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
 
+    def __init__(self) -> None:
+        self._open: list[int] = []
 
-def sync(files: Sequence[int]) -> None:
-    """Bring open files to the disk, and close them, whatever happens."""
-    try:
-        for fd in files:
-            os.fsync(fd)
-    finally:
-        for fd in files:
-            os.close(fd)
+    def make(self, path: str | Path, content: bytes | Path) -> None:
+        """Make a new file of some content, or a second name of the file that has it.
+
+        Raises FileExistsError if the name is in use. If the file that has the content is a link, that is
+        not followed: OSError.
+        """
+        if isinstance(content, Path):
+            os.link(content, path, follow_symlinks=False)
+            self._open.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        else:
+            self._open.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+            write_all(self._open[-1], content)
+
+    def sync(self) -> None:
+        """Bring all of them to the disk; their names are durable only after sync_folder."""
+        for file in self._open:
+            os.fsync(file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._open:
+            os.close(file)
 
 
 def write_all(fd: int, content: bytes) -> None:
@@ -69,13 +75,17 @@ def write_all(fd: int, content: bytes) -> None:
 
 def sync_folder(path: str | Path) -> None:
     """Make the folder's entries durable: every link, rename and unlink in it that has returned."""
-    sync([os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)])
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 class SharedSync:
     """The fsync of one folder, shared by all threads that need one at the same time (group commit)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self._folder = folder
         self._turn = threading.Condition()
         self._begun = 0

@@ -51,19 +51,14 @@ def leave(folder: str) -> None:
         os.rmdir(folder)
 
 
-def put_down(folder: str, files: Mapping[str, bytes | Path]) -> None:
+def put_down(folder: str, contents: Mapping[str, bytes | Path]) -> None:
     """Put durable files into a job's folder: each of some content, or of a file that has it."""
-    made: list[int] = []
-    try:
-        for name, content in files.items():
-            made.append(_make(f"{folder}/{name}", content))
-    finally:
-        durable.sync(made)
-
-
-def _make(path: str, content: bytes | Path) -> int:
-    try:
-        return durable.make(path, content)
-    except FileExistsError:  # of a finish that did not come to its end
-        os.unlink(path)
-        return durable.make(path, content)
+    with durable.NewFiles() as files:
+        for name, content in contents.items():
+            path = f"{folder}/{name}"
+            try:
+                files.make(path, content)
+            except FileExistsError:  # of a finish that did not come to its end
+                os.unlink(path)
+                files.make(path, content)
+        files.sync()

@@ -18,8 +18,9 @@ from typing import Self
 import msgspec
 
 from treadle_spool import durable, reading
+from treadle_spool.accept import Acceptor, pending
 from treadle_spool.descriptor import Descriptor
-from treadle_spool.errors import InvalidDescriptor, NameTaken, SpoolError, UnknownJob
+from treadle_spool.errors import InvalidDescriptor, SpoolError, UnknownJob
 from treadle_spool.folder import (
     ATTEMPT,
     JOB,
@@ -32,7 +33,7 @@ from treadle_spool.folder import (
 )
 from treadle_spool.identity import FOLDERS, identify
 from treadle_spool.lock import EngineLock
-from treadle_spool.names import check_name, new_id
+from treadle_spool.names import check_name
 from treadle_spool.quarantine import Quarantine
 from treadle_spool.status import AttemptRecord, LiveAttempt, State, Status, now
 
@@ -52,7 +53,7 @@ class Spool:
         )
         self.quarantine = Quarantine(self.bad, self.new_in_tmp)
         self._stage_numbers = itertools.count()
-        self._sync_queue = durable.SharedSync(self.queue)
+        self._acceptor = Acceptor(self._queue, self._done, self._draft_path)
         self._sync_done = durable.SharedSync(self.done)
 
     @classmethod
@@ -88,37 +89,7 @@ class Spool:
 
         Returns for each what `accept` would return or raise.
         """
-        outcomes = [self._put_into_queue(descriptor, name) for descriptor, name in jobs]
-        put = [outcome for outcome in outcomes if isinstance(outcome, Status)]
-        try:
-            if put:
-                self._sync_queue()
-        except OSError as error:
-            for status in put:
-                self.queued(status.id).unlink(missing_ok=True)
-            return [error if isinstance(outcome, Status) else outcome for outcome in outcomes]
-        return outcomes
-
-    def _put_into_queue(self, descriptor: Descriptor, name: str | None) -> Status | SpoolError | OSError:
-        """Write a job's file and link it; its name is not durable yet."""
-        try:
-            name = new_id() if name is None else check_name(name)
-            descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
-            queued = f"{self._queue}/{name}.json"
-            staged = self.stage(descriptor.to_json())
-            try:
-                os.link(staged, queued)
-            except FileExistsError:
-                return NameTaken(f"a job named {name!r} exists already")
-            finally:
-                with suppress(OSError):  # the next sweep removes it; it is no reason to refuse the job
-                    os.unlink(staged)
-            if os.path.exists(f"{self._done}/{name}"):  # it may have ended at this very moment
-                os.unlink(queued)
-                return NameTaken(f"a job named {name!r} exists already")
-        except (SpoolError, OSError) as error:
-            return error
-        return pending(name, descriptor)
+        return self._acceptor.accept_all(jobs)
 
     def ask_to_cancel(self, name: str) -> Status:
         """Ask the engine to end a job, and return the job as it is now; an ended one stays as it is."""
@@ -308,15 +279,15 @@ class Spool:
 
     def stage(self, content: bytes) -> str:
         """Write a durable file in tmp/ and return its path."""
-        path = self._draft()
+        path = self._draft_path()
         durable.write(path, content)
         return path
 
     def new_in_tmp(self) -> Path:
         """Return a path in tmp/ that nobody has used, and that tells `sweep` who it belongs to."""
-        return Path(self._draft())
+        return Path(self._draft_path())
 
-    def _draft(self) -> str:
+    def _draft_path(self) -> str:
         return f"{self._tmp}/{os.getpid()}-{next(self._stage_numbers)}-{os.urandom(4).hex()}"
 
     # ------------------------------------------------------------------ the places of a job
@@ -343,14 +314,3 @@ class Spool:
 
     def _waiting(self, name: str) -> Status:
         return pending(name, self.read_queued(name))
-
-
-def pending(name: str, descriptor: Descriptor) -> Status:
-    """Return the status of a job that nobody has started."""
-    return Status(
-        id=name,
-        service=descriptor.service,
-        status=State.PENDING,
-        created=descriptor.created or now(),
-        labels=descriptor.labels,
-    )

@@ -33,7 +33,7 @@ async def test_a_job_is_not_started_before_its_accept_is_durable(bench, monkeypa
             time.sleep(0.2)  # so that its file has been seen
             raise OSError(errno.EIO, "Input/output error")
 
-        monkeypatch.setattr(engine.spool, "_sync_queue", fail)
+        monkeypatch.setattr(engine.spool._acceptor, "_sync", fail)
         with pytest.raises(OSError, match="Input/output"):
             await submit(engine)
         monkeypatch.undo()

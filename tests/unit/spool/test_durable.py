@@ -42,41 +42,50 @@ def test_a_file_whose_fsync_fails_is_removed(tmp_path, monkeypatch):
     assert not (tmp_path / "file").exists()
 
 
+def open_files() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 def test_files_that_were_made_are_brought_to_the_disk_and_closed(tmp_path, monkeypatch):
     synced: list[Path] = []
     monkeypatch.setattr("os.fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
     (tmp_path / "written").write_bytes(b"by somebody else")
-    files = [
-        durable.make(tmp_path / "mine", b"content"),
-        durable.make(tmp_path / "theirs", tmp_path / "written"),
-    ]
-    durable.sync(files)
+    before = open_files()
+    with durable.NewFiles() as files:
+        files.make(tmp_path / "mine", b"content")
+        files.make(tmp_path / "theirs", tmp_path / "written")
+        assert synced == []
+        files.sync()
     assert synced == [tmp_path / "mine", tmp_path / "theirs"]
     assert (tmp_path / "mine").read_bytes() == b"content"
     assert (tmp_path / "theirs").samefile(tmp_path / "written")
-    for fd in files:
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(fd)
+    assert open_files() == before
 
 
-def test_a_file_whose_fsync_fails_is_closed_all_the_same(tmp_path, monkeypatch):
-    def fail(_: int) -> None:
+@pytest.mark.parametrize("call", ["os.fsync", "os.write", "os.link"])
+def test_files_of_which_one_can_t_be_made_or_synced_are_closed_all_the_same(tmp_path, monkeypatch, call):
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("os.fsync", fail)
-    files = [durable.make(tmp_path / name, b"x") for name in ("one", "two")]
+    def make() -> None:
+        with durable.NewFiles() as files:
+            files.make(tmp_path / "empty", b"")
+            files.make(tmp_path / "one", b"x")
+            files.make(tmp_path / "two", tmp_path / "one")
+            files.sync()
+
+    before = open_files()
+    monkeypatch.setattr(call, fail)
     with pytest.raises(OSError, match="Input/output"):
-        durable.sync(files)
-    for fd in files:
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(fd)
+        make()
+    assert open_files() == before
 
 
 def test_a_file_somebody_else_wrote_is_not_synced_through_a_link(tmp_path):
     (tmp_path / "real").write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(OSError, match="symbolic links"):
-        durable.make(tmp_path / "name", tmp_path / "link")
+    with durable.NewFiles() as files, pytest.raises(OSError, match="symbolic links"):
+        files.make(tmp_path / "name", tmp_path / "link")
 
 
 def test_threads_share_the_fsync_of_a_folder_and_none_is_let_go_early(tmp_path, monkeypatch):

@@ -158,14 +158,13 @@ def test_an_unsafe_name_is_not_accepted(spool):
 
 def test_the_file_is_on_the_disk_before_its_name_is_and_that_before_the_answer(spool, monkeypatch):
     order: list[str] = []
-    write, link, sync = durable.write, os.link, durable.sync_folder
-    monkeypatch.setattr(durable, "write", lambda *a, **k: (write(*a, **k), order.append("file synced")))
-    monkeypatch.setattr("os.link", lambda *a, **k: (link(*a, **k), order.append("linked")))
+    link = os.link
     monkeypatch.setattr(
-        durable, "sync_folder", lambda path: (sync(path), order.append(f"{path.name} synced"))
+        "os.fsync", lambda fd: order.append(f"{Path(f'/proc/self/fd/{fd}').readlink().parent.name} synced")
     )
-    spool.accept(JOB)
-    assert order == ["file synced", "linked", "queue synced"]
+    monkeypatch.setattr("os.link", lambda *a, **k: (link(*a, **k), order.append("linked")))
+    spool.accept_all([(JOB, "one"), (JOB, "two")])
+    assert order == ["tmp synced", "tmp synced", "linked", "linked", f"{spool.root.name} synced"]
 
 
 def test_a_job_whose_folder_can_t_be_synced_is_not_in_the_queue(spool, monkeypatch):
