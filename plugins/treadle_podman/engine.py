@@ -27,6 +27,7 @@ from treadle_containers import (
     ContainerSpec,
     ContainerState,
     EngineError,
+    EngineUnreachable,
     FrameParser,
     ImageInfo,
     LogFile,
@@ -48,9 +49,12 @@ _CHUNK = 64 * 1024
 _RUNNING = frozenset({"running", "paused", "stopping"})
 _OVER = ["exited", "stopped"]
 _POLL = "250ms"
+"""How often Podman looks whether a container runs, where its first process can't be watched."""
 _UNNOTICED = 200
 """Looks at a running container that has neither a process nor a monitor, until it is given up."""
-"""How often Podman looks whether a container runs, where its first process can't be watched."""
+_BUSY = "resource busy"
+_WHILE_BUSY = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between tries to remove a container of which something is still in use."""
 
 
 class PodmanEngine(ContainerEngine):
@@ -159,15 +163,21 @@ class PodmanEngine(ContainerEngine):
         await whole(self._call(stop))
 
     async def remove(self, container: str) -> None:
-        """Remove a container."""
+        """Remove a container, again and again for a while where Podman says that something of it is in use.
 
-        def remove(podman: PodmanClient) -> None:
-            at_once = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for a polite end
-            answer = podman.api.delete(f"/containers/{container}", params=at_once)
-            if not _missing(answer) and answer.status_code != _CONFLICT:
-                answer.raise_for_status()
-
-        await whole(self._call(remove))
+        What a killed service was about to mount may get in the way of the next one's removal
+        (https://github.com/containers/podman/issues/11594); asked once more, Podman goes on with it.
+        """
+        for pause in _WHILE_BUSY:
+            try:
+                return await whole(self._call(lambda podman: _remove(podman, container)))
+            except EngineUnreachable:
+                raise
+            except EngineError as error:
+                if _BUSY not in str(error):
+                    raise
+            await asyncio.sleep(pause)
+        return await whole(self._call(lambda podman: _remove(podman, container)))
 
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
         """Copy the log: of an ended container its file, where that is on this host, else what Podman sends.
@@ -330,6 +340,13 @@ def _show(podman: PodmanClient, container: str) -> dict[str, Any] | None:
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()
     return found
+
+
+def _remove(podman: PodmanClient, container: str) -> None:
+    at_once = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for a polite end
+    answer = podman.api.delete(f"/containers/{container}", params=at_once)
+    if not _missing(answer) and answer.status_code != _CONFLICT:
+        answer.raise_for_status()
 
 
 def _log_path(podman: PodmanClient, container: str) -> Path | None:

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from podman.api.client import APIClient
+from podman.errors import APIError
+from requests import Response
 
 from tests.engines import CONTAINERS, need
 from tests.images import IMAGE, client
@@ -223,6 +226,26 @@ async def test_containers_are_found_by_their_label(podman, attempt):
     found = await podman.containers("treadle.spool", made.spool_id)
     assert [each.id for each in found] == [record.id]
     await runtime.cleanup(made)
+
+
+async def test_a_container_of_which_something_is_in_use_is_removed_all_the_same(podman, attempt, monkeypatch):
+    """Podman answers so now and then, where its service was killed in the middle of a start."""
+    runtime = PodmanRuntime(podman)
+    made = attempt()
+    await runtime._make(made, resumed=False)
+    delete, refused = APIClient.delete, []
+
+    def refuse_twice(client, path, **options):
+        if len(refused) == 2:
+            return delete(client, path, **options)
+        refused.append(path)
+        told = "removing root filesystem: unlinkat shm: device or resource busy"
+        raise APIError("500 Internal Server Error", response=Response(), explanation=told)
+
+    monkeypatch.setattr(APIClient, "delete", refuse_twice)
+    await runtime.cleanup(made)
+    assert len(refused) == 2
+    assert ids("podman", made) == []
 
 
 async def test_memory_and_swap_together_are_limited(podman, attempt):
