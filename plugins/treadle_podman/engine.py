@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPConnection
@@ -52,6 +54,10 @@ _POLL = "250ms"
 """How often Podman looks whether a container runs, where its first process can't be watched."""
 _UNNOTICED = 200
 """Looks at a running container that has neither a process nor a monitor, until it is given up."""
+_ENDING = re.compile(r"/proc/\d+/cgroup: no such (process|file)")
+"""What Podman says of a container whose process ends while it is looked at."""
+_ENDING_LOOKS, _ENDING_PAUSE = 400, 0.005
+"""How often such a container is looked at, and seconds between two looks."""
 _BUSY = "resource busy"
 _WHILE_BUSY = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between tries to remove a container of which something is still in use."""
@@ -334,7 +340,12 @@ def _missing(answer: APIResponse) -> bool:
 
 
 def _show(podman: PodmanClient, container: str) -> dict[str, Any] | None:
-    answer = podman.api.get(f"/containers/{container}/json")
+    """Return a container, or None if there is none; one that is just ending is looked at again."""
+    for _ in range(_ENDING_LOOKS):
+        answer = podman.api.get(f"/containers/{container}/json")
+        if not (answer.status_code == _INTERNAL and _ENDING.search(answer.text)):
+            break
+        time.sleep(_ENDING_PAUSE)
     if _missing(answer):
         return None
     answer.raise_for_status()

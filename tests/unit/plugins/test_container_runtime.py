@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from podman.api.client import APIClient
+from podman.api.client import APIClient, APIResponse
 from podman.errors import APIError
 from requests import Response
 
@@ -246,6 +246,28 @@ async def test_a_container_of_which_something_is_in_use_is_removed_all_the_same(
     await runtime.cleanup(made)
     assert len(refused) == 2
     assert ids("podman", made) == []
+
+
+async def test_a_container_that_ends_while_it_is_looked_at_is_looked_at_again(podman, attempt, monkeypatch):
+    """Podman answers with an error of its own then, until its monitor has told of the end."""
+    runtime = PodmanRuntime(podman)
+    made = attempt()
+    get, said = APIClient.get, Response()
+    said.status_code = 500
+    said._content = b'{"message": "read /proc/15263/cgroup: no such process", "response": 500}'
+    refused = []
+
+    def refuse_twice(client, path, **options):
+        if not path.endswith("/json") or len(refused) == 2:
+            return get(client, path, **options)
+        refused.append(path)
+        return APIResponse(said)
+
+    await runtime.start(made)
+    monkeypatch.setattr(APIClient, "get", refuse_twice)
+    assert (await runtime.wait(made)).reason is Reason.ENDED
+    assert len(refused) == 2
+    await runtime.cleanup(made)
 
 
 async def test_memory_and_swap_together_are_limited(podman, attempt):
