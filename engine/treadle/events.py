@@ -18,7 +18,7 @@ from treadle.growth import Growth
 from treadle_spool import Spool, State, Status
 
 _CHUNK = 256 * 1024
-"""Bytes of a log that are read at a time."""
+"""Bytes of a file that are read at a time."""
 _LONGEST = 64 * 1024
 """Bytes of a line that are told at once; a longer one comes in pieces."""
 _CONTINUES = 0x80
@@ -123,12 +123,12 @@ class JobEvents:
 
     def _files(self, folder: Path, ended: bool) -> Iterator[Event]:
         """Yield what the attempt's files have more, a good part of it at a time."""
-        for piece in _pieces(folder / "interim.jsonl", self.position.interim, -1, ended=False):
-            self.position = replace(self.position, interim=piece.end)
-            yield Event("interim", piece.text.replace(b"\r", b" "), self.position)
+        for line in _whole_lines(folder / "interim.jsonl", self.position.interim):
+            self.position = replace(self.position, interim=self.position.interim + len(line) + 1)
+            yield Event("interim", line.replace(b"\r", b" "), self.position)
         for stream in ("stdout", "stderr"):
             path, start = folder / f"{stream}.log", getattr(self.position, stream)
-            for piece in _pieces(path, start, _CHUNK, ended=ended):
+            for piece in _pieces(path, start, ended=ended):
                 self.position = self.position.with_log(stream, piece.end)
                 fields = {
                     "stream": stream,
@@ -147,30 +147,42 @@ class _Piece:
     whole: bool
 
 
-def _pieces(path: Path, start: int, limit: int, *, ended: bool) -> Iterator[_Piece]:
-    """Cut what a file has from start on, at most limit bytes of it, into lines.
+def _whole_lines(path: Path, start: int) -> list[bytes]:
+    """Return some complete lines of a file from start on, without their ends; none only if it has none."""
+    pieces: list[bytes] = []
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(start)
+        while piece := file.read(_CHUNK):
+            pieces.append(piece)
+            if b"\n" in piece:
+                break
+    return b"".join(pieces).split(b"\n")[:-1]
+
+
+def _pieces(path: Path, start: int, *, ended: bool) -> Iterator[_Piece]:
+    """Cut some of what a file has from start on into lines.
 
     A line that is not complete is left for later, unless it is long or the file has ended.
     """
     try:
         with path.open("rb") as file:
             file.seek(start)
-            text = file.read(limit)
+            text = file.read(_CHUNK)
             at_end = ended and not file.read(1)
     except FileNotFoundError:
         return
     lines = text.split(b"\n")
     rest = lines.pop()
     for line in lines:
-        yield from _cut(line, start, whole=True, limit=limit)
+        yield from _cut(line, start, whole=True)
         start += len(line) + 1
-    if rest and (at_end or (0 <= limit == len(text) and not lines)):
-        yield from _cut(rest, start, whole=at_end, limit=limit)
+    if rest and (at_end or (len(text) == _CHUNK and not lines)):
+        yield from _cut(rest, start, whole=at_end)
 
 
-def _cut(line: bytes, start: int, *, whole: bool, limit: int) -> Iterator[_Piece]:
-    """Cut a line into parts that are not too long, unless everything is wanted whole."""
-    while limit >= 0 and len(line) > _LONGEST:
+def _cut(line: bytes, start: int, *, whole: bool) -> Iterator[_Piece]:
+    """Cut a line into parts that are not too long."""
+    while len(line) > _LONGEST:
         length = _LONGEST
         while length > _LONGEST - 4 and line[length] & 0xC0 == _CONTINUES:
             length -= 1
