@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from tests.bench import programs
@@ -15,6 +13,7 @@ from tests.bench.clients import clients
 from tests.bench.container_lanes import available, container_project, run_lane
 from tests.bench.measure import header, measure, table
 from tests.bench.peer_lanes import Peers, promises
+from tests.bench.places import Places
 from tests.bench.plain import PlainStart
 from tests.bench.project import make_project
 from tests.bench.scale import scale
@@ -28,73 +27,55 @@ async def main() -> None:
     options = _options()
     print(header())
     with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder:
-        _keep_apart(folder)
+        places = Places(Path(folder))
         if "python" in options.cases:
-            await _python(Path(folder), options)
+            await _python(places, options)
         if "peers" in options.cases:
-            await _peers(Path(folder), options)
+            await _peers(places, options)
         if "numpy" in options.cases:
-            rows = await programs.numpy(Path(folder, "numpy"), options.rounds // 2, options.jobs // 2)
+            rows = await programs.numpy(places, options.rounds // 2, options.jobs // 2)
             print(table("a job that imports numpy, 2 at a time", rows))
         if "payload" in options.cases:
-            rows = await programs.payload(
-                Path(folder, "payload"), max(options.rounds // 5, 5), max(options.jobs // 10, 20)
-            )
+            rows = await programs.payload(places, max(options.rounds // 5, 5), max(options.jobs // 10, 20))
             print(table("10 MB in, 10 MB out, 2 at a time", rows))
         if "backlog" in options.cases:
-            few = options.jobs // 2
-            print(
-                await backlog(
-                    make_project(Path(folder, "bench")), Path(folder, "backlog"), options.queued, few
-                )
-            )
+            print(await backlog(places, options.queued, options.jobs // 2))
         if "start" in options.cases:
-            print(await start(Path(folder), options.queued))
+            print(await start(places, options.queued))
         if "clients" in options.cases:
-            print(await clients(Path(folder, "clients"), Path(folder, "spool-clients"), 500, options.seconds))
+            print(await clients(places, 500, options.seconds))
         if "submits" in options.cases:
-            print(await submits(make_project(Path(folder, "bench")), Path(folder, "submits"), options.jobs))
+            print(await submits(places, options.jobs))
         if "scale" in options.cases:
-            print(scale(Path(folder), options.queued, options.ended))
+            print(scale(places, options.queued, options.ended))
         for engine in ("docker", "podman"):
             if engine in options.cases:
-                await _containers(Path(folder), engine, options)
+                await _containers(places, engine, options)
 
 
-def _keep_apart(folder: str) -> None:
-    """Have ext4 put the folder's subfolders far from each other, and from what was deleted just before.
-
-    Without a journal it does not give the inode of a deleted file away again for some minutes, and looks
-    through all of them for each new file: the lanes would pay for what another one, or the run before,
-    has deleted. Other file systems have no such flag, and no such need.
-    """
-    with suppress(FileNotFoundError):
-        subprocess.run(["chattr", "+T", folder], check=False, stderr=subprocess.DEVNULL)
-
-
-async def _python(folder: Path, options: argparse.Namespace) -> None:
-    project = make_project(folder / "bench")
-    async with TreadleLane(project, folder / "spool", jobs=2) as treadle:
+async def _python(places: Places, options: argparse.Namespace) -> None:
+    project = make_project(places.new("project"))
+    async with TreadleLane(project, places.new("spool"), jobs=2) as treadle:
         rows = await measure([treadle, PlainStart(project)], options.rounds, options.jobs)
     print(table("a trivial function, 2 at a time", rows))
 
 
-async def _peers(folder: Path, options: argparse.Namespace) -> None:
-    project = make_project(folder / "bench")
-    peers = Peers(folder / "peers", project, print)
-    async with TreadleLane(project, folder / "spool-peers", jobs=2) as treadle, peers as lanes:
+async def _peers(places: Places, options: argparse.Namespace) -> None:
+    project = make_project(places.new("project"))
+    peers = Peers(places, project, print)
+    async with TreadleLane(project, places.new("spool"), jobs=2) as treadle, peers as lanes:
         rows = await measure([treadle, *lanes], options.rounds, options.jobs)
     print(table("a trivial function, 2 at a time", rows))
     print(promises())
     print("  " + ", ".join(peers.versions))
 
 
-async def _containers(folder: Path, engine: str, options: argparse.Namespace) -> None:
+async def _containers(places: Places, engine: str, options: argparse.Namespace) -> None:
     if reason := await available(engine):
         print(f"{engine}: not measured: {reason}")
         return
-    project = container_project(folder / f"bench-{engine}", engine)
-    async with TreadleLane(project, folder / f"spool-{engine}", jobs=4) as treadle:
+    project = container_project(places.new("project"), engine)
+    async with TreadleLane(project, places.new("spool"), jobs=4) as treadle:
         lanes = [treadle, run_lane(engine)]
         rows = await measure(lanes, max(options.rounds // 5, 5), max(options.jobs // 5, 20))
     print(table(f"a trivial {engine} container, 4 at a time", rows))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from tests.bench.places import Places
+from tests.bench.project import make_project
 from tests.bench.treadle_lane import TreadleLane
 from treadle_spool import Descriptor, Spool
 
@@ -16,12 +18,13 @@ _FEW = 100
 _ROUNDS = 3
 
 
-async def backlog(project: Path, folder: Path, queued: int, jobs: int) -> str:
+async def backlog(places: Places, queued: int, jobs: int) -> str:
     """Measure the rate of the next jobs where few wait behind them, and where many do; in turn."""
+    project = make_project(places.new("project"))
     rates: dict[int, list[float]] = {_FEW: [], queued: []}
-    for number in range(_ROUNDS):
+    for _ in range(_ROUNDS):
         for waiting, found in rates.items():
-            found.append(await _rate(project, folder / f"{number}-{waiting}", waiting, jobs))
+            found.append(await _rate(project, places.new("spool"), waiting, jobs))
     few, many = (sorted(found)[_ROUNDS // 2] for found in rates.values())
     return (
         f"{jobs} jobs, 2 at a time, with others waiting behind them (medians of {_ROUNDS})\n"

@@ -40,6 +40,7 @@ class Client:
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Send a request and return the answer, whatever its status; raise OSError or LaneFailed."""
+        self._free = [each for each in self._free if each.is_open()]  # servers close what is idle
         connection = self._free.pop() if self._free else await self._connect()
         head = _HEAD % (method.encode(), path.encode(), len(body))
         answer = await connection.ask(head + body)
@@ -71,6 +72,9 @@ class _Connection(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer
+
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
 
     def close(self) -> None:
         if self._transport is not None:

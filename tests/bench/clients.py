@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from pathlib import Path
 
 from tests.bench.measure import JOB, RESULT, LaneFailed
+from tests.bench.places import Places
 from tests.bench.project import make_project
 from tests.bench.treadle_lane import TreadleLane
 
@@ -20,14 +20,14 @@ def run(data: dict, params: dict) -> dict:
 _PER_SECOND = 100
 
 
-async def clients(project: Path, spool: Path, waiting: int, seconds: float) -> str:
+async def clients(places: Places, waiting: int, seconds: float) -> str:
     """Have so many clients wait while 100 jobs a second come in; return what that was like.
 
     They wait for one job that takes all that time; it has a place of its own beside the others.
     """
-    make_project(project, _PROGRAM)
+    project = make_project(places.new("project"), _PROGRAM)
     load = _Load()
-    async with TreadleLane(project, spool, jobs=3) as lane:
+    async with TreadleLane(project, places.new("spool"), jobs=3) as lane:
         await lane.run(JOB)
         long = await lane.submit({**JOB, "sleep": seconds})
         waits = [asyncio.create_task(lane.result(long)) for _ in range(waiting)]

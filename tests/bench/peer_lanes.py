@@ -23,6 +23,7 @@ from typing import Any
 
 from tests.bench.client import Client
 from tests.bench.measure import Lane, LaneFailed
+from tests.bench.places import Places
 from tests.bench.venvs import make_venv
 
 _VERSION = re.compile(r"[\w. =-]*?[\d.]{3,}|.*")
@@ -227,8 +228,9 @@ def promises() -> str:
 class Peers:
     """Installs and starts peers, from `async with` to its end; one that can't be had is told and left out."""
 
-    def __init__(self, folder: Path, project: Path, tell: Callable[[str], None]) -> None:
-        self._folder = folder
+    def __init__(self, places: Places, project: Path, tell: Callable[[str], None]) -> None:
+        self._places = places
+        self._folder = places.new("peers")
         self._project = project
         self._tell = tell
         self._stack = AsyncExitStack()
@@ -238,8 +240,8 @@ class Peers:
     async def __aenter__(self) -> list[Lane]:
         self._folder.mkdir()
         self.versions.append(f"treadle {version('treadle')}")
-        lanes: list[Lane] = [FloorLane(self._folder / "floor"), InterpreterLane()]
-        lanes.append(RenameLane(self._folder / "rename"))
+        lanes: list[Lane] = [FloorLane(self._places.new("floor")), InterpreterLane()]
+        lanes.append(RenameLane(self._places.new("rename")))
         for names, start in (
             (("qhub-serve",), self._qhub),
             (("huey, files",), self._huey),
@@ -268,14 +270,14 @@ class Peers:
 
     async def _huey(self) -> Sequence[Lane]:
         venv = await self._venv("huey")
-        peer = {"PEER_FOLDER": str(self._folder / "huey")}
+        peer = {"PEER_FOLDER": str(self._places.new("huey"))}
         consumer = venv / "bin" / "huey_consumer"
         await self._start(consumer, "huey_peer.huey", "-w", "2", "-k", "process", "-d", "0.002", **peer)
         return [await self._driver("huey, files", venv, "huey_peer.py", **peer)]
 
     async def _celery_files(self) -> Sequence[Lane]:
         venv = await self._venv("celery")
-        peer = {"PEER_FOLDER": str(self._folder / "celery")}
+        peer = {"PEER_FOLDER": str(self._places.new("celery"))}
         await self._worker(venv, **peer)
         return [await self._driver("celery, files", venv, "celery_peer.py", **peer)]
 
@@ -305,8 +307,14 @@ class Peers:
         if shutil.which("tsp") is None:
             raise RuntimeError("there is no tsp on this host (Debian: task-spooler)")
         self.versions.append(await _version("tsp", "-V"))
-        environment = {**os.environ, "TS_SOCKET": str(self._folder / "tsp"), "TS_SLOTS": "2"}
-        environment["TMPDIR"] = str(self._folder)
+        folder = self._places.new("tsp")
+        folder.mkdir()
+        environment = {
+            **os.environ,
+            "TS_SOCKET": str(folder / "socket"),
+            "TS_SLOTS": "2",
+            "TMPDIR": str(folder),
+        }
         lane = TaskSpoolerLane("task-spooler", self._project, environment)
         server = await asyncio.create_subprocess_exec(  # it holds on to the output of whoever starts it
             "tsp", "-S", "2", env=environment, stdout=asyncio.subprocess.DEVNULL

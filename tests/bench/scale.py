@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from tests.bench.places import Places
 from treadle.backlog import Backlog
 from treadle.job import Job
 from treadle.service import Service
@@ -19,10 +20,10 @@ _ROUNDS = 300
 _SERVICE = "sum"
 
 
-def scale(folder: Path, queued: int, ended: int) -> str:
+def scale(places: Places, queued: int, ended: int) -> str:
     """Measure each step with 100 jobs queued and ended, and with many, in turn; return a table."""
-    small = _Spool(folder / "small", _SMALL, _SMALL)
-    large = _Spool(folder / "large", queued, ended)
+    small = _Spool(places.new("small"), _SMALL, _SMALL)
+    large = _Spool(places.new("large"), queued, ended)
     lines = [
         f"one step, with {queued:,} jobs queued and {ended:,} ended, beside {_SMALL} of each (medians)",
         "| step | few | many | ratio |",

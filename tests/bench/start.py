@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.places import Places
 from tests.bench.project import make_project
 from tests.bench.treadle_lane import TreadleLane
 from treadle_spool import Descriptor, Spool, now
@@ -17,10 +18,10 @@ _RUNNING = 100
 _ROUNDS = 5
 
 
-async def start(folder: Path, queued: int) -> str:
+async def start(places: Places, queued: int) -> str:
     """Measure starts on an empty spool and on a full one, in turn; return a table."""
-    project = make_project(folder / "waits", "import time\ndef run():\n    time.sleep(3600)\n")
-    empty, full = folder / "empty", folder / "full"
+    project = make_project(places.new("waits"), "import time\ndef run():\n    time.sleep(3600)\n")
+    empty, full = places.new("empty"), places.new("full")
     await _fill(project, full, queued)
     taken: dict[Path, list[tuple[float, float]]] = {empty: [], full: []}
     for _ in range(_ROUNDS):
@@ -46,7 +47,7 @@ async def _fill(project: Path, root: Path, queued: int) -> None:
         await _until(lane, lambda jobs: jobs["running"] == _RUNNING)
         lane.send(signal.SIGKILL)
     spool = Spool.open(root)
-    text = Descriptor(service="waits", created=now()).to_json()
+    text = Descriptor(service=project.name, created=now()).to_json()
     for number in range(queued):
         (spool.queue / f"queued-{number}.json").write_bytes(text)
 

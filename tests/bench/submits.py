@@ -12,17 +12,20 @@ from pathlib import Path
 import orjson
 
 from tests.bench.measure import JOB
+from tests.bench.places import Places
+from tests.bench.project import make_project
 from tests.bench.treadle_lane import TreadleLane
 
 _WRITERS = 16
 _BATCHES = 5
 
 
-async def submits(project: Path, folder: Path, jobs: int) -> str:
+async def submits(places: Places, jobs: int) -> str:
     """Submit many jobs to a process that runs none, and write as many files without any engine, in turn."""
-    bare = _Bare(folder / "bare")
+    project = make_project(places.new("project"))
+    bare = _Bare(places.new("bare"))
     over_http = alone = 0.0
-    async with TreadleLane(project, folder / "spool", 2, "--api-only") as lane:
+    async with TreadleLane(project, places.new("spool"), 2, "--api-only") as lane:
         for _ in range(_BATCHES):
             over_http += await _submit(lane, jobs // _BATCHES)
             alone += await asyncio.to_thread(bare.write, jobs // _BATCHES)
