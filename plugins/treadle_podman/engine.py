@@ -6,9 +6,7 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import socket
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPConnection
@@ -18,12 +16,9 @@ from typing import IO, Any, TypeVar
 import requests
 import urllib3
 from podman import PodmanClient
-from podman.api.client import APIResponse
-from podman.domain.containers import Container
 from podman.errors import APIError, ImageNotFound, PodmanError
 
 from treadle_containers import (
-    INPUT,
     Address,
     ContainerEngine,
     ContainerSpec,
@@ -38,13 +33,14 @@ from treadle_containers import (
     Report,
     whole,
 )
+from treadle_podman.calls import NOT_FOUND, NOT_MODIFIED, handle, log_path, missing, remove_at_once, show
+from treadle_podman.host import gone, is_here, is_monitored, open_first_process
 from treadle_podman.logfile import copy_file
+from treadle_podman.options import options_of
 from treadle_podman.threads import in_thread
 
 Answer = TypeVar("Answer")
 
-_NOT_FOUND, _CONFLICT, _NOT_MODIFIED, _INTERNAL = 404, 409, 304, 500
-_PERIOD = 100_000
 _LINE_OVERHEAD = 48
 """Bytes that a line of one byte takes at the most in the log, with its time and its stream."""
 _CHUNK = 64 * 1024
@@ -54,10 +50,6 @@ _POLL = "250ms"
 """How often Podman looks whether a container runs, where its first process can't be watched."""
 _UNNOTICED = 200
 """Looks at a running container that has neither a process nor a monitor, until it is given up."""
-_ENDING = re.compile(r"/proc/\d+/cgroup: no such (process|file)")
-"""What Podman says of a container whose process ends while it is looked at."""
-_ENDING_LOOKS, _ENDING_PAUSE = 400, 0.005
-"""How often such a container is looked at, and seconds between two looks."""
 _BUSY = "resource busy"
 _WHILE_BUSY = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between tries to remove a container of which something is still in use."""
@@ -89,7 +81,7 @@ class PodmanEngine(ContainerEngine):
 
         def create(podman: PodmanClient) -> str:
             try:
-                made = podman.containers.create(spec.image, list(spec.command) or None, **_options(spec))
+                made = podman.containers.create(spec.image, list(spec.command) or None, **options_of(spec))
             except ImageNotFound as error:
                 raise NoSuchImage(f"image {spec.image!r} is not on this host") from error
             except APIError as error:
@@ -105,18 +97,18 @@ class PodmanEngine(ContainerEngine):
 
         def prepare(podman: PodmanClient) -> None:
             answer = podman.api.post(f"/containers/{container}/init")
-            if answer.status_code != _NOT_MODIFIED:
+            if answer.status_code != NOT_MODIFIED:
                 answer.raise_for_status()
 
         await whole(self._call(prepare))
 
     async def start(self, container: str) -> None:
         """Start a container."""
-        await whole(self._call(lambda podman: _handle(podman, container).start()))
+        await whole(self._call(lambda podman: handle(podman, container).start()))
 
     async def inspect(self, container: str) -> ContainerState | None:
         """Return a container."""
-        found = await self._call(lambda podman: _show(podman, container))
+        found = await self._call(lambda podman: show(podman, container))
         return None if found is None else _state(found)
 
     async def wait(self, container: str) -> ContainerState | None:
@@ -125,17 +117,17 @@ class PodmanEngine(ContainerEngine):
         Where that process can't be seen (a service on another machine), Podman looks from time to time.
         """
         while True:
-            found = await self._call(lambda podman: _show(podman, container))
+            found = await self._call(lambda podman: show(podman, container))
             if found is None or not (state := _state(found)).running:
                 return None if found is None else state
-            if _is_here(found):
-                if (pidfd := _open_first_process(found)) is not None:
+            if is_here(found):
+                if (pidfd := open_first_process(found)) is not None:
                     try:
-                        await _gone(pidfd)
+                        await gone(pidfd)
                     finally:
                         os.close(pidfd)
                 return await self._after_its_end(container)
-            await self._call(lambda podman: _handle(podman, container).wait(condition=_OVER, interval=_POLL))
+            await self._call(lambda podman: handle(podman, container).wait(condition=_OVER, interval=_POLL))
 
     async def _after_its_end(self, container: str) -> ContainerState | None:
         """Return a container whose process has gone, as soon as Podman has noticed.
@@ -146,10 +138,10 @@ class PodmanEngine(ContainerEngine):
         """
         unnoticed = 0
         for pause in itertools.chain((0.001, 0.002, 0.005), itertools.repeat(0.01)):
-            found = await self._call(lambda podman: _show(podman, container))
+            found = await self._call(lambda podman: show(podman, container))
             if found is None or not (state := _state(found)).running:
                 return None if found is None else state
-            unnoticed = 0 if _is_monitored(found) else unnoticed + 1
+            unnoticed = 0 if is_monitored(found) else unnoticed + 1
             if unnoticed > _UNNOTICED:
                 await self.remove(container)
                 return None
@@ -161,9 +153,9 @@ class PodmanEngine(ContainerEngine):
 
         def stop(podman: PodmanClient) -> None:
             try:
-                _handle(podman, container).stop(timeout=max(0, round(grace)))
+                handle(podman, container).stop(timeout=max(0, round(grace)))
             except APIError as error:
-                if error.status_code not in {_NOT_FOUND, _NOT_MODIFIED}:
+                if error.status_code not in {NOT_FOUND, NOT_MODIFIED}:
                     raise
 
         await whole(self._call(stop))
@@ -176,14 +168,14 @@ class PodmanEngine(ContainerEngine):
         """
         for pause in _WHILE_BUSY:
             try:
-                return await whole(self._call(lambda podman: _remove(podman, container)))
+                return await whole(self._call(lambda podman: remove_at_once(podman, container)))
             except EngineUnreachable:
                 raise
             except EngineError as error:
                 if _BUSY not in str(error):
                     raise
             await asyncio.sleep(pause)
-        return await whole(self._call(lambda podman: _remove(podman, container)))
+        return await whole(self._call(lambda podman: remove_at_once(podman, container)))
 
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
         """Copy the log: of an ended container its file, where that is on this host, else what Podman sends.
@@ -192,12 +184,12 @@ class PodmanEngine(ContainerEngine):
         """
 
         def copy(podman: PodmanClient) -> None:
-            if not follow and (path := _log_path(podman, container)) and copy_file(path, into):
+            if not follow and (path := log_path(podman, container)) and copy_file(path, into):
                 return
             wanted = {"follow": follow, **{stream: stream in into for stream in ("stdout", "stderr")}}
             answer = podman.api.get(f"/containers/{container}/logs", params=wanted, stream=True)
             with closing(answer):
-                if _missing(answer):
+                if missing(answer):
                     return
                 answer.raise_for_status()
                 parser = FrameParser()
@@ -213,7 +205,7 @@ class PodmanEngine(ContainerEngine):
         """Say whether the log file is larger than limit bytes can make it, each a line of its own."""
 
         def look(podman: PodmanClient) -> bool:
-            path = _log_path(podman, container)
+            path = log_path(podman, container)
             return path is not None and path.stat().st_size > 2 * limit * _LINE_OVERHEAD
 
         return await self._call(look)
@@ -325,111 +317,6 @@ class PodmanEngine(ContainerEngine):
         if self._made is None:
             self._made = PodmanClient(base_url=self._address.places()[0])
         return self._made
-
-
-def _handle(podman: PodmanClient, container: str) -> Container:
-    """Return a container to call, without asking Podman for it first."""
-    return Container(attrs={"Id": container}, client=podman.api)
-
-
-def _missing(answer: APIResponse) -> bool:
-    """Say whether there is no such container; one that is just being removed is told by an internal error."""
-    if answer.status_code == _INTERNAL:
-        return "no such container" in answer.text
-    return bool(answer.status_code == _NOT_FOUND)
-
-
-def _show(podman: PodmanClient, container: str) -> dict[str, Any] | None:
-    """Return a container, or None if there is none; one that is just ending is looked at again."""
-    for _ in range(_ENDING_LOOKS):
-        answer = podman.api.get(f"/containers/{container}/json")
-        if not (answer.status_code == _INTERNAL and _ENDING.search(answer.text)):
-            break
-        time.sleep(_ENDING_PAUSE)
-    if _missing(answer):
-        return None
-    answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def _remove(podman: PodmanClient, container: str) -> None:
-    at_once = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for a polite end
-    answer = podman.api.delete(f"/containers/{container}", params=at_once)
-    if not _missing(answer) and answer.status_code != _CONFLICT:
-        answer.raise_for_status()
-
-
-def _log_path(podman: PodmanClient, container: str) -> Path | None:
-    """Return the file that a container's log is in, if that is on this host."""
-    config = (_show(podman, container) or {}).get("HostConfig", {}).get("LogConfig", {})
-    path = Path(config.get("Path") or "")
-    return path if config.get("Type") == "k8s-file" and path.is_file() else None
-
-
-def _is_here(found: Mapping[str, Any]) -> bool:
-    """Return whether a container's processes are on this host, and not on that of a remote service."""
-    return Path(found.get("StaticDir") or "/nowhere").is_dir()
-
-
-def _is_monitored(found: Mapping[str, Any]) -> bool:
-    """Return whether a container's monitor is alive."""
-    try:
-        line = Path(f"/proc/{found['State'].get('ConmonPid') or 0}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return found["Id"].encode() in line
-
-
-def _open_first_process(found: Mapping[str, Any]) -> int | None:
-    """Return a pidfd of a container's first process, if that runs on this host."""
-    pid = found["State"].get("Pid") or 0
-    try:
-        pidfd = os.pidfd_open(pid)
-        if found["Id"] in Path(f"/proc/{pid}/cgroup").read_text("utf-8"):
-            return pidfd
-    except (OSError, ValueError):
-        return None
-    os.close(pidfd)
-    return None
-
-
-async def _gone(pidfd: int) -> None:
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    loop.add_reader(pidfd, over.set)
-    try:
-        await over.wait()
-    finally:
-        loop.remove_reader(pidfd)
-
-
-def _options(spec: ContainerSpec) -> dict[str, Any]:
-    """Return what podman-py calls a container's keywords."""
-    limits = spec.limits
-    tmp = {"type": "tmpfs", "target": "/tmp", "size": limits.tmp_bytes, "mode": "1777"}  # noqa: S108  # the container's own
-    options: dict[str, Any] = {
-        "name": spec.name,
-        "labels": dict(spec.labels),
-        "environment": dict(spec.environment),
-        "user": spec.user,
-        "network_mode": limits.network,
-        "cap_drop": ["ALL"],
-        "cap_add": list(limits.capabilities),
-        "no_new_privileges": not limits.new_privileges,
-        "read_only": not limits.writable_root,
-        "read_write_tmpfs": False,
-        "log_config": {"Type": "k8s-file"},
-        "pids_limit": limits.pids,
-        "mounts": [tmp, {"type": "bind", "source": str(spec.input), "target": INPUT, "read_only": True}],
-    }
-    if limits.memory_bytes is not None:
-        options |= {"mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes}
-    if limits.cpus is not None:
-        options |= {"cpu_period": _PERIOD, "cpu_quota": int(limits.cpus * _PERIOD)}
-    if limits.gpus:
-        options["devices"] = [f"nvidia.com/gpu={number}" for number in range(limits.gpus)]
-    return options
 
 
 def _state(found: Mapping[str, Any]) -> ContainerState:

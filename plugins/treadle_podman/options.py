@@ -1,0 +1,37 @@
+"""A container, as podman-py's `create` takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from treadle_containers import INPUT, ContainerSpec
+
+_PERIOD = 100_000
+
+
+def options_of(spec: ContainerSpec) -> dict[str, Any]:
+    """Return what podman-py calls a container's keywords."""
+    limits = spec.limits
+    tmp = {"type": "tmpfs", "target": "/tmp", "size": limits.tmp_bytes, "mode": "1777"}  # noqa: S108  # the container's own
+    options: dict[str, Any] = {
+        "name": spec.name,
+        "labels": dict(spec.labels),
+        "environment": dict(spec.environment),
+        "user": spec.user,
+        "network_mode": limits.network,
+        "cap_drop": ["ALL"],
+        "cap_add": list(limits.capabilities),
+        "no_new_privileges": not limits.new_privileges,
+        "read_only": not limits.writable_root,
+        "read_write_tmpfs": False,
+        "log_config": {"Type": "k8s-file"},
+        "pids_limit": limits.pids,
+        "mounts": [tmp, {"type": "bind", "source": str(spec.input), "target": INPUT, "read_only": True}],
+    }
+    if limits.memory_bytes is not None:
+        options |= {"mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes}
+    if limits.cpus is not None:
+        options |= {"cpu_period": _PERIOD, "cpu_quota": int(limits.cpus * _PERIOD)}
+    if limits.gpus:
+        options["devices"] = [f"nvidia.com/gpu={number}" for number in range(limits.gpus)]
+    return options
