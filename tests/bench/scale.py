@@ -17,6 +17,8 @@ from treadle_spool import Descriptor, Spool, State, Status, now
 
 _SMALL = 100
 _ROUNDS = 300
+_POLLED = 30
+"""Ended jobs that are looked at, again and again: what the disk takes for a first look is not measured."""
 _SERVICE = "sum"
 
 
@@ -58,7 +60,8 @@ class _Spool:
         self._fill(queued, ended)
         self._backlog = _backlog(queued)
         self._names = (f"queued-{number % queued}" for number in itertools.count())
-        self._ended = (f"ended-{number * 7919 % ended}" for number in itertools.count())
+        apart = ended // _POLLED
+        self._ended = (f"ended-{number % _POLLED * apart}" for number in itertools.count())
 
     @property
     def steps(self) -> Mapping[str, Callable[[], object]]:
