@@ -40,8 +40,7 @@ class Client:
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Send a request and return the answer, whatever its status; raise OSError or LaneFailed."""
-        self._free = [each for each in self._free if each.is_open()]  # servers close what is idle
-        connection = self._free.pop() if self._free else await self._connect()
+        connection = self._take_free() or await self._connect()
         head = _HEAD % (method.encode(), path.encode(), len(body))
         answer = await connection.ask(head + body)
         self._free.append(connection)
@@ -51,6 +50,12 @@ class Client:
         """Close all connections."""
         for connection in self._all:
             connection.close()
+
+    def _take_free(self) -> _Connection | None:
+        while self._free:
+            if (connection := self._free.pop()).is_open():  # servers close what is idle
+                return connection
+        return None
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
