@@ -184,7 +184,7 @@ CHANGES = (
     ),
     Change(
         "link, not rename, of the word that no keeper may start",
-        "plugins/treadle_python/process.py",
+        "plugins/treadle_python/supervisor_handle.py",
         'os.link(draft, folder / "process.json")',
         'draft.rename(folder / "process.json"); draft.touch()',
         "tests/unit/plugins/test_python_runtime.py",

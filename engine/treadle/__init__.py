@@ -1,13 +1,14 @@
 """Treadle's public names: what a plugin, or a program that embeds the engine, may import."""
 
-from treadle.errors import PluginError, ServiceError, SettingsError, TreadleError
-from treadle.hookspecs import hookimpl
-from treadle.job import Job
-from treadle.parser import Found, Interim, Malformed, OutputParser, Result
-from treadle.runtime import Attempt, Diagnosis, Exit, Reason, Runtime, StartError
-from treadle.service import Resources, Service
-from treadle.settings import Settings
-from treadle.trouble import may_pass
+from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError
+from treadle.interface.hookspecs import hookimpl
+from treadle.interface.job import Job
+from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
+from treadle.interface.runtime import Diagnosis, Runtime, StartError
+from treadle.interface.service import Resources, Service
+from treadle.interface.settings import Settings
+from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, State
 
 __all__ = [

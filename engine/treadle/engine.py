@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
-from treadle.crew import Crew
-from treadle.dispatcher import Dispatcher
-from treadle.front import Front
-from treadle.health import Health
-from treadle.housekeeping import Housekeeping
-from treadle.intake import Intake
-from treadle.job import Job
-from treadle.jobrun import Toolbox
-from treadle.metrics import Metrics
-from treadle.observers import Observers
-from treadle.recovery import Found, recover
-from treadle.runtime import Runtime
-from treadle.settings import Settings
+from treadle.dispatch.dispatcher import Dispatcher
+from treadle.dispatch.job_run import Toolbox
+from treadle.dispatch.recovery import Found, recover
+from treadle.extend.observers import Observers
+from treadle.intake.drop import Intake
+from treadle.intake.gateway import Front
+from treadle.intake.health import Health
+from treadle.interface.job import Job
+from treadle.interface.runtime import Runtime
+from treadle.interface.settings import Settings
+from treadle.operate.housekeeping import Housekeeping
+from treadle.operate.metrics import Metrics
+from treadle.support.batching import Crew
 from treadle_spool import Descriptor, DropFolder
 
 

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from treadle.api.app import make_app
 from treadle.engine import Engine
-from treadle.errors import TreadleError
-from treadle.front import Front
-from treadle.notify import notify
-from treadle.settings import Settings
+from treadle.intake.gateway import Front
+from treadle.interface.errors import TreadleError
+from treadle.interface.settings import Settings
+from treadle.operate.systemd import notify
 
 _FAREWELL = 0.5
 """Seconds that requests still under way have when the server stops."""

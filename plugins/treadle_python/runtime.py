@@ -18,13 +18,13 @@ import orjson
 
 from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
 from treadle_python.environment import interpreter, mark, of_attempt, of_service
-from treadle_python.forkserver import ForkServers, ForkServerSpec
-from treadle_python.line import STARTED, TAKEN, TROUBLE, Kept
-from treadle_python.process import Keeper, gone, kill_marked, send
+from treadle_python.fork_servers import ForkServers, ForkServerSpec
+from treadle_python.supervisor_handle import Keeper, gone, kill_marked, send
+from treadle_python.supervisor_link import STARTED, TAKEN, TROUBLE, Kept
 
 _STARTER = """import sys
 sys.path[0] = sys.argv.pop(1)
-from treadle_inside.starter import main
+from treadle_inside.spawn import main
 del sys.path[0]
 main()
 """
@@ -34,7 +34,7 @@ _EXIT = re.compile(
     r"exit-(?P<how>code|signal)-(?P<number>\d+)-(?P<moment>\d+)(-(?P<left>returned|error))?(-(?P<cut>cut))?",
     re.ASCII,
 )
-"""The name that tells how an attempt ended (treadle_inside/keeper.py)."""
+"""The name that tells how an attempt ended (treadle_inside/supervisor.py)."""
 _TAKEN = 3
 _TROUBLE = 100
 _LAST_RESORT = 5.0

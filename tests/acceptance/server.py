@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from treadle_python.process import Keeper, send
+from treadle_python.supervisor_handle import Keeper, send
 
 TREADLE = Path(sys.executable).with_name("treadle")
 EXAMPLES = Path(__file__).parents[2] / "contrib" / "examples"

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tests.bench.places import Places
-from treadle.backlog import Backlog
-from treadle.job import Job
-from treadle.service import Service
+from treadle.dispatch.backlog import Backlog
+from treadle.interface.job import Job
+from treadle.interface.service import Service
 from treadle_spool import Descriptor, Spool, State, Status, now
 
 _SMALL = 100

@@ -18,10 +18,10 @@ import pytest
 from tests.crash import strace
 from tests.crash.disk import Disk
 from tests.crash.transition import DATA, JOB, RESULT, SERVICES, TRANSITIONS, history, project, take
+from treadle.dispatch.recovery import recover
 from treadle.engine import Engine
-from treadle.recovery import recover
-from treadle.settings import Settings
-from treadle_python.process import Keeper, kill_marked, send
+from treadle.interface.settings import Settings
+from treadle_python.supervisor_handle import Keeper, kill_marked, send
 from treadle_spool import Spool, State, Status, UnknownJob
 
 MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))

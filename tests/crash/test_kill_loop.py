@@ -21,7 +21,7 @@ from tests.acceptance.server import Server, eventually
 from tests.crash.history import ENDED, History, Told, violations
 from tests.engines import CONTAINERS, why_not
 from tests.images import IMAGE
-from treadle_python.process import Keeper, send
+from treadle_python.supervisor_handle import Keeper, send
 
 ROUNDS = int(os.environ.get("TREADLE_KILL_ROUNDS", "4"))
 """How often the engine is killed."""

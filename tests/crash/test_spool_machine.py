@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from tests.crash.disk import Disk
 from tests.crash.transition import DATA, DROPPED, SERVICES, descriptor, live, status
-from treadle.recovery import recover
+from treadle.dispatch.recovery import recover
 from treadle_spool import DropFolder, Keep, LiveAttempt, NameTaken, Spool, State, UnknownJob
 from treadle_spool.retention import collect
 

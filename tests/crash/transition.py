@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.crash import strace
 from treadle import Attempt, Job, Service
-from treadle.recovery import recover
+from treadle.dispatch.recovery import recover
 from treadle_python import PythonRuntime
 from treadle_spool import (
     AttemptRecord,

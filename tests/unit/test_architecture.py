@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import treadle
-from treadle import hookspecs
 from treadle.cli import cli
-from treadle.service import KEYS
+from treadle.interface import hookspecs
+from treadle.interface.service import KEYS
 
 ROOT = Path(__file__).parents[2]
 ENGINE, SPOOL, PLUGINS = ROOT / "engine", ROOT / "spool", ROOT / "plugins"
@@ -77,7 +77,7 @@ def test_what_runs_in_a_service_s_interpreter_needs_the_standard_library_only(pa
 
 @pytest.mark.parametrize("path", modules(ENGINE / "treadle" / "api"), ids=str)
 def test_the_api_never_meets_the_dispatcher(path):
-    behind = ("dispatcher", "jobrun", "execution", "recovery", "intake", "backlog", "engine")
+    behind = ("dispatch", "intake.drop", "engine")
     assert [name for name in imports(path) if any(reaches(name, f"treadle.{each}") for each in behind)] == []
 
 

@@ -10,13 +10,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from treadle.api.errors import ApiError, answer, errors_as_json
 from treadle.api.v1 import ServiceV1, Shared
-from treadle.endings import Endings
-from treadle.growth import Growth
-from treadle.health import Health
-from treadle.metrics import Metrics
-from treadle.plugins import Plugins
-from treadle.service import Service, nearest
-from treadle.settings import Settings
+from treadle.extend.loader import Plugins
+from treadle.intake.health import Health
+from treadle.interface.service import Service
+from treadle.interface.settings import Settings
+from treadle.operate.metrics import Metrics
+from treadle.support.hints import nearest
+from treadle.watch.changes import Growth
+from treadle.watch.completions import Endings
 from treadle_spool import Descriptor, Spool, Status
 
 

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from treadle.api.errors import ApiError
-from treadle.trouble import may_pass
+from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, InvalidDescriptor, decode_from_client
 from treadle_spool.descriptor import Labels, Priority, Seconds, check_payload
 

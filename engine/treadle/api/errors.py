@@ -10,8 +10,8 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from treadle.admission import DiskFull, QueueFull, ShuttingDown
-from treadle.trouble import FULL
+from treadle.intake.admission import DiskFull, QueueFull, ShuttingDown
+from treadle.support.retrying import FULL
 from treadle_spool import InvalidDescriptor, NameTaken, UnknownJob, UnsafeName
 
 log = logging.getLogger(__name__)

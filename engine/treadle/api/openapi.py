@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from treadle.api.waiting import LONGEST
-from treadle.service import Service
+from treadle.interface.service import Service
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ import logging
 from aiohttp import web
 
 from treadle.api.errors import ApiError
-from treadle.events import Event, JobEvents, Position
-from treadle.growth import Growth
+from treadle.watch.changes import Growth
+from treadle.watch.job_events import Event, JobEvents, Position
 from treadle_spool import UnknownJob
 
 log = logging.getLogger(__name__)

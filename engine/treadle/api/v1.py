@@ -23,11 +23,11 @@ from treadle.api.errors import ApiError, answer
 from treadle.api.openapi import describe
 from treadle.api.sse import last_heard, stream
 from treadle.api.waiting import wanted_wait
-from treadle.endings import Endings
-from treadle.events import JobEvents
-from treadle.growth import Growth
-from treadle.service import Service
-from treadle.settings import Settings
+from treadle.interface.service import Service
+from treadle.interface.settings import Settings
+from treadle.watch.changes import Growth
+from treadle.watch.completions import Endings
+from treadle.watch.job_events import JobEvents
 from treadle_spool import Descriptor, Spool, Status, UnknownJob
 
 _SENDFILE = 1024 * 1024

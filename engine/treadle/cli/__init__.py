@@ -7,7 +7,7 @@ import sys
 import click
 
 from treadle.cli.group import LazyGroup
-from treadle.errors import TreadleError
+from treadle.interface.errors import TreadleError
 from treadle_spool import SpoolError
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from treadle.cli.options import FOLDER, engine_options, settings_of
-from treadle.plugins import Plugins
-from treadle.service import Service, read_service
+from treadle.extend.loader import Plugins
+from treadle.intake.projects import read_service
+from treadle.interface.service import Service
 
 
 @click.command()

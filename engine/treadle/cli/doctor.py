@@ -13,9 +13,9 @@ import click
 
 from treadle.cli.options import engine_options, settings_of
 from treadle.cli.table import print_table
-from treadle.plugins import Plugins
-from treadle.runtime import Diagnosis
-from treadle.settings import Settings
+from treadle.extend.loader import Plugins
+from treadle.interface.runtime import Diagnosis
+from treadle.interface.settings import Settings
 
 
 @click.command()

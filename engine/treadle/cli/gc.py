@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from treadle.cli.options import ANY_PATH
-from treadle.errors import TreadleError
+from treadle.interface.errors import TreadleError
 from treadle_spool import Keep, Spool, collect, expired
 
 

@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
         """Let the plugins add their commands, once."""
         if not self._extended:
             self._extended = True
-            from treadle.plugins import Plugins  # noqa: PLC0415  # most commands need no plugin, and are faster so
-            from treadle.settings import Settings  # noqa: PLC0415  # likewise
+            from treadle.extend.loader import Plugins  # noqa: PLC0415  # most commands need no plugin, and are faster so
+            from treadle.interface.settings import Settings  # noqa: PLC0415  # likewise
 
             Plugins(Settings()).extend("register_commands", cli=self)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from treadle.errors import TreadleError
-from treadle.service import project_name
+from treadle.intake.projects import project_name
+from treadle.interface.errors import TreadleError
 
 _NAME = "{{name}}"
 

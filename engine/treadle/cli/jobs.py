@@ -8,7 +8,8 @@ from typing import Any
 import click
 import orjson
 
-from treadle.cli.backend import Backend, Request, with_backend
+from treadle.cli.backends.base import Backend, Request
+from treadle.cli.backends.choose import with_backend
 from treadle.cli.payload import read_labels, read_payload
 
 _STATES = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]

@@ -11,10 +11,10 @@ from typing import IO, Self
 import click
 
 from treadle.cli.options import ANY_PATH
-from treadle.endings import Endings
-from treadle.errors import TreadleError
-from treadle.growth import Growth
-from treadle.watcher import FOLDERS, Watcher
+from treadle.interface.errors import TreadleError
+from treadle.watch.arrivals import FOLDERS, Watcher
+from treadle.watch.changes import Growth
+from treadle.watch.completions import Endings
 from treadle_spool import Spool, State
 
 _CHUNK = 64 * 1024

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from treadle.settings import Settings, config_file, read_config
+from treadle.interface.settings import Settings, config_file, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

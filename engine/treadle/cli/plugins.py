@@ -10,7 +10,7 @@ import orjson
 
 from treadle.cli.options import engine_options, settings_of
 from treadle.cli.table import print_table
-from treadle.plugins import PluginInfo, Plugins
+from treadle.extend.loader import PluginInfo, Plugins
 
 
 @click.command()

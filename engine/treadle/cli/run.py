@@ -17,7 +17,7 @@ from rich.console import Console
 from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.cli.payload import read_payload
 from treadle.engine import Engine
-from treadle.settings import Settings
+from treadle.interface.settings import Settings
 from treadle_spool import Descriptor, State, Status
 
 _FOREVER = 10 * 365 * 86400.0

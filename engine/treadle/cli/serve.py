@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from treadle.cli.options import FOLDER, engine_options, settings_of
-from treadle.errors import ServiceError
+from treadle.intake.projects import is_project
+from treadle.interface.errors import ServiceError
 from treadle.server import Server
-from treadle.service import is_project
 
 
 @click.command()

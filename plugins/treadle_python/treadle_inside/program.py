@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from io import TextIOWrapper
     from typing import Any
 
-    from .ahead import Ahead
+    from .preimport import Ahead
 
 RETURNED, ERROR = "returned.json", "error.json"
 """What the function has returned, or what is served of its failure."""
@@ -108,7 +108,7 @@ def _rehearse_json() -> None:
 
 
 def _rehearse_call() -> None:
-    rehearsal = importlib.import_module(".rehearsal", __package__)
+    rehearsal = importlib.import_module(".warmup", __package__)
     results.is_error(_call(rehearsal.run, {}, {}))
 
 

@@ -24,7 +24,7 @@ from treadle_spool import now
 
 GATED = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
 """It ends when somebody opens the pipe GATE for writing."""
-FORKED = "import sys\ndef run():\n    return 'treadle_inside.forkserver' in sys.modules\n"
+FORKED = "import sys\ndef run():\n    return 'treadle_inside.fork_server' in sys.modules\n"
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def servers(project: Path) -> list[psutil.Process]:
     """Return the fork servers of a project that are alive."""
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
-        forked = "treadle_inside.forkserver" in " ".join(process.info["cmdline"] or [])
+        forked = "treadle_inside.fork_server" in " ".join(process.info["cmdline"] or [])
         if forked and (process.info["environ"] or {}).get("FOR") == str(project):
             with suppress(OSError):  # its keepers are in namespaces of their own
                 if namespace_of(process.pid) == namespace_of(os.getpid()):

@@ -19,7 +19,7 @@ import pytest
 
 from treadle import Attempt, Exit, Job, Reason, Service, ServiceError, StartError
 from treadle_python import PythonRuntime
-from treadle_python.process import Keeper, boot_id
+from treadle_python.supervisor_handle import Keeper, boot_id
 from treadle_spool import now
 
 

@@ -1,0 +1,135 @@
+"""Jobs straight on the spool: no server is needed, and for most of it no engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from treadle.cli.backends.base import Request
+from treadle.interface.errors import TreadleError
+from treadle.watch.arrivals import Watcher
+from treadle.watch.completions import Endings
+from treadle_spool import Descriptor, Spool, Status, UnknownJob, check_name, new_id
+
+_FOREVER = 10 * 365 * 86400.0
+_RESCAN = 30.0
+_LOOK = 0.01
+"""Seconds between two looks at what becomes of a dropped file."""
+_PATIENCE = 10.0
+"""Seconds that a running engine has to take a dropped file."""
+
+
+class SpoolBackend:
+    """The jobs of one spool folder."""
+
+    def __init__(self, root: Path, service: str | None) -> None:
+        if not (root / "spool.json").exists():
+            raise TreadleError(f"{root} is not a spool; `treadle serve --spool {root}` makes one")
+        self._spool = Spool.open(root)
+        self._service = service
+
+    def submit(self, request: Request) -> str:
+        """Drop the job's file, and return its name once a running engine has accepted it."""
+        if self._service is None:
+            raise TreadleError("--service is needed with --spool: a job's file names its service")
+        name = new_id() if request.name is None else check_name(request.name)
+        job = Descriptor(
+            service=self._service,
+            priority=request.priority,
+            timeout=request.timeout,
+            labels=request.labels,
+            data=request.data,
+            params=request.params,
+        )
+        draft = self._spool.drop / f".{name}.tmp"
+        draft.write_bytes(job.to_json())
+        draft.rename(self._spool.drop / f"{name}.json")
+        if self._spool.lock().holder() is None:
+            click.echo("no engine is running: the job is taken when one starts", err=True)
+        else:
+            self._await_intake(name)
+        return name
+
+    def status(self, job: str) -> dict[str, Any]:
+        """Return the job."""
+        return _show(self._spool.look_up(job))
+
+    def wait(self, job: str, timeout: float | None) -> dict[str, Any]:
+        """Return the job once it has ended, or as it is after `timeout` seconds."""
+
+        async def wait() -> Status:
+            watcher = Watcher(_RESCAN)
+            endings = Endings(self._spool)
+            endings.attach(watcher)
+            async with watcher:
+                return await endings.status(job, _FOREVER if timeout is None else timeout)
+
+        return _show(asyncio.run(wait()))
+
+    def result(self, job: str) -> bytes:
+        """Return the result's JSON."""
+        status = self._spool.look_up(job)
+        try:
+            return (self._spool.done / job / "result.json").read_bytes()
+        except FileNotFoundError:
+            raise TreadleError(f"job {job} has no result: it is {status.status}") from None
+
+    def interim(self, job: str, last: bool) -> bytes:
+        """Return the interim results' JSON."""
+        self._spool.look_up(job)
+        values: list[bytes] = []
+        with suppress(FileNotFoundError):
+            values = (self._spool.folder(job) / "interim.jsonl").read_bytes().split(b"\n")[:-1]
+        if not last:
+            return b"[" + b",".join(values) + b"]"
+        if not values:
+            raise TreadleError(f"job {job} has no interim result so far")
+        return values[-1]
+
+    def cancel(self, job: str) -> dict[str, Any]:
+        """Cancel the job and return it."""
+        status = self._spool.ask_to_cancel(job)
+        if not status.status.ended and self._spool.lock().holder() is None:
+            click.echo("no engine is running: the job is cancelled when one starts", err=True)
+            return _show(status)
+        return self.wait(job, 2.0)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return all jobs, the oldest first."""
+        names = {
+            name
+            for place in (self._spool.queue, self._spool.run, self._spool.done)
+            for name in self._spool.names(place)
+        }
+        found = []
+        for name in names:
+            with suppress(UnknownJob):
+                found.append(_show(self._spool.look_up(name)))
+        return sorted(found, key=lambda job: (job["createdAt"], job["id"]))
+
+    def _await_intake(self, name: str) -> None:
+        reason = self._spool.bad / f"{name}.json.reason.json"
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            with suppress(UnknownJob):
+                self._spool.look_up(name)
+                return
+            with suppress(FileNotFoundError):
+                raise TreadleError(f"the job was refused: {json.loads(reason.read_bytes())['detail']}")
+            time.sleep(_LOOK)
+        click.echo("the engine has not taken the job yet", err=True)
+
+
+def _show(status: Status) -> dict[str, Any]:
+    fields: dict[str, Any] = orjson.loads(status.to_json())
+    shown: dict[str, Any] = {"id": status.id, "status": status.status.value, "service": status.service}
+    for name, field in (("createdAt", "created"), ("startedAt", "started"), ("endedAt", "ended")):
+        shown[name] = fields.get(field)
+    return shown

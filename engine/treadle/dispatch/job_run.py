@@ -1,0 +1,252 @@
+"""The life of one claimed job: its attempts, their outcome, and the moment it is published."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from treadle.dispatch.attempt_run import Execution
+from treadle.dispatch.outcome import Outcome, conclude, failure
+from treadle.dispatch.output import OutputReader
+from treadle.extend.loader import Plugins
+from treadle.extend.observers import Observers
+from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.job import Job
+from treadle.interface.runtime import Runtime, StartError
+from treadle.interface.service import Service
+from treadle.interface.settings import Settings
+from treadle.support.retrying import insist, may_pass, pauses
+from treadle.watch.changes import Growth
+from treadle_spool import AttemptRecord, LiveAttempt, Spool, State, Status, now
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """What every job's run needs of its engine."""
+
+    spool: Spool
+    plugins: Plugins
+    observers: Observers
+    growth: Growth
+    finish: Callable[[tuple[Status, bytes | Path | None]], Awaitable[None]]
+    """Publishes how a job ended, as Spool.finish does."""
+    settings: Settings
+
+
+class JobRun:
+    """One claimed job, from its first attempt, or the one that an earlier engine left, to done/."""
+
+    def __init__(self, job: Job, service: Service, live: LiveAttempt, tools: Toolbox) -> None:
+        self.job = job
+        self.service = service
+        self._live = live
+        self._tools = tools
+        self._runtime: Runtime | None = tools.plugins.runtimes.get(live.attempt.runtime)
+        self._execution: Execution | None = None
+        self._cancelled = False
+
+    async def started(self) -> None:
+        """Wait until its runtime has started the present attempt."""
+        if self._execution is not None:
+            await self._execution.started.wait()
+
+    def cancel(self) -> None:
+        """Have the job end as CANCELLED, unless it has ended by itself."""
+        self._cancelled = True
+        if self._execution is not None:
+            self._execution.stop()
+
+    async def run(self, on_over: Callable[[], None]) -> None:
+        """Bring the job to done/. on_over is called once nothing of it runs any more."""
+        exit_, outcome = await self._attempts()
+        on_over()
+        await self._publish(exit_, outcome)
+        self._tools.observers.tell("job_changed", job=self.job, before=State.RUNNING, after=outcome.state)
+        await self._clean_up()
+
+    async def _attempts(self) -> tuple[Exit, Outcome]:
+        while True:
+            runtime = self._runtime = self._runtime or await self._choose()
+            attempt = self._attempt()
+            exit_, outcome = await self._outcome(attempt, runtime)
+            if not self._may_retry(exit_):
+                return exit_, outcome
+            log.warning(
+                "job %s: attempt %d was lost: %s; trying again", self.job.id, attempt.number, exit_.detail
+            )
+            self._live = await insist(
+                partial(asyncio.to_thread, self._next_attempt, exit_),
+                f"job {self.job.id} can't have its next attempt",
+            )
+
+    async def _choose(self) -> Runtime:
+        """Choose the first runtime that works here, and write that down before anything is started."""
+        runtime = await self._tools.plugins.choose(self.service)
+        live = _with_runtime(self._live, runtime, self.service)
+        self._live = await insist(
+            partial(asyncio.to_thread, self._tools.spool.record_attempt, self.job.id, live),
+            f"job {self.job.id} can't have its runtime",
+        )
+        return runtime
+
+    async def _outcome(self, attempt: Attempt, runtime: Runtime) -> tuple[Exit, Outcome]:
+        try:
+            async with self._wrapped(attempt):
+                execution, exit_ = await self._bring_to_end(attempt, runtime)
+        except StartError as error:
+            exit_ = Exit(Reason.NOT_STARTED, detail=str(error))
+            return exit_, failure(error.code, str(error))
+        limit = self._tools.settings.max_result
+        return exit_, conclude(attempt, exit_, execution.findings, execution.timeout, limit)
+
+    async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[Execution, Exit]:
+        """Execute the attempt; where trouble of the host ends that, adopt it as a new engine would."""
+        for pause in pauses():
+            execution = self._execution = self._execute(attempt, runtime)
+            if self._cancelled:
+                execution.stop()
+            try:
+                return execution, await execution.run()
+            except OSError as error:
+                if not may_pass(error):
+                    raise
+                log.error("job %s can't be followed: %s; trying again in %g s", self.job.id, error, pause)
+                await asyncio.sleep(pause)
+        raise AssertionError("there is always another pause")
+
+    @asynccontextmanager
+    async def _wrapped(self, attempt: Attempt) -> AsyncIterator[None]:
+        """Enter the plugins' wrap_run around the attempt; one that fails is left out."""
+        async with AsyncExitStack() as stack:
+            for name, implementation in self._tools.plugins.implementations("wrap_run"):
+                try:
+                    context = implementation(attempt=attempt)
+                    await stack.enter_async_context(_Guarded(name, context))
+                except Exception:  # a plugin's code may raise anything
+                    log.exception("plugin %s failed in wrap_run", name)
+            yield
+
+    def _attempt(self) -> Attempt:
+        return Attempt(
+            job=self.job,
+            service=self.service,
+            folder=self._tools.spool.run / self.job.id,
+            number=self._live.attempt.number,
+            spool_id=self._tools.spool.id,
+            started=self._live.attempt.started,
+        )
+
+    def _execute(self, attempt: Attempt, runtime: Runtime) -> Execution:
+        tools = self._tools
+        limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
+        parser = tools.plugins.parsers[self.service.parser]()
+        return Execution(
+            attempt,
+            runtime,
+            OutputReader(attempt.stdout, parser, tools.settings.max_result),
+            tools.growth,
+            timeout=min(limits, default=None),
+            grace=tools.settings.grace,
+            on_interim=self._tell_interim,
+        )
+
+    def _tell_interim(self, value: bytes) -> None:
+        self._tools.observers.tell("interim_result", job=self.job, value=value)
+
+    def _may_retry(self, exit_: Exit) -> bool:
+        return (
+            exit_.reason is Reason.LOST
+            and not self._cancelled
+            and self.service.retry == "lost"
+            and self._live.attempt.number < self._tools.settings.attempts
+        )
+
+    def _next_attempt(self, exit_: Exit) -> LiveAttempt:
+        ended = _record(self._live.attempt, exit_)
+        return self._tools.spool.next_attempt(
+            self.job.id, LiveAttempt(attempt=ended, earlier=self._live.earlier)
+        )
+
+    async def _publish(self, exit_: Exit, outcome: Outcome) -> None:
+        """Move the job to done/, however long a full or failing disk makes that take."""
+        assert self._execution is not None
+        last = _record(self._live.attempt, exit_)
+        status = Status(
+            id=self.job.id,
+            service=self.job.service,
+            status=outcome.state,
+            created=self.job.created,
+            started=(self._live.earlier or (last,))[0].started,
+            ended=exit_.ended,
+            labels=dict(self.job.labels),
+            attempts=(*self._live.earlier, last),
+            notes=tuple(self._execution.findings.notes or ()),
+        )
+        await insist(
+            lambda: self._tools.finish((status, outcome.result)),
+            f"job {self.job.id} has ended, but that can't be written down",
+        )
+
+    async def _clean_up(self) -> None:
+        attempt = dataclasses.replace(self._attempt(), folder=self._tools.spool.done / self.job.id)
+        assert self._runtime is not None
+        try:
+            await self._runtime.cleanup(attempt)
+        except Exception:  # a plugin's code may raise anything
+            log.exception("runtime %s failed to clean up after job %s", self._runtime.name, self.job.id)
+
+
+class _Guarded:
+    """An async context whose failure to leave is logged and hurts nobody."""
+
+    def __init__(self, name: str, context: object) -> None:
+        self._name = name
+        self._context: object = context
+
+    async def __aenter__(self) -> None:
+        await self._context.__aenter__()  # type: ignore[attr-defined]  # if it is no context, that is the plugin's error
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await self._context.__aexit__(*error)  # type: ignore[attr-defined]  # it has been entered
+        except Exception:  # a plugin's code may raise anything
+            log.exception("plugin %s failed in leaving wrap_run", self._name)
+
+
+def _record(attempt: AttemptRecord, exit_: Exit) -> AttemptRecord:
+    return msgspec.structs.replace(
+        attempt,
+        ended=exit_.ended,
+        reason=exit_.reason.value,
+        code=exit_.code,
+        signal=exit_.signal,
+        detail=exit_.detail,
+    )
+
+
+def first_attempt(service: Service, tools: Toolbox) -> LiveAttempt:
+    """Return the record of a job's first start, at this moment."""
+    live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=service.runtime, started=now()))
+    runtime = tools.plugins.runtimes.get(service.runtime)
+    return live if runtime is None else _with_runtime(live, runtime, service)
+
+
+def _with_runtime(live: LiveAttempt, runtime: Runtime, service: Service) -> LiveAttempt:
+    """Say in the record of an attempt who runs it, and within which limits."""
+    try:
+        limits = dict(runtime.limits(service))
+    except Exception:  # a plugin's code may raise anything
+        log.exception("runtime %s can't tell its limits", runtime.name)
+        limits = {}
+    attempt = msgspec.structs.replace(live.attempt, runtime=runtime.name, limits=limits)
+    return msgspec.structs.replace(live, attempt=attempt)

@@ -1,0 +1,116 @@
+"""How a job came out: what an attempt's end and its output mean together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from treadle.dispatch.output import tail
+from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.parser import Malformed, Result
+from treadle_spool import State
+
+_TAIL = 4000
+"""Characters of stderr that explain a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The state a job ends in, and its result: the content of result.json or the file that has it."""
+
+    state: State
+    result: bytes | Path | None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What an output parser found in an attempt's output."""
+
+    result: bytes | None = None
+    malformed: str | None = None
+    """The first thing that was meant to be the result and is not."""
+    notes: list[str] | None = None
+
+    def note(self, found: Result | Malformed) -> None:
+        """Take a finding down; the first of each kind counts."""
+        if isinstance(found, Result):
+            self.result = found.value if self.result is None else self.result
+        elif found.interim:
+            self.notes = [*(self.notes or []), found.detail][:_MOST_NOTES]
+        else:
+            self.malformed = self.malformed or found.detail
+
+
+_MOST_NOTES = 20
+
+
+def failure(code: str, detail: str) -> Outcome:
+    """Return a failure with the body that says why."""
+    return Outcome(State.FAILED, orjson.dumps({"code": code, "detail": detail}))
+
+
+def conclude(
+    attempt: Attempt, exit_: Exit, findings: Findings, timeout: float | None, max_result: int
+) -> Outcome:
+    """Say how the job came out, by section 4 of the contract."""
+    match exit_.reason:
+        case Reason.STOPPED:
+            return Outcome(State.CANCELLED, None)
+        case Reason.TIMED_OUT:
+            return failure("TIMEOUT", f"it ran longer than its timeout of {timeout:g} s")
+        case Reason.OUT_OF_MEMORY:
+            return failure("OUT_OF_MEMORY", exit_.detail or "it used more memory than it was allowed")
+        case Reason.OUTPUT_LIMIT:
+            return failure("OUTPUT_LIMIT", exit_.detail or "it printed more than it is allowed")
+        case Reason.NOT_STARTED:
+            return failure("NOT_STARTED", exit_.detail or "it could not be started")
+        case Reason.LOST:
+            lost = exit_.detail or "nobody knows how it ended"
+            return failure("LOST", f"attempt {attempt.number} was lost: {lost}")
+        case Reason.ENDED:
+            return _conclude_ended(attempt, exit_, findings, max_result)
+
+
+def _conclude_ended(attempt: Attempt, exit_: Exit, findings: Findings, max_result: int) -> Outcome:
+    succeeded = exit_.code == 0 and not exit_.failed
+    result: bytes | Path | None = findings.result if exit_.returned is None else exit_.returned
+    if result is not None and (fault := _fault(result, max_result)):
+        return failure("INVALID_RESULT", fault)
+    if result is not None:
+        return Outcome(State.SUCCEEDED if succeeded else State.FAILED, result)
+    if not succeeded:
+        return failure(_code(exit_), _explain(attempt, exit_))
+    if findings.malformed is not None:
+        return failure("INVALID_RESULT", findings.malformed)
+    return Outcome(State.SUCCEEDED, b"null")
+
+
+def _fault(result: bytes | Path, max_result: int) -> str | None:
+    """Say what forbids to serve what the program printed, or a file that it wrote."""
+    if isinstance(result, bytes):
+        size = len(result)
+    else:
+        try:
+            found = os.lstat(result)
+        except FileNotFoundError:
+            return f"{result.name} is not there"
+        if not stat.S_ISREG(found.st_mode):
+            return f"{result.name} is not a regular file"
+        size = found.st_size
+    return f"the result has {size} bytes, and {max_result} are allowed" if size > max_result else None
+
+
+def _code(exit_: Exit) -> str:
+    """Return EXIT_<n>; a program that was killed counts as 128 + the signal, as in a shell."""
+    return f"EXIT_{exit_.code if exit_.signal is None else 128 + exit_.signal}"
+
+
+def _explain(attempt: Attempt, exit_: Exit) -> str:
+    killed = "" if exit_.signal is None else f"killed by {signal.Signals(exit_.signal).name}"
+    parts = (exit_.detail or killed, tail(attempt.stderr, _TAIL))
+    return "\n".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""Plugins: found and loaded, isolated from each other, and told what happens."""

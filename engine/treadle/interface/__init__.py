@@ -1,0 +1,1 @@
+"""What everybody may know: jobs, services, attempts, runtimes, parsers, hooks and settings."""

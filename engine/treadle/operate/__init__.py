@@ -1,0 +1,1 @@
+"""What keeps the engine well: housekeeping, metrics, and what systemd is told."""

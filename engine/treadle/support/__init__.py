@@ -1,0 +1,1 @@
+"""Small tools without any knowledge of jobs: batching, retrying, hints, background tasks."""

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from treadle import ServiceError
+from treadle.intake.projects import read_service, read_services
+
+
+@pytest.fixture
+def project(tmp_path):
+    def make(planqk: object = None, toml: str | None = None, name: str = "thing", **files: str):
+        path = tmp_path / name
+        (path / "src").mkdir(parents=True)
+        (path / "src" / "program.py").touch()
+        if planqk is not None:
+            (path / "planqk.json").write_text(planqk if isinstance(planqk, str) else json.dumps(planqk))
+        if toml is not None:
+            (path / "treadle.toml").write_text(toml)
+        for file, text in files.items():
+            (path / file.replace("_", ".", 1)).write_text(text)
+        return path
+
+    return make
+
+
+def test_planqk_json_alone_is_enough(project):
+    path = project(
+        {
+            "name": "My Service!",
+            "description": "d",
+            "runtime": "PYTHON_TEMPLATE",
+            "resources": {"cpu": 2, "memory": 4, "gpu": {"type": "NVIDIA", "count": 1}},
+            "serviceId": "abc",
+        }
+    )
+    service = read_service(path, {})
+    assert (service.name, service.runtime, service.description) == ("My-Service", "python-template", "d")
+    assert (service.resources.cpu, service.resources.memory, service.service_id) == (2, 4, "abc")
+
+
+def test_a_bare_package_is_a_service_named_after_its_folder(project):
+    assert read_service(project(), {}).name == "thing"
+
+
+def test_treadle_toml_adds_what_planqk_json_can_t_say(project):
+    path = project(
+        {"name": "x"},
+        'name = "y"\nparser = "p"\nentrypoint = "a.b:c"\npython = "env"\ntimeout = 1.5\nconcurrency = 2\n'
+        'retry = "never"\nimage = "busybox"\n[environment]\nA = "1"\n',
+    )
+    service = read_service(path, {"image": str})
+    assert (service.name, service.parser, service.entrypoint, service.timeout) == ("y", "p", "a.b:c", 1.5)
+    assert (service.concurrency, service.retry, service.python) == (2, "never", path / "env")
+    assert (service.environment, service.options) == ({"A": "1"}, {"image": "busybox"})
+
+
+def test_its_own_virtual_environment_is_found(project):
+    path = project()
+    (path / ".venv").mkdir()
+    assert read_service(path, {}).python == path / ".venv"
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("timout = 1", "unknown key 'timout'; did you mean 'timeout'?"),
+        ("zzz = 1", "known are"),
+        ("timeout = true", "timeout must be an integer or a number"),
+        ("timeout = 0", "greater than 0"),
+        ("concurrency = 1.5", "an integer"),
+        ('retry = "always"', "'lost' or 'never'"),
+        ('entrypoint = "program"', "module:function"),
+        ("environment = {A = 1}", "environment.A must be a string"),
+        ("name = [", "can't be read"),
+        ('name = "///"', "no usable name"),
+    ],
+)
+def test_a_fault_in_treadle_toml_is_told_with_the_file(project, toml, words):
+    with pytest.raises(ServiceError) as caught:
+        read_service(project(toml=toml), {})
+    assert words in str(caught.value)
+    assert "thing" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("planqk", "words"),
+    [
+        ("{", "can't be read"),
+        ("[]", "expected an object"),
+        ({"runtime": "JAVA"}, "runtime 'JAVA' is unknown"),
+        ({"resources": 1}, "resources must be an object"),
+        ({"resources": {"cpu": "2"}}, "resources.cpu"),
+        ({"resources": {"memory": -1}}, "resources.memory"),
+        ({"resources": {"gpu": 1}}, "resources.gpu"),
+    ],
+)
+def test_a_fault_in_planqk_json_is_told_with_the_file(project, planqk, words):
+    with pytest.raises(ServiceError) as caught:
+        read_service(project(planqk), {})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["[", "- 1\n- 2\n"])
+def test_an_openapi_document_that_is_none_is_told(project, spec):
+    path = project()
+    (path / "openapi-spec.yml").write_text(spec)
+    with pytest.raises(ServiceError, match=r"openapi-spec\.yml"):
+        read_service(path, {})
+
+
+def test_a_folder_with_nothing_of_a_service_is_told(tmp_path):
+    with pytest.raises(ServiceError, match="it has no planqk"):
+        read_service(tmp_path, {})
+    with pytest.raises(ServiceError, match="no such folder"):
+        read_service(tmp_path / "nothing", {})
+
+
+def test_a_folder_of_projects_is_served_whole(project, tmp_path):
+    project(name="a")
+    project(name="b")
+    (tmp_path / "notes").mkdir()
+    assert list(read_services([], tmp_path, {})) == ["a", "b"]
+
+
+def test_two_of_a_name_are_told(project):
+    first, second = project({"name": "same"}, name="a"), project({"name": "same"}, name="b")
+    with pytest.raises(ServiceError, match="both named 'same'"):
+        read_services([first, second], None, {})

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from treadle.watch.arrivals import ARRIVALS, FOLDERS, LINKS, UNLINKS, Watcher
+
+
+class Looks:
+    """Takes down what a watcher tells."""
+
+    def __init__(self) -> None:
+        self.told: list[str | None] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, name: str | None) -> None:
+        self.told.append(name)
+        self._news.set()
+
+    async def until(self, name: str | None, times: int = 1) -> None:
+        async with asyncio.timeout(10):
+            while self.told.count(name) < times:
+                await self._news.wait()
+                self._news.clear()
+
+
+async def test_everything_is_looked_at_once_at_the_start(tmp_path):
+    looks = Looks()
+    watcher = Watcher(rescan=100)
+    watcher.watch(tmp_path, ARRIVALS, looks)
+    async with watcher:
+        assert looks.told == [None]
+
+
+@pytest.mark.parametrize("arrival", ["link", "rename in", "write", "rename within"])
+async def test_an_arrival_is_told_by_its_name(tmp_path, arrival):
+    looks = Looks()
+    (tmp_path / "watched").mkdir()
+    watcher = Watcher(rescan=100)
+    watcher.watch(tmp_path / "watched", ARRIVALS, looks)
+    outside, place = tmp_path / "outside", tmp_path / "watched" / "new"
+    async with watcher:
+        if arrival == "write":
+            place.write_text("x")
+        elif arrival == "rename within":
+            (tmp_path / "watched" / ".draft").write_text("x")
+            (tmp_path / "watched" / ".draft").rename(place)
+        else:
+            outside.write_text("x")
+            place.hardlink_to(outside) if arrival == "link" else outside.rename(place)
+        await looks.until("new")
+
+
+async def test_several_may_watch_one_folder_for_different_things(tmp_path):
+    links, unlinks, folders = Looks(), Looks(), Looks()
+    (tmp_path / "watched").mkdir()
+    (tmp_path / "file").write_text("x")
+    watcher = Watcher(rescan=100)
+    for kinds, looks in ((LINKS, links), (UNLINKS, unlinks), (FOLDERS, folders)):
+        watcher.watch(tmp_path / "watched", kinds, looks)
+    async with watcher:
+        (tmp_path / "watched" / "new").hardlink_to(tmp_path / "file")
+        await links.until("new")
+        (tmp_path / "watched" / "new").unlink()
+        await unlinks.until("new")
+        (tmp_path / "watched" / "folder").mkdir()
+        await folders.until("folder")
+    assert (links.told, unlinks.told, folders.told) == ([None, "new"], [None, "new"], [None, "folder"])
+
+
+async def test_from_time_to_time_everything_is_looked_at(tmp_path):
+    looks = Looks()
+    watcher = Watcher(rescan=0.05)
+    watcher.watch(tmp_path, ARRIVALS, looks)
+    async with watcher:
+        await looks.until(None, times=3)
+
+
+@pytest.mark.parametrize("what", ["observer", "emitter"])
+async def test_an_observer_that_dies_is_started_again_and_everything_looked_at(tmp_path, what):
+    looks = Looks()
+    watcher = Watcher(rescan=0.2)
+    watcher.watch(tmp_path, ARRIVALS, looks)
+    async with watcher:
+        observer = watcher._observer
+        if what == "observer":
+            observer.stop()
+            observer.join()
+        else:
+            (emitter,) = observer.emitters
+            emitter.stop()
+            emitter.join()
+        assert not watcher.healthy
+        async with asyncio.timeout(10):
+            while watcher.restarts == 0:  # noqa: ASYNC110  # nobody tells of it but the counter
+                await asyncio.sleep(0.01)
+        assert watcher.healthy
+        (tmp_path / "new").write_text("x")
+        await looks.until("new")
+
+
+async def test_a_name_that_is_not_utf8_is_told(tmp_path):
+    looks = Looks()
+    watcher = Watcher(rescan=100)
+    watcher.watch(tmp_path, ARRIVALS, looks)
+    async with watcher:
+        (tmp_path / "\udcff").write_text("x")
+        await looks.until("\udcff")
