@@ -176,14 +176,14 @@ CHANGES = (
         "tests/unit/spool/test_spool.py",
     ),
     Change(
-        "link, not rename, of a keeper's identity",
+        "link, not rename, of a supervisor's identity",
         IDENTITY,
         "os.link(draft, os.path.join(folder, name))",
         "os.rename(draft, os.path.join(folder, name)); open(draft, 'w').close()",
         "tests/unit/plugins/test_python_runtime.py",
     ),
     Change(
-        "link, not rename, of the word that no keeper may start",
+        "link, not rename, of the word that no supervisor may start",
         "plugins/treadle_python/supervisor_handle.py",
         'os.link(draft, folder / "process.json")',
         'draft.rename(folder / "process.json"); draft.touch()',

@@ -11,19 +11,19 @@ from treadle.dispatch.job_run import Toolbox
 from treadle.dispatch.recovery import Found, recover
 from treadle.extend.observers import Observers
 from treadle.intake.drop import Intake
-from treadle.intake.gateway import Front
+from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
 from treadle.interface.job import Job
 from treadle.interface.runtime import Runtime
 from treadle.interface.settings import Settings
 from treadle.operate.housekeeping import Housekeeping
 from treadle.operate.metrics import Metrics
-from treadle.support.batching import Crew
+from treadle.support.batching import BatchWorkers
 from treadle_spool import Descriptor, DropFolder
 
 
-class Engine(Front):
-    """Runs the jobs of one spool, from `async with` to its end, besides all that a front does.
+class Engine(Gateway):
+    """Runs the jobs of one spool, from `async with` to its end, besides all that a gateway does.
 
     Raises SpoolInUse when it is entered while another engine has the spool. When it is left, running
     jobs go on; the next engine adopts them.
@@ -32,29 +32,29 @@ class Engine(Front):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.observers = Observers(self.plugins)
-        self.observers.listen("job_changed", self.endings.hear)
-        self._finishing = Crew("finish", self.spool.finish_all)
-        tools = Toolbox(self.spool, self.plugins, self.observers, self.growth, self._finishing.do, settings)
+        self.observers.listen("job_changed", self.completions.hear)
+        self._finishing = BatchWorkers("finish", self.spool.finish_all)
+        tools = Toolbox(self.spool, self.plugins, self.observers, self.changes, self._finishing.do, settings)
         self.dispatcher = Dispatcher(self.services, tools)
         self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), self.admission)
-        self.metrics = Metrics(self.dispatcher, self.intake, self.watcher, self.observers)
+        self.metrics = Metrics(self.dispatcher, self.intake, self.arrivals, self.observers)
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         stack.enter_context(self.spool.lock())
         await stack.enter_async_context(self._accepting)
         await stack.enter_async_context(self._finishing)
         await stack.enter_async_context(self.observers)
-        await stack.enter_async_context(self.growth)
+        await stack.enter_async_context(self.changes)
         stack.push_async_callback(self.plugins.close)
         await asyncio.to_thread(self.spool.sweep)
         self._adopt(await asyncio.to_thread(self._recover))
-        self.dispatcher.attach(self.watcher)
-        self.intake.attach(self.watcher)
+        self.dispatcher.attach(self.arrivals)
+        self.intake.attach(self.arrivals)
         await stack.enter_async_context(self.dispatcher)
         await stack.enter_async_context(self.intake)
-        await stack.enter_async_context(self.watcher)
+        await stack.enter_async_context(self.arrivals)
         await stack.enter_async_context(
-            Housekeeping(self.spool, self._runtimes(), self.settings.tidy, self.settings.keep)
+            Housekeeping(self.spool, self._runtimes(), self.settings.tidy, self.settings.retention)
         )
         self.observers.tell("engine_started", settings=self.settings)
         stack.callback(self.observers.tell, "engine_stopping")
@@ -75,12 +75,12 @@ class Engine(Front):
     def health(self) -> Health:
         """Say how the engine is."""
         unserved = sorted(self.dispatcher.backlog.unserved)
-        problems = self._watcher_problems()
+        problems = self._watch_problems()
         problems += [f"jobs wait for service {name!r}, which is not served" for name in unserved]
         return Health(
             ready=not problems,
             problems=tuple(problems),
-            observer_restarts=self.watcher.restarts,
+            watcher_restarts=self.arrivals.restarts,
             queued=len(self.dispatcher.backlog),
             running=len(self.dispatcher.runs),
         )

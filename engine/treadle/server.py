@@ -12,7 +12,7 @@ from aiohttp import web
 
 from treadle.api.app import make_app
 from treadle.engine import Engine
-from treadle.intake.gateway import Front
+from treadle.intake.gateway import Gateway
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
 from treadle.operate.systemd import notify
@@ -40,7 +40,7 @@ class Server:
 
         With api_only there is no engine here: another process is the spool's.
         """
-        self._kind = Front if api_only else Engine
+        self._kind = Gateway if api_only else Engine
         self._settings = settings
         self._tell = tell
         self._drain = drain
@@ -53,9 +53,9 @@ class Server:
         """Serve until a signal comes, and leave the spool in order."""
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
-        async with self._kind(self._settings) as front:
+        async with self._kind(self._settings) as gateway:
             runner = web.AppRunner(
-                _app(front),
+                _app(gateway),
                 access_log=None,
                 shutdown_timeout=_FAREWELL,
                 auto_decompress=False,  # api/body.py unpacks: a damaged body is refused like any bad input
@@ -64,20 +64,20 @@ class Server:
             try:
                 for url in await _listen(runner, self._settings):
                     self._tell(f"Serving at {url}")
-                for service in front.services.values():
+                for service in gateway.services.values():
                     self._tell(f"  {service.name} ({service.runtime}): {service.path}")
-                self._tell(f"Spool: {front.spool.root}")
+                self._tell(f"Spool: {gateway.spool.root}")
                 gc.collect()
                 gc.freeze()  # so that no later collection walks through all that has been imported
                 gc.set_threshold(_GARBAGE)
                 notify("READY=1")
                 await self._stop.wait()
                 notify("STOPPING=1")
-                front.admission.closed = True
-                if isinstance(front, Engine):
-                    await self._take_leave(front)
+                gateway.admission.closed = True
+                if isinstance(gateway, Engine):
+                    await self._take_leave(gateway)
             finally:
-                front.endings.wake_all()
+                gateway.completions.wake_all()
                 await runner.cleanup()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted
@@ -112,17 +112,17 @@ class Server:
             self._hurry.set()
 
 
-def _app(front: Front) -> web.Application:
+def _app(gateway: Gateway) -> web.Application:
     return make_app(
-        spool=front.spool,
-        services=front.services,
-        submit=front.submit,
-        endings=front.endings,
-        growth=front.growth,
-        settings=front.settings,
-        plugins=front.plugins,
-        health=front.health,
-        metrics=front.metrics if isinstance(front, Engine) else None,
+        spool=gateway.spool,
+        services=gateway.services,
+        submit=gateway.submit,
+        completions=gateway.completions,
+        changes=gateway.changes,
+        settings=gateway.settings,
+        plugins=gateway.plugins,
+        health=gateway.health,
+        metrics=gateway.metrics if isinstance(gateway, Engine) else None,
     )
 
 

@@ -21,7 +21,7 @@ import orjson
 
 from treadle import may_pass
 from treadle_python.supervisor_handle import gone
-from treadle_python.supervisor_link import OUTDATED, PLAIN, Kept, Line
+from treadle_python.supervisor_link import OUTDATED, PLAIN, SupervisedAttempt, SupervisorLink
 
 log = logging.getLogger(__name__)
 
@@ -80,43 +80,43 @@ class ForkServerSpec:
 
 
 class ForkServers:
-    """One server for each service, and the keepers that it has forked.
+    """One server for each service, and the supervisors that it has forked.
 
-    Servers outlive this engine, and go when nobody has a lease of them. A keeper that is free waits for
+    Servers outlive this engine, and go when nobody has a lease of them. A supervisor that is free waits for
     the next attempt; it goes with this engine, or when there was none for a while.
     """
 
     def __init__(self, idle: float) -> None:
-        """Have servers and keepers go that nobody has used, or had a lease of, for so many seconds."""
+        """Have servers and supervisors go that nobody has used, or had a lease of, for so many seconds."""
         self._idle = idle
         self._leases: dict[str, socket.socket] = {}
         self._making: dict[str, asyncio.Lock] = {}
-        self._lines: set[Line] = set()
-        self._free: defaultdict[str, list[Line]] = defaultdict(list)
-        """Those whose keepers have nothing to do, by server; the one that was busy last is the last."""
+        self._links: set[SupervisorLink] = set()
+        self._free: defaultdict[str, list[SupervisorLink]] = defaultdict(list)
+        """Those whose supervisors have nothing to do, by server; the one that was busy last is the last."""
         self._sweeping: asyncio.TimerHandle | None = None
         self._unfit: dict[str, tuple[str, float]] = {}
         """Servers that can't be forked from: why, which is said once, and until when that is believed."""
 
-    async def start(self, spec: ForkServerSpec, request: Mapping[str, Any]) -> Kept | None:
-        """Have a keeper run an attempt; None where it is to be started without a server."""
+    async def start(self, spec: ForkServerSpec, request: Mapping[str, Any]) -> SupervisedAttempt | None:
+        """Have a supervisor run an attempt; None where it is to be started without a server."""
         message = orjson.dumps(request)
         if len(message) > _LARGEST:
             return None
         for _ in range(_TRIES):
-            line = self._take(spec.name)
-            if line is None:
+            link = self._take(spec.name)
+            if link is None:
                 if not await self._lease(spec):
                     return None
-                line = self._call(spec.name)
-            kept = await line.begin(message) if line else None
-            if kept is None or kept.answer.result() == OUTDATED:
+                link = self._call(spec.name)
+            supervised = await link.begin(message) if link else None
+            if supervised is None or supervised.answer.result() == OUTDATED:
                 self._drop(spec.name)
-            elif kept.answer.result() == PLAIN:
+            elif supervised.answer.result() == PLAIN:
                 self._say_unfit(spec, "it has started threads, or may not make PID namespaces")
                 return None
             else:
-                return kept
+                return supervised
         return None
 
     async def close(self) -> None:
@@ -125,38 +125,38 @@ class ForkServers:
             self._sweeping.cancel()
         for name in list(self._leases):
             self._drop(name)
-        for line in self._lines:
-            line.close()
+        for link in self._links:
+            link.close()
 
-    def _take(self, name: str) -> Line | None:
-        """Take a keeper that is free."""
+    def _take(self, name: str) -> SupervisorLink | None:
+        """Take a supervisor that is free."""
         while free := self._free[name]:
-            line = free.pop()
-            if not line.closed:
-                return line
+            link = free.pop()
+            if not link.closed:
+                return link
         return None
 
-    def _call(self, name: str) -> Line | None:
-        """Connect to the server, for another keeper; None if it has gone."""
+    def _call(self, name: str) -> SupervisorLink | None:
+        """Connect to the server, for another supervisor; None if it has gone."""
         connection = _connect(name)
         if connection is None:
             return None
-        line = Line(connection, partial(self._be_free, name))
-        self._lines = {line, *(each for each in self._lines if not each.closed)}
-        return line
+        link = SupervisorLink(connection, partial(self._be_free, name))
+        self._links = {link, *(each for each in self._links if not each.closed)}
+        return link
 
-    def _be_free(self, name: str, line: Line) -> None:
-        self._free[name].append(line)
+    def _be_free(self, name: str, link: SupervisorLink) -> None:
+        self._free[name].append(link)
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(self._idle, self._sweep)
 
     def _sweep(self) -> None:
-        """Let those keepers go that have had nothing to do for a while."""
+        """Let those supervisors go that have had nothing to do for a while."""
         loop = asyncio.get_running_loop()
         for free in self._free.values():
-            for line in [each for each in free if each.free_since + self._idle <= loop.time()]:
-                free.remove(line)
-                line.close()
+            for link in [each for each in free if each.free_since + self._idle <= loop.time()]:
+                free.remove(link)
+                link.close()
         left = any(self._free.values())
         self._sweeping = loop.call_later(self._idle, self._sweep) if left else None
 
@@ -217,8 +217,8 @@ class ForkServers:
         self._unfit[spec.name] = (problem, time.monotonic() + _BELIEVED)
 
     def _drop(self, name: str) -> None:
-        for line in self._free.pop(name, ()):
-            line.close()
+        for link in self._free.pop(name, ()):
+            link.close()
         if lease := self._leases.pop(name, None):
             lease.close()
 

@@ -1,4 +1,4 @@
-"""The runtime `python-template`: start, wait, stop, over the files that a keeper leaves."""
+"""The runtime `python-template`: start, wait, stop, over the files that a supervisor leaves."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import orjson
 from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
 from treadle_python.environment import interpreter, mark, of_attempt, of_service
 from treadle_python.fork_servers import ForkServers, ForkServerSpec
-from treadle_python.supervisor_handle import Keeper, gone, kill_marked, send
-from treadle_python.supervisor_link import STARTED, TAKEN, TROUBLE, Kept
+from treadle_python.supervisor_handle import SupervisorHandle, gone, kill_marked, send
+from treadle_python.supervisor_link import STARTED, TAKEN, TRANSIENT_ERROR, SupervisedAttempt
 
 _STARTER = """import sys
 sys.path[0] = sys.argv.pop(1)
@@ -36,9 +36,9 @@ _EXIT = re.compile(
 )
 """The name that tells how an attempt ended (treadle_inside/supervisor.py)."""
 _TAKEN = 3
-_TROUBLE = 100
+_TRANSIENT_ERROR = 100
 _LAST_RESORT = 5.0
-"""Seconds that a keeper has to kill its program before it is killed itself."""
+"""Seconds that a supervisor has to kill its program before it is killed itself."""
 _SAID = 2000
 """Characters of what a failing interpreter said."""
 _DEFAULT_OUTPUT_LIMIT = 1024**3
@@ -48,9 +48,9 @@ class PythonRuntime(Runtime):
     """Calls a service's function in a new process for every execution.
 
     A fork server, or a starter (`start = "spawn"`, or where no server is possible), both processes of
-    the service's interpreter, forks a keeper; that forks the program, and outlives this engine.
-    `process.json` in the attempt's folder is the keeper's identity, put down exclusively: whoever
-    publishes it first, a keeper or an engine that gives the attempt up, decides whether the program
+    the service's interpreter, forks a supervisor; that forks the program, and outlives this engine.
+    `process.json` in the attempt's folder is the supervisor's identity, put down exclusively: whoever
+    publishes it first, a supervisor or an engine that gives the attempt up, decides whether the program
     runs. A second name of that file, `exit-…`, tells how it ended.
     """
 
@@ -67,8 +67,8 @@ class PythonRuntime(Runtime):
         """CPUs for each of the jobs that run at a time."""
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
-        self._kept: dict[Path, Kept] = {}
-        """Attempts that a keeper tells of, by their folders."""
+        self._supervised: dict[Path, SupervisedAttempt] = {}
+        """Attempts that a supervisor tells of, by their folders."""
 
     def check(self, service: Service) -> None:
         """Raise ServiceError if the interpreter is missing, or `start` or `preload` is wrong."""
@@ -91,8 +91,8 @@ class PythonRuntime(Runtime):
         return Diagnosis(f"runtime {self.name}", works=True, detail=detail)
 
     async def start(self, attempt: Attempt) -> None:
-        """Fork a keeper for the attempt, or find the one it has."""
-        if Keeper.of(attempt.folder) is not None:
+        """Fork a supervisor for the attempt, or find the one it has."""
+        if SupervisorHandle.of(attempt.folder) is not None:
             return
         if _start(attempt.service) == "spawn" or not await self._fork(attempt):
             await self._spawn(attempt, interpreter(attempt.service))
@@ -105,19 +105,19 @@ class PythonRuntime(Runtime):
         """Have the service's fork server start the attempt; False if it has to be started without one."""
         spec = self._spec(attempt.service, attempt.spool_id)
         try:
-            kept = await self._servers.start(spec, self._request(attempt))
+            supervised = await self._servers.start(spec, self._request(attempt))
         except asyncio.CancelledError:
-            Keeper.fence(attempt.folder)
+            SupervisorHandle.fence(attempt.folder)
             raise
-        if kept is None:
+        if supervised is None:
             return False
-        answer = kept.answer.result()
-        if answer[:1] == TROUBLE:
+        answer = supervised.answer.result()
+        if answer[:1] == TRANSIENT_ERROR:
             raise OSError(answer[1], os.strerror(answer[1]))
         if answer == STARTED:
-            self._kept[attempt.folder] = kept
+            self._supervised[attempt.folder] = supervised
         elif answer != TAKEN:
-            Keeper.fence(attempt.folder)  # a keeper or a server was killed; wait() tells which attempt it is
+            SupervisorHandle.fence(attempt.folder)  # killed: wait() tells which attempt it is
         return True
 
     def _spec(self, service: Service, spool_id: str) -> ForkServerSpec:
@@ -143,7 +143,7 @@ class PythonRuntime(Runtime):
         return self._share if service.resources.cpu is None else max(1, int(service.resources.cpu))
 
     async def _spawn(self, attempt: Attempt, python: Path) -> None:
-        """Start an interpreter that forks the keeper and goes."""
+        """Start an interpreter that forks the supervisor and goes."""
         command = [str(python), "-s", "-c", _STARTER, _HERE]
         environment = of_service(attempt.service, python, self._cpus(attempt.service))
         try:
@@ -164,30 +164,30 @@ class PythonRuntime(Runtime):
             await self._hand_over(attempt, process)
 
     async def wait(self, attempt: Attempt) -> Exit:
-        """Wait for the attempt's keeper, and read what it wrote down."""
+        """Wait for the attempt's supervisor, and read what it wrote down."""
         if (exit_ := await self._told(attempt)) is not None:
             return exit_
-        keeper = Keeper.of(attempt.folder) or Keeper.fence(attempt.folder)
-        with keeper.handle() as pidfd:
+        supervisor = SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
+        with supervisor.pidfd() as pidfd:
             if pidfd is not None:
                 await gone(pidfd)
         if (exit_ := _read_exit(attempt)) is not None:
             return exit_
-        if keeper.fenced:
+        if supervisor.fenced:
             return Exit(Reason.LOST, detail="the engine ended before it was started")
-        if keeper.kind == "subreaper":
+        if supervisor.kind == "subreaper":
             await asyncio.to_thread(kill_marked, mark(attempt))
         return Exit(Reason.LOST, detail="the process that waited for it was killed, or the machine went down")
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
-        """Have the keeper end its program: SIGTERM, after the grace period SIGKILL."""
-        keeper = Keeper.of(attempt.folder) or Keeper.fence(attempt.folder)
-        with keeper.handle() as pidfd:
+        """Have the supervisor end its program: SIGTERM, after the grace period SIGKILL."""
+        supervisor = SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
+        with supervisor.pidfd() as pidfd:
             if pidfd is None:
                 return
             for number, patience in ((SIGTERM, grace), (SIGUSR1, _LAST_RESORT)):
                 if _read_exit(attempt) is not None:
-                    return  # its keeper may have another attempt by now
+                    return  # its supervisor may have another attempt by now
                 send(pidfd, number)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(patience):
@@ -196,20 +196,20 @@ class PythonRuntime(Runtime):
                         return
             send(pidfd, SIGKILL)
             await gone(pidfd)
-        if keeper.kind == "subreaper":
+        if supervisor.kind == "subreaper":
             await asyncio.to_thread(kill_marked, mark(attempt))
 
     async def _told(self, attempt: Attempt) -> Exit | None:
-        """Wait as long as the keeper can tell of the end, and return what it wrote down, if it did."""
-        if (kept := self._kept.get(attempt.folder)) is not None:
-            await kept.over.wait()
-            self._kept.pop(attempt.folder, None)
-            if kept.ended is not None:
-                return _exit(attempt, kept.ended.decode())
+        """Wait as long as the supervisor can tell of the end, and return what it wrote down, if it did."""
+        if (supervised := self._supervised.get(attempt.folder)) is not None:
+            await supervised.over.wait()
+            self._supervised.pop(attempt.folder, None)
+            if supervised.ended is not None:
+                return _exit(attempt, supervised.ended.decode())
         return _read_exit(attempt)
 
     async def _hand_over(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
-        """Give the starter its request and wait until it has forked a keeper."""
+        """Give the starter its request and wait until it has forked a supervisor."""
         assert process.stdin is not None
         try:
             pidfd = os.pidfd_open(process.pid)
@@ -223,16 +223,16 @@ class PythonRuntime(Runtime):
         except BrokenPipeError:
             await gone(pidfd)
         except asyncio.CancelledError:
-            Keeper.fence(attempt.folder)
-            os.killpg(process.pid, SIGKILL)  # its own session; a keeper that has left it has published itself
+            SupervisorHandle.fence(attempt.folder)
+            os.killpg(process.pid, SIGKILL)  # its session; a supervisor that left it has published itself
             raise
         finally:
             os.close(pidfd)
         code = process.wait()
-        if code > _TROUBLE:
-            raise OSError(code - _TROUBLE, os.strerror(code - _TROUBLE))
-        # A keeper that has published itself and was killed before it could answer is for wait() to find.
-        if code not in {0, _TAKEN} and Keeper.fence(attempt.folder).fenced:
+        if code > _TRANSIENT_ERROR:
+            raise OSError(code - _TRANSIENT_ERROR, os.strerror(code - _TRANSIENT_ERROR))
+        # A supervisor that has published itself and was killed before it could answer is for wait() to find.
+        if code not in {0, _TAKEN} and SupervisorHandle.fence(attempt.folder).fenced:
             said = attempt.stderr.read_text("utf-8", "replace").strip()[-_SAID:]
             raise StartError("PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {said}")
 

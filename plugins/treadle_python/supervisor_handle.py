@@ -1,4 +1,4 @@
-"""A keeper seen from outside: who it is, whether it lives, and how to wait for it."""
+"""A supervisor seen from outside: who it is, whether it lives, and how to wait for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 
-class Keeper(msgspec.Struct, frozen=True):
+class SupervisorHandle(msgspec.Struct, frozen=True):
     """process.json: the one process that may run an attempt, or the word that nobody will."""
 
     pid: int = 0
@@ -23,11 +23,11 @@ class Keeper(msgspec.Struct, frozen=True):
     boot: str = ""
     kind: str = ""
     fenced: bool = False
-    """The engine was first: no keeper will ever run this attempt."""
+    """The engine was first: no supervisor will ever run this attempt."""
 
     @classmethod
-    def of(cls, folder: Path) -> Keeper | None:
-        """Read the attempt's keeper, or None if nobody has published one."""
+    def of(cls, folder: Path) -> SupervisorHandle | None:
+        """Read the attempt's supervisor, or None if nobody has published one."""
         try:
             with open(f"{folder}/process.json", "rb", buffering=0) as file:  # noqa: PTH123  # a path to join less
                 return msgspec.json.decode(file.read(), type=cls)
@@ -37,8 +37,8 @@ class Keeper(msgspec.Struct, frozen=True):
             return cls()  # a power cut took its content: whoever it was is not alive
 
     @classmethod
-    def fence(cls, folder: Path) -> Keeper:
-        """See to it that an attempt without a keeper never gets one, and return what stands there now."""
+    def fence(cls, folder: Path) -> SupervisorHandle:
+        """See to it that an attempt without a supervisor never gets one, and return what stands there now."""
         draft = folder / f".fence-{os.getpid()}"
         draft.write_bytes(orjson.dumps({"fenced": True}))
         with suppress(FileExistsError):
@@ -47,8 +47,8 @@ class Keeper(msgspec.Struct, frozen=True):
         return cls.of(folder) or cls(fenced=True)
 
     @contextmanager
-    def handle(self) -> Iterator[int | None]:
-        """Give a pidfd of the keeper, or None if it is not alive any more.
+    def pidfd(self) -> Iterator[int | None]:
+        """Give a pidfd of the supervisor, or None if it is not alive any more.
 
         The start time is compared once the pidfd is open: from then on the pid can't become another's.
         """
@@ -103,7 +103,7 @@ async def gone(pidfd: int) -> None:
 def kill_marked(mark: str) -> None:
     """Kill every process that has `mark` in the environment it was started with.
 
-    For what a keeper without a PID namespace left behind when it was killed itself: a program's
+    For what a supervisor without a PID namespace left behind when it was killed itself: a program's
     descendants inherit the mark, wherever they have moved to.
     """
     wanted = mark.encode()

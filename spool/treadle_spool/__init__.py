@@ -13,7 +13,7 @@ from treadle_spool.errors import (
 )
 from treadle_spool.names import check_name, new_id
 from treadle_spool.reading import decode_from_client
-from treadle_spool.retention import Expired, Keep, collect, expired
+from treadle_spool.retention import Expired, Retention, collect, expired
 from treadle_spool.spool import Spool
 from treadle_spool.status import AttemptRecord, LiveAttempt, State, Status, now
 
@@ -24,13 +24,13 @@ __all__ = [
     "DropFolder",
     "Expired",
     "InvalidDescriptor",
-    "Keep",
     "LiveAttempt",
     "NameTaken",
     "NotASpool",
     "NotYet",
     "Origin",
     "Refused",
+    "Retention",
     "Spool",
     "SpoolError",
     "SpoolInUse",

@@ -20,7 +20,7 @@ from treadle_spool.status import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Retention:
     """What is kept of each service's ended jobs; None for no limit. The newest ones are kept."""
 
     days: float | None = None
@@ -30,7 +30,7 @@ class Keep:
     """Of all files in the jobs' folders."""
 
     def __bool__(self) -> bool:
-        return self != Keep()
+        return self != Retention()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,19 @@ class _Ended:
     bytes: int
 
 
-def expired(spool: Spool, keep: Keep) -> Iterator[Expired]:
+def expired(spool: Spool, retention: Retention) -> Iterator[Expired]:
     """Yield the ended jobs that are not kept; a job that is still owed is never among them."""
     services: defaultdict[str, list[_Ended]] = defaultdict(list)
-    for job in _ended_jobs(spool, sized=keep.bytes is not None):
+    for job in _ended_jobs(spool, sized=retention.bytes is not None):
         services[job.service].append(job)
-    oldest = 0.0 if keep.days is None else time.time() - keep.days * 86_400
+    oldest = 0.0 if retention.days is None else time.time() - retention.days * 86_400
     for jobs in services.values():
         jobs.sort(key=lambda job: (job.ended, job.name), reverse=True)
         size = 0
         for number, job in enumerate(jobs, 1):
             size += job.bytes
-            too_many = keep.jobs is not None and number > keep.jobs
-            too_large = keep.bytes is not None and size > keep.bytes
+            too_many = retention.jobs is not None and number > retention.jobs
+            too_large = retention.bytes is not None and size > retention.bytes
             if too_many or too_large or job.ended < oldest:
                 yield Expired(job.name, job.service, job.bytes)
 
@@ -79,13 +79,13 @@ def remove(spool: Spool, name: str) -> None:
         shutil.rmtree(away)
 
 
-def collect(spool: Spool, keep: Keep) -> list[Expired]:
+def collect(spool: Spool, retention: Retention) -> list[Expired]:
     """Remove what is not kept, and return it. Refused files are removed by their age alone."""
-    gone = list(expired(spool, keep))
+    gone = list(expired(spool, retention))
     for job in gone:
         remove(spool, job.name)
-    if keep.days is not None:
-        spool.quarantine.expire(time.time() - keep.days * 86_400)
+    if retention.days is not None:
+        spool.quarantine.expire(time.time() - retention.days * 86_400)
     return gone
 
 

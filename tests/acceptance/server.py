@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from treadle_python.supervisor_handle import Keeper, send
+from treadle_python.supervisor_handle import SupervisorHandle, send
 
 TREADLE = Path(sys.executable).with_name("treadle")
 EXAMPLES = Path(__file__).parents[2] / "contrib" / "examples"
@@ -85,8 +85,8 @@ class Server:
     def end_programs(self) -> None:
         """Kill what still runs of the spool's jobs: they outlive their engine, not the test."""
         for folder in (self.spool / "run").glob("*"):  # nothing, if it has never made its spool
-            if (keeper := Keeper.of(folder)) is not None:
-                with keeper.handle() as pidfd:
+            if (supervisor := SupervisorHandle.of(folder)) is not None:
+                with supervisor.pidfd() as pidfd:
                     if pidfd is not None:
                         send(pidfd, signal.SIGKILL)
 

@@ -78,8 +78,8 @@ def test_a_lost_attempt_is_tried_again_and_both_are_told(serve, project, tmp_pat
     server = serve(path)
     job = server.submit({"gate": str(tmp_path / "gate"), "runs": str(tmp_path / "runs")})
     eventually((tmp_path / "runs").exists, "the start of the program")
-    keeper = json.loads((server.spool / "run" / job / "process.json").read_bytes())["pid"]
-    os.kill(keeper, signal.SIGKILL)
+    supervisor = json.loads((server.spool / "run" / job / "process.json").read_bytes())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
     eventually(lambda: (tmp_path / "runs").read_text() == "run\n" * 2, "a second attempt")
     (tmp_path / "gate").touch()
     assert server.result(job) == {"went": "on"}

@@ -34,7 +34,7 @@ class History:
     cancelled: set[str] = field(default_factory=set)
     """Jobs whose cancel was asked for, whatever the answer was."""
     struck: set[str] = field(default_factory=set)
-    """Jobs whose keeper, or whose container's monitor, was killed."""
+    """Jobs whose supervisor, or whose container's monitor, was killed."""
     told: list[Told] = field(default_factory=list)
 
 

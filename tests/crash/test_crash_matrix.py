@@ -21,7 +21,7 @@ from tests.crash.transition import DATA, JOB, RESULT, SERVICES, TRANSITIONS, his
 from treadle.dispatch.recovery import recover
 from treadle.engine import Engine
 from treadle.interface.settings import Settings
-from treadle_python.supervisor_handle import Keeper, kill_marked, send
+from treadle_python.supervisor_handle import SupervisorHandle, kill_marked, send
 from treadle_spool import Spool, State, Status, UnknownJob
 
 MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))
@@ -46,9 +46,9 @@ def command(spool: Spool, transition: str) -> list[str]:
 def cut_power(disk: Disk, spool: Spool) -> None:
     """Lose what is not on the disk, and every process of the spool's programs."""
     kill_marked(f"TREADLE_ATTEMPT={spool.id}/{JOB}/1")
-    keeper = Keeper.of(spool.run / JOB)
-    if keeper is not None:
-        with keeper.handle() as pidfd:  # a keeper that a fork server has made
+    supervisor = SupervisorHandle.of(spool.run / JOB)
+    if supervisor is not None:
+        with supervisor.pidfd() as pidfd:  # a supervisor that a fork server has made
             if pidfd is not None:
                 send(pidfd, SIGKILL)
                 select.select([pidfd], [], [])
@@ -58,7 +58,7 @@ def cut_power(disk: Disk, spool: Spool) -> None:
 def check(spool: Spool, transition: str, returned: bool) -> None:
     """Check what must hold after a crash, whatever happened, and what must if the transition had returned."""
     spool.sweep()
-    assert all(path.name.endswith("-work") for path in spool.tmp.iterdir())  # of a keeper that is alive
+    assert all(path.name.endswith("-work") for path in spool.tmp.iterdir())  # of a supervisor that is alive
     CHECKS[transition](spool, returned)
 
 
@@ -110,7 +110,7 @@ def check_attempt(spool: Spool, returned: bool) -> None:
     async def end() -> Status:
         settings = Settings(spool=spool.root, projects=(project(spool),), disk_reserve=0)
         async with Engine(settings) as engine:
-            return await engine.endings.status(JOB, 30)
+            return await engine.completions.status(JOB, 30)
 
     status = asyncio.run(end())
     killed = status.attempts[-1].signal == SIGKILL  # the program itself, and that is how it ended

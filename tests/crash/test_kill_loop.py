@@ -21,7 +21,7 @@ from tests.acceptance.server import Server, eventually
 from tests.crash.history import ENDED, History, Told, violations
 from tests.engines import CONTAINERS, why_not
 from tests.images import IMAGE
-from treadle_python.supervisor_handle import Keeper, send
+from treadle_python.supervisor_handle import SupervisorHandle, send
 
 ROUNDS = int(os.environ.get("TREADLE_KILL_ROUNDS", "4"))
 """How often the engine is killed."""
@@ -132,7 +132,7 @@ def projects(folder: Path) -> list[Path]:
 
 
 def strike(spool: Path, choose: random.Random, history: History) -> None:
-    """Kill what waits for one of the running jobs: a keeper, or the monitor of a container."""
+    """Kill what waits for one of the running jobs: a supervisor, or the monitor of a container."""
     runs = list((spool / "run").iterdir())
     if not runs:
         return
@@ -140,8 +140,8 @@ def strike(spool: Path, choose: random.Random, history: History) -> None:
     history.struck.add(folder.name)
     with suppress(OSError, KeyError, ValueError, psutil.Error):
         if (folder / "process.json").exists():
-            keeper = Keeper.of(folder)
-            with keeper.handle() if keeper else nullcontext() as pidfd:
+            supervisor = SupervisorHandle.of(folder)
+            with supervisor.pidfd() if supervisor else nullcontext() as pidfd:
                 if pidfd is not None:
                     send(pidfd, SIGKILL)
         elif (folder / "container.json").exists():

@@ -104,7 +104,7 @@ async def submit(engine: Engine, name: str | None = None, service: str = "test",
 
 
 async def ended(engine: Engine, job: str) -> Status:
-    status = await engine.endings.status(job, 20)
+    status = await engine.completions.status(job, 20)
     assert status.status.ended, status
     return status
 

@@ -16,8 +16,8 @@ from treadle.interface.service import Service
 from treadle.interface.settings import Settings
 from treadle.operate.metrics import Metrics
 from treadle.support.hints import nearest
-from treadle.watch.changes import Growth
-from treadle.watch.completions import Endings
+from treadle.watch.changes import Changes
+from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status
 
 
@@ -26,8 +26,8 @@ def make_app(
     spool: Spool,
     services: Mapping[str, Service],
     submit: Callable[[Descriptor], Awaitable[Status]],
-    endings: Endings,
-    growth: Growth,
+    completions: Completions,
+    changes: Changes,
     settings: Settings,
     plugins: Plugins,
     health: Callable[[], Health],
@@ -36,7 +36,7 @@ def make_app(
     """Return the application that serves the services; without metrics the engine is another process."""
     refused = metrics.refused if metrics else lambda _: None
     app = web.Application(middlewares=[errors_as_json(refused)], client_max_size=settings.max_body)
-    shared = Shared(spool, submit, endings, settings, growth)
+    shared = Shared(spool, submit, completions, settings, changes)
     pages = _Pages(services, health, metrics)
     app.add_routes(
         [
@@ -86,7 +86,7 @@ class _Pages:
             "alive": True,
             "ready": health.ready,
             "problems": list(health.problems),
-            "watcher": {"restarts": health.observer_restarts},
+            "watcher": {"restarts": health.watcher_restarts},
             "jobs": {"queued": health.queued, "running": health.running},
         }
         return answer(fields, 200 if health.ready else 503)

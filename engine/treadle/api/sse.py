@@ -8,7 +8,7 @@ import logging
 from aiohttp import web
 
 from treadle.api.errors import ApiError
-from treadle.watch.changes import Growth
+from treadle.watch.changes import Changes
 from treadle.watch.job_events import Event, JobEvents, Position
 from treadle_spool import UnknownJob
 
@@ -27,7 +27,7 @@ def last_heard(request: web.Request) -> Position:
         raise ApiError(400, "INVALID_INPUT", str(error), "Last-Event-ID") from None
 
 
-async def stream(request: web.Request, events: JobEvents, growth: Growth) -> web.StreamResponse:
+async def stream(request: web.Request, events: JobEvents, changes: Changes) -> web.StreamResponse:
     """Send the events as they happen, until the job has ended or the client has gone.
 
     A listener that has heard the end and comes back, as browsers do, is answered 204: it stops.
@@ -39,7 +39,7 @@ async def stream(request: web.Request, events: JobEvents, growth: Growth) -> web
     await response.prepare(request)
     try:
         while not events.over():
-            with events.changes(growth) as changed:
+            with events.changed(changes) as changed:
                 while happened := await asyncio.to_thread(events.read):
                     await response.write(b"".join(map(_format, happened)))
                 if not events.over():

@@ -25,8 +25,8 @@ from treadle.api.sse import last_heard, stream
 from treadle.api.waiting import wanted_wait
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
-from treadle.watch.changes import Growth
-from treadle.watch.completions import Endings
+from treadle.watch.changes import Changes
+from treadle.watch.completions import Completions
 from treadle.watch.job_events import JobEvents
 from treadle_spool import Descriptor, Spool, Status, UnknownJob
 
@@ -44,9 +44,9 @@ class Shared:
 
     spool: Spool
     submit: Callable[[Descriptor], Awaitable[Status]]
-    endings: Endings
+    completions: Completions
     settings: Settings
-    growth: Growth
+    changes: Changes
 
 
 class ServiceV1:
@@ -123,13 +123,13 @@ class ServiceV1:
         """Tell what happens to the job, as it happens, from where the client has stopped listening."""
         position = last_heard(request)
         status = await self._find(request, 0)
-        return await stream(request, JobEvents(self._spool, status.id, position), self._shared.growth)
+        return await stream(request, JobEvents(self._spool, status.id, position), self._shared.changes)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Ask for the job's end: a waiting job never starts, a running one is stopped."""
         status = await self._find(request, 0)
         await asyncio.to_thread(self._spool.ask_to_cancel, status.id)
-        return answer(job_body(await self._shared.endings.status(status.id, _CANCEL_PATIENCE)))
+        return answer(job_body(await self._shared.completions.status(status.id, _CANCEL_PATIENCE)))
 
     async def _read(self, text: bytes) -> Descriptor:
         """Return the job that a body asks for; a thread reads one that is large or refers to a file."""
@@ -139,7 +139,7 @@ class ServiceV1:
 
     async def _find(self, request: web.Request, wait: float) -> Status:
         """Return the job that the URL names; one of another service is not found here."""
-        status = await self._shared.endings.status(request.match_info["id"], wait)
+        status = await self._shared.completions.status(request.match_info["id"], wait)
         if status.service != self._service.name:
             raise UnknownJob(f"no job named {status.id!r} of service {self._service.name!r}")
         return status

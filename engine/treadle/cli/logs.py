@@ -12,9 +12,9 @@ import click
 
 from treadle.cli.options import ANY_PATH
 from treadle.interface.errors import TreadleError
-from treadle.watch.arrivals import FOLDERS, Watcher
-from treadle.watch.changes import Growth
-from treadle.watch.completions import Endings
+from treadle.watch.arrivals import FOLDERS, Arrivals
+from treadle.watch.changes import Changes
+from treadle.watch.completions import Completions
 from treadle_spool import Spool, State
 
 _CHUNK = 64 * 1024
@@ -41,17 +41,17 @@ def logs(job: str, follow: bool, stderr: bool, spool: Path | None) -> None:
 
 async def _follow(spool: Spool, job: str, log: _Log) -> None:
     """Print the log as it grows: the kernel says when, and done/ says when it is over."""
-    watcher = Watcher(_RESCAN)
-    endings = Endings(spool)
-    endings.attach(watcher)
+    arrivals = Arrivals(_RESCAN)
+    completions = Completions(spool)
+    completions.attach(arrivals)
     begun = asyncio.Event()
-    watcher.watch(spool.run, FOLDERS, lambda _: begun.set())
-    async with watcher, Growth() as growth:
+    arrivals.watch(spool.run, FOLDERS, lambda _: begun.set())
+    async with arrivals, Changes() as changes:
         while spool.look_up(job).status is State.PENDING:
             await begun.wait()
             begun.clear()
-        ended = asyncio.create_task(endings.status(job, _FOREVER))
-        with suppress(FileNotFoundError), growth.inside(spool.folder(job), log.name) as grown:
+        ended = asyncio.create_task(completions.status(job, _FOREVER))
+        with suppress(FileNotFoundError), changes.inside(spool.folder(job), log.name) as grown:
             while not ended.done():
                 log.copy()
                 more = asyncio.create_task(grown.wait())

@@ -69,7 +69,7 @@ async def _run(settings: Settings, inputs: dict[str, Any], timeout: float | None
         submitted = await engine.submit(Descriptor(service=service, timeout=timeout, **inputs))
         cancelled = _cancel_on_interrupt(engine, submitted.id)
         with console.status(f"running {service}"):
-            status = await engine.endings.status(submitted.id, _FOREVER)
+            status = await engine.completions.status(submitted.id, _FOREVER)
         return 130 if cancelled.is_set() else _show(engine, status, verbose, console)
 
 

@@ -15,7 +15,7 @@ from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle.interface.parser import Found, Interim
 from treadle.interface.runtime import Runtime, StartError
 from treadle.support.retrying import may_pass
-from treadle.watch.changes import Growth
+from treadle.watch.changes import Changes
 from treadle_spool import now
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _GLANCE = 0.02
 """Seconds after which output is followed as it grows; an attempt that is over by then needs no watch."""
 
 
-class Execution:
+class AttemptRun:
     """One attempt in the hands of its runtime, followed until it is over.
 
     `run` may be cancelled at any moment, and that leaves the attempt as it is: the next engine
@@ -38,7 +38,7 @@ class Execution:
         attempt: Attempt,
         runtime: Runtime,
         reader: OutputReader,
-        growth: Growth,
+        changes: Changes,
         *,
         timeout: float | None,
         grace: float,
@@ -49,7 +49,7 @@ class Execution:
         self.timeout = timeout
         self._runtime = runtime
         self._reader = reader
-        self._growth = growth
+        self._changes = changes
         self._grace = grace
         self._interim = _InterimFile(attempt, on_interim)
         self._reason: Reason | None = None
@@ -157,7 +157,7 @@ class Execution:
     async def _follow(self) -> None:
         """Read the output as it grows, without end; a fault ends the waiting for the runtime."""
         try:
-            with self._growth.inside(self.attempt.folder, self.attempt.stdout.name) as grown:
+            with self._changes.inside(self.attempt.folder, self.attempt.stdout.name) as grown:
                 while True:
                     self._take(self._reader.read_new())
                     if self._reader.at_end:

@@ -14,8 +14,8 @@ from treadle.dispatch.backlog import Backlog
 from treadle.dispatch.job_run import JobRun, Toolbox, first_attempt
 from treadle.interface.job import Job
 from treadle.interface.service import Service
-from treadle.support.retrying import insist
-from treadle.watch.arrivals import LINKS, Watcher
+from treadle.support.retrying import retry_until_done
+from treadle.watch.arrivals import LINKS, Arrivals
 from treadle_spool import InvalidDescriptor, LiveAttempt, State, Status, UnsafeName, check_name, now
 
 log = logging.getLogger(__name__)
@@ -62,10 +62,10 @@ class Dispatcher:
         """Return how many jobs of each service run."""
         return Counter(run.job.service for run in self.runs.values())
 
-    def attach(self, watcher: Watcher) -> None:
+    def attach(self, arrivals: Arrivals) -> None:
         """Have the watcher tell of what arrives in queue/ and cancel/."""
-        watcher.watch(self._spool.cancel, LINKS, self._look_at_cancel)
-        watcher.watch(self._spool.queue, LINKS, self._look_at_queue, self._is_known)
+        arrivals.watch(self._spool.cancel, LINKS, self._look_at_cancel)
+        arrivals.watch(self._spool.queue, LINKS, self._look_at_queue, self._is_known)
 
     def expect(self, name: str) -> None:
         """Leave a job alone that this process is about to accept: its file appears before it is durable."""
@@ -281,7 +281,7 @@ class Dispatcher:
         )
 
         trouble = f"job {job.id} is cancelled, but that can't be written down"
-        claimed = await insist(lambda: asyncio.to_thread(self._spool.claim, job.id, None), trouble)
+        claimed = await retry_until_done(lambda: asyncio.to_thread(self._spool.claim, job.id, None), trouble)
         if claimed is not None:
-            await insist(lambda: self._tools.finish((status, None)), trouble)
+            await retry_until_done(lambda: self._tools.finish((status, None)), trouble)
             self._tools.observers.tell("job_changed", job=job, before=State.PENDING, after=State.CANCELLED)

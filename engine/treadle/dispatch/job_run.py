@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from treadle.dispatch.attempt_run import Execution
+from treadle.dispatch.attempt_run import AttemptRun
 from treadle.dispatch.outcome import Outcome, conclude, failure
 from treadle.dispatch.output import OutputReader
 from treadle.extend.loader import Plugins
@@ -23,8 +23,8 @@ from treadle.interface.job import Job
 from treadle.interface.runtime import Runtime, StartError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
-from treadle.support.retrying import insist, may_pass, pauses
-from treadle.watch.changes import Growth
+from treadle.support.retrying import backoff, may_pass, retry_until_done
+from treadle.watch.changes import Changes
 from treadle_spool import AttemptRecord, LiveAttempt, Spool, State, Status, now
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Toolbox:
     spool: Spool
     plugins: Plugins
     observers: Observers
-    growth: Growth
+    changes: Changes
     finish: Callable[[tuple[Status, bytes | Path | None]], Awaitable[None]]
     """Publishes how a job ended, as Spool.finish does."""
     settings: Settings
@@ -52,19 +52,19 @@ class JobRun:
         self._live = live
         self._tools = tools
         self._runtime: Runtime | None = tools.plugins.runtimes.get(live.attempt.runtime)
-        self._execution: Execution | None = None
+        self._attempt_run: AttemptRun | None = None
         self._cancelled = False
 
     async def started(self) -> None:
         """Wait until its runtime has started the present attempt."""
-        if self._execution is not None:
-            await self._execution.started.wait()
+        if self._attempt_run is not None:
+            await self._attempt_run.started.wait()
 
     def cancel(self) -> None:
         """Have the job end as CANCELLED, unless it has ended by itself."""
         self._cancelled = True
-        if self._execution is not None:
-            self._execution.stop()
+        if self._attempt_run is not None:
+            self._attempt_run.stop()
 
     async def run(self, on_over: Callable[[], None]) -> None:
         """Bring the job to done/. on_over is called once nothing of it runs any more."""
@@ -84,7 +84,7 @@ class JobRun:
             log.warning(
                 "job %s: attempt %d was lost: %s; trying again", self.job.id, attempt.number, exit_.detail
             )
-            self._live = await insist(
+            self._live = await retry_until_done(
                 partial(asyncio.to_thread, self._next_attempt, exit_),
                 f"job {self.job.id} can't have its next attempt",
             )
@@ -93,7 +93,7 @@ class JobRun:
         """Choose the first runtime that works here, and write that down before anything is started."""
         runtime = await self._tools.plugins.choose(self.service)
         live = _with_runtime(self._live, runtime, self.service)
-        self._live = await insist(
+        self._live = await retry_until_done(
             partial(asyncio.to_thread, self._tools.spool.record_attempt, self.job.id, live),
             f"job {self.job.id} can't have its runtime",
         )
@@ -102,21 +102,21 @@ class JobRun:
     async def _outcome(self, attempt: Attempt, runtime: Runtime) -> tuple[Exit, Outcome]:
         try:
             async with self._wrapped(attempt):
-                execution, exit_ = await self._bring_to_end(attempt, runtime)
+                attempt_run, exit_ = await self._bring_to_end(attempt, runtime)
         except StartError as error:
             exit_ = Exit(Reason.NOT_STARTED, detail=str(error))
             return exit_, failure(error.code, str(error))
         limit = self._tools.settings.max_result
-        return exit_, conclude(attempt, exit_, execution.findings, execution.timeout, limit)
+        return exit_, conclude(attempt, exit_, attempt_run.findings, attempt_run.timeout, limit)
 
-    async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[Execution, Exit]:
+    async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[AttemptRun, Exit]:
         """Execute the attempt; where trouble of the host ends that, adopt it as a new engine would."""
-        for pause in pauses():
-            execution = self._execution = self._execute(attempt, runtime)
+        for pause in backoff():
+            attempt_run = self._attempt_run = self._execute(attempt, runtime)
             if self._cancelled:
-                execution.stop()
+                attempt_run.stop()
             try:
-                return execution, await execution.run()
+                return attempt_run, await attempt_run.run()
             except OSError as error:
                 if not may_pass(error):
                     raise
@@ -146,15 +146,15 @@ class JobRun:
             started=self._live.attempt.started,
         )
 
-    def _execute(self, attempt: Attempt, runtime: Runtime) -> Execution:
+    def _execute(self, attempt: Attempt, runtime: Runtime) -> AttemptRun:
         tools = self._tools
         limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
         parser = tools.plugins.parsers[self.service.parser]()
-        return Execution(
+        return AttemptRun(
             attempt,
             runtime,
             OutputReader(attempt.stdout, parser, tools.settings.max_result),
-            tools.growth,
+            tools.changes,
             timeout=min(limits, default=None),
             grace=tools.settings.grace,
             on_interim=self._tell_interim,
@@ -179,7 +179,7 @@ class JobRun:
 
     async def _publish(self, exit_: Exit, outcome: Outcome) -> None:
         """Move the job to done/, however long a full or failing disk makes that take."""
-        assert self._execution is not None
+        assert self._attempt_run is not None
         last = _record(self._live.attempt, exit_)
         status = Status(
             id=self.job.id,
@@ -190,9 +190,9 @@ class JobRun:
             ended=exit_.ended,
             labels=dict(self.job.labels),
             attempts=(*self._live.earlier, last),
-            notes=tuple(self._execution.findings.notes or ()),
+            notes=tuple(self._attempt_run.findings.notes or ()),
         )
-        await insist(
+        await retry_until_done(
             lambda: self._tools.finish((status, outcome.result)),
             f"job {self.job.id} has ended, but that can't be written down",
         )

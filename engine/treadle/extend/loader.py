@@ -45,7 +45,7 @@ class PluginInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _PluginSource:
     name: str
     version: str
     origin: str
@@ -134,7 +134,7 @@ class Plugins:
             except Exception:  # a plugin's code may raise anything
                 log.exception("runtime %s failed to close", name)
 
-    def _take(self, candidate: _Candidate) -> PluginInfo:
+    def _take(self, candidate: _PluginSource) -> PluginInfo:
         if candidate.name in self._settings.disable:
             return candidate.info(disabled=True)
         try:
@@ -145,7 +145,7 @@ class Plugins:
             log.warning("plugin %s (%s) can't be used: %s", candidate.name, candidate.origin, error)
             return candidate.info(error=f"{type(error).__name__}: {error}")
 
-    def _register(self, candidate: _Candidate) -> Iterator[str]:
+    def _register(self, candidate: _PluginSource) -> Iterator[str]:
         plugin = candidate.load()
         trial = _manager()
         trial.register(plugin, candidate.name)
@@ -182,12 +182,12 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _candidates(folder: Path | None) -> Iterator[_Candidate]:
+def _candidates(folder: Path | None) -> Iterator[_PluginSource]:
     for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
         origin = entry.dist.name if entry.dist else "?"
-        yield _Candidate(entry.name, entry.dist.version if entry.dist else "?", origin, entry)
+        yield _PluginSource(entry.name, entry.dist.version if entry.dist else "?", origin, entry)
     for path in sorted(folder.glob("*.py")) if folder else ():
-        yield _Candidate(path.stem, "-", str(path), path)
+        yield _PluginSource(path.stem, "-", str(path), path)
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from treadle.intake.admission import Admission, DiskFull, QueueFull, ShuttingDown
-from treadle.watch.arrivals import ARRIVALS, Watcher
+from treadle.watch.arrivals import ARRIVALS, Arrivals
 from treadle_spool import DropFolder, NotYet, Refused
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ class Intake:
         self._something = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def attach(self, watcher: Watcher) -> None:
+    def attach(self, arrivals: Arrivals) -> None:
         """Have the watcher tell of what arrives in drop/."""
-        watcher.watch(self._drop.path, ARRIVALS, self._look)
+        arrivals.watch(self._drop.path, ARRIVALS, self._look)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._take_all())

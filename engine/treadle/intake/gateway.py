@@ -17,18 +17,18 @@ from treadle.intake.projects import read_services
 from treadle.interface.errors import ServiceError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
-from treadle.support.batching import Crew
+from treadle.support.batching import BatchWorkers
 from treadle.support.hints import nearest
-from treadle.watch.arrivals import Watcher
-from treadle.watch.changes import Growth
-from treadle.watch.completions import Endings
+from treadle.watch.arrivals import Arrivals
+from treadle.watch.changes import Changes
+from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status, new_id, now
 
 _FRESH = 1.0
 """Seconds for which a count of queue/ is good enough."""
 
 
-class Front:
+class Gateway:
     """Takes jobs for one spool and tells of them, from `async with` to its end.
 
     Any number of processes may do that for a spool; one of them, or none, is its engine. Raises
@@ -42,11 +42,11 @@ class Front:
         for service in self.services.values():
             _check(service, self.plugins)
         self.spool = Spool.open(settings.spool)
-        self.watcher = Watcher(settings.rescan)
-        self.growth = Growth()
-        self.endings = Endings(self.spool)
+        self.arrivals = Arrivals(settings.rescan)
+        self.changes = Changes()
+        self.completions = Completions(self.spool)
         self.admission = Admission(self.spool, self.services, self.plugins, settings, self.owed)
-        self._accepting = Crew("accept", self.spool.accept_all)
+        self._accepting = BatchWorkers("accept", self.spool.accept_all)
         self._stack = AsyncExitStack()
         self._counted = (float("-inf"), 0)
 
@@ -64,10 +64,10 @@ class Front:
     async def _enter(self, stack: AsyncExitStack) -> None:
         """Enter whatever is to be left in reverse order."""
         await stack.enter_async_context(self._accepting)
-        await stack.enter_async_context(self.growth)
+        await stack.enter_async_context(self.changes)
         stack.push_async_callback(self.plugins.close)
-        self.endings.attach(self.watcher)
-        await stack.enter_async_context(self.watcher)
+        self.completions.attach(self.arrivals)
+        await stack.enter_async_context(self.arrivals)
 
     async def submit(self, descriptor: Descriptor, name: str | None = None) -> Status:
         """Accept a job durably and return its status.
@@ -111,20 +111,20 @@ class Front:
 
     def health(self) -> Health:
         """Say how it is here; without an engine somewhere, what is accepted waits."""
-        problems = self._watcher_problems()
+        problems = self._watch_problems()
         if self.spool.lock().holder() is None:
             problems.append("no engine works on this spool: jobs are accepted, and wait for one")
         running = sum(1 for _ in self.spool.names(self.spool.run))
         return Health(
             ready=not problems,
             problems=tuple(problems),
-            observer_restarts=self.watcher.restarts,
+            watcher_restarts=self.arrivals.restarts,
             queued=max(0, self.owed() - running),
             running=running,
         )
 
-    def _watcher_problems(self) -> list[str]:
-        return [] if self.watcher.healthy else ["the folder observer is dead; it is being started again"]
+    def _watch_problems(self) -> list[str]:
+        return [] if self.arrivals.healthy else ["the folder observer is dead; it is being started again"]
 
 
 def _check(service: Service, plugins: Plugins) -> None:

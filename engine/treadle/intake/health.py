@@ -12,7 +12,7 @@ class Health:
     ready: bool
     problems: tuple[str, ...]
     """Why it is not ready, or not well; each a sentence."""
-    observer_restarts: int
+    watcher_restarts: int
     """How often the folder observer died and was started again."""
     queued: int
     """Jobs that wait."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from treadle.interface.errors import SettingsError
 from treadle.support.hints import nearest
-from treadle_spool import Keep
+from treadle_spool import Retention
 
 MIB = 1024 * 1024
 
@@ -78,9 +78,9 @@ class Settings:
                 raise SettingsError(f"{name} must not be negative, not {value}")
 
     @property
-    def keep(self) -> Keep:
+    def retention(self) -> Retention:
         """What is kept of each service's ended jobs."""
-        return Keep(days=self.keep_days, jobs=self.keep_jobs, bytes=self.keep_bytes)
+        return Retention(days=self.keep_days, jobs=self.keep_jobs, bytes=self.keep_bytes)
 
     def of_plugin(self, name: str) -> Mapping[str, Any]:
         """Return the plugin's own section of engine.toml."""

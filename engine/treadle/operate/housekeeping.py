@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from treadle.interface.runtime import Runtime
-from treadle_spool import InvalidDescriptor, Keep, Spool, collect
+from treadle_spool import InvalidDescriptor, Retention, Spool, collect
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ _FORGOTTEN = 3600.0
 class Housekeeping:
     """Every `pause` seconds removes what dead attempts have left, and ended jobs that are not kept."""
 
-    def __init__(self, spool: Spool, runtimes: Iterable[Runtime], pause: float, keep: Keep) -> None:
+    def __init__(self, spool: Spool, runtimes: Iterable[Runtime], pause: float, retention: Retention) -> None:
         self._spool = spool
         self._pause = pause
-        self._keep = keep
+        self._retention = retention
         self._runtimes = tuple(runtimes)
         self._task: asyncio.Task[None] | None = None
 
@@ -48,7 +48,7 @@ class Housekeeping:
                 except Exception:  # a plugin's code may raise anything
                     log.exception("runtime %s failed to tidy up", runtime.name)
             await self._try(self._spool.clear_tmp, _FORGOTTEN)
-            if self._keep and (gone := await self._try(collect, self._spool, self._keep)):
+            if self._retention and (gone := await self._try(collect, self._spool, self._retention)):
                 log.info("%d ended jobs were removed", len(gone))
             await asyncio.sleep(self._pause)
 

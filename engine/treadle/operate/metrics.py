@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from treadle.extend.observers import Observers
     from treadle.intake.drop import Intake
     from treadle.interface.job import Job
-    from treadle.watch.arrivals import Watcher
+    from treadle.watch.arrivals import Arrivals
 
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
 
@@ -27,11 +27,11 @@ class Metrics(Collector):
     """Counts what happens, and looks at what is there when somebody asks."""
 
     def __init__(
-        self, dispatcher: Dispatcher, intake: Intake, watcher: Watcher, observers: Observers
+        self, dispatcher: Dispatcher, intake: Intake, arrivals: Arrivals, observers: Observers
     ) -> None:
         self._dispatcher = dispatcher
         self._intake = intake
-        self._watcher = watcher
+        self._arrivals = arrivals
         self._begun: dict[str, float] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -83,7 +83,7 @@ class Metrics(Collector):
                 "Jobs that only a rescan found",
                 self._dispatcher.missed,
             ),
-            ("treadle_observer_restarts", "Restarts of the folder observer", self._watcher.restarts),
+            ("treadle_observer_restarts", "Restarts of the folder observer", self._arrivals.restarts),
         ):
             yield CounterMetricFamily(name, text, value=number)
 

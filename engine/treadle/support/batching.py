@@ -15,7 +15,7 @@ Work = Callable[[Sequence[Piece]], Sequence[Value | Exception]]
 """Does some pieces of work, and returns for each what came of it."""
 
 
-class Crew(Generic[Piece, Value]):
+class BatchWorkers(Generic[Piece, Value]):
     """Some hands for one kind of work, from `async with` to its end; what was handed in before that is done.
 
     A hand that is free takes whatever waits at that moment, so that the pieces can share what is costly

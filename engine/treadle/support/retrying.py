@@ -25,7 +25,7 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _PASSING
 
 
-def pauses(first: float = 0.5, longest: float = 30.0) -> Iterator[float]:
+def backoff(first: float = 0.5, longest: float = 30.0) -> Iterator[float]:
     """Yield how many seconds to wait before the next try, each time, without end."""
     pause = first
     while True:
@@ -33,9 +33,9 @@ def pauses(first: float = 0.5, longest: float = 30.0) -> Iterator[float]:
         pause = min(pause * 2, longest)
 
 
-async def insist(work: Callable[[], Awaitable[Value]], what: str) -> Value:
+async def retry_until_done(work: Callable[[], Awaitable[Value]], what: str) -> Value:
     """Have some work on the disk done again and again, until no OSError comes of it."""
-    for pause in pauses():
+    for pause in backoff():
         try:
             return await work()
         except OSError as error:

@@ -55,7 +55,7 @@ class _Watch:
     known: Callable[[str], bool]
 
 
-class Watcher:
+class Arrivals:
     """Tells of what arrives in folders, from `async with` to its end.
 
     Every look is called once at the start and every `rescan` seconds with None, so that what the

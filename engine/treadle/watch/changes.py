@@ -22,7 +22,7 @@ class _Watched:
         self.followers: dict[asyncio.Event, str | None] = {}
 
 
-class Growth:
+class Changes:
     """Watches any number of folders through one inotify instance, from `async with` to its end."""
 
     def __init__(self) -> None:

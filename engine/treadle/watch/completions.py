@@ -7,20 +7,20 @@ from collections import defaultdict
 from contextlib import suppress
 
 from treadle.interface.job import Job
-from treadle.watch.arrivals import UNLINKS, Watcher
+from treadle.watch.arrivals import UNLINKS, Arrivals
 from treadle_spool import Spool, State, Status, UnknownJob
 
 
-class Endings:
+class Completions:
     """Knows when jobs have ended: when nothing is owed any more, and so the outcome is durable."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
-    def attach(self, watcher: Watcher) -> None:
+    def attach(self, arrivals: Arrivals) -> None:
         """Have the watcher tell of what leaves queue/, where the engine is another process."""
-        watcher.watch(self._spool.queue, UNLINKS, self._look)
+        arrivals.watch(self._spool.queue, UNLINKS, self._look)
 
     async def status(self, name: str, wait: float) -> Status:
         """Return the job's status once it has ended, or as it is after `wait` seconds; raise UnknownJob."""

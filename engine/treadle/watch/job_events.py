@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from treadle.watch.changes import Growth
+from treadle.watch.changes import Changes
 from treadle_spool import Spool, State, Status
 
 _CHUNK = 256 * 1024
@@ -77,17 +77,17 @@ class JobEvents:
         return self.position.state.ended
 
     @contextmanager
-    def changes(self, growth: Growth) -> Iterator[asyncio.Event]:
+    def changed(self, changes: Changes) -> Iterator[asyncio.Event]:
         """Give an event that is set when there may be more to read; enter this before reading."""
         with ExitStack() as stack:
-            yield self._follow(stack, growth)
+            yield self._follow(stack, changes)
 
-    def _follow(self, stack: ExitStack, growth: Growth) -> asyncio.Event:
+    def _follow(self, stack: ExitStack, changes: Changes) -> asyncio.Event:
         """Follow the job's folder, or, as long as it has none, the place where that will appear."""
         while True:
             with suppress(FileNotFoundError):  # it has none, or it is just moving
-                return stack.enter_context(growth.inside(self._spool.folder(self._name)))
-            appearing = stack.enter_context(growth.inside(self._spool.run, self._name))
+                return stack.enter_context(changes.inside(self._spool.folder(self._name)))
+            appearing = stack.enter_context(changes.inside(self._spool.run, self._name))
             if not (self._spool.run / self._name).exists():
                 return appearing
             stack.close()

@@ -1,7 +1,7 @@
 """Containment: that nobody of a program's process tree survives it.
 
-`namespace`: the keeper is the first process of a PID namespace; when it ends, the kernel kills all
-the others. `subreaper`: where namespaces are not permitted, orphans become the keeper's children, and
+`namespace`: the supervisor is the first process of a PID namespace; when it ends, the kernel kills all
+the others. `subreaper`: where namespaces are not permitted, orphans become the supervisor's children, and
 it kills until none is left.
 """
 
@@ -69,7 +69,7 @@ def show_own(kind: str) -> None:
 
 
 def close_files(first: int) -> None:
-    """Close all file descriptors from one on: what the keeper, or what was preloaded, has open.
+    """Close all file descriptors from one on: what the supervisor, or what was preloaded, has open.
 
     In one call, which not every interpreter's os.closerange() makes: it may call close() for each number
     there can be, and in a container these can be a thousand million.

@@ -1,8 +1,8 @@
-"""The fork server: a process of a service's interpreter that stays, and forks keepers.
+"""The fork server: a process of a service's interpreter that stays, and forks supervisors.
 
 It listens on an abstract socket, whose name says for what it was made; whoever binds that name first is
 the one. A connection's first message is `lease` (the server stays as long as it is open) or a request:
-then the connection goes to a new keeper, which takes that request and others after it, one at a time,
+then the connection goes to a new supervisor, which takes that request and others after it, one at a time,
 and goes when the connection is closed. The server says once, as JSON on its standard output, whether it
 is ready. What is imported here is what `preload` names, and nothing else of the service.
 """
@@ -23,7 +23,7 @@ import sys
 import time
 
 from . import containment, supervisor
-from .preimport import Ahead
+from .preimport import Preimport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -67,7 +67,7 @@ def _run_and_leave(become_program: Callable[[], None]) -> NoReturn:
     """Run the program and end as a forked process does: its threads, exit handlers and output, and no more.
 
     Taking the interpreter to pieces costs more than all the rest; multiprocessing does not do it either.
-    Nor is the keeper's stack unwound, which would only write to what is shared with it.
+    Nor is the supervisor's stack unwound, which would only write to what is shared with it.
     """
     code = 0
     try:
@@ -137,8 +137,8 @@ class _Server:
         return None
 
     def serve(self) -> None:
-        """Fork a keeper for every connection that has a request, and return at the end."""
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers: the kernel reaps them
+        """Fork a supervisor for every connection that has a request, and return at the end."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for supervisors: the kernel reaps them
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         poll = select.poll()
         poll.register(self._listening, select.POLLIN)
@@ -166,7 +166,7 @@ class _Server:
                 connection.close()
 
     def _fork(self, connection: socket.socket, message: bytes) -> None:
-        """Give a connection to a new keeper."""
+        """Give a connection to a new supervisor."""
         if self.problem() is not None:
             connection.send(PLAIN)
             return
@@ -174,32 +174,32 @@ class _Server:
             if os.fork():
                 return
         except OSError as error:
-            connection.send(supervisor.trouble(error))
+            connection.send(supervisor.transient_error(error))
             return
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._listening.close()
         for lease in self._leases.values():
             lease.close()
         _go_inside(self._contain, connection)
-        self._keep(connection, message)
+        self._supervise(connection, message)
 
-    def _keep(self, connection: socket.socket, message: bytes) -> NoReturn:
+    def _supervise(self, connection: socket.socket, message: bytes) -> NoReturn:
         """Keep one attempt after the other; in a program's process, run the program."""
         try:
-            self._keep_all(connection, message)
+            self._supervise_all(connection, message)
         except supervisor.Begin as begun:
             run = begun.run
         else:
             os._exit(0)
         _run_and_leave(run)
 
-    def _keep_all(self, connection: socket.socket, message: bytes) -> None:
+    def _supervise_all(self, connection: socket.socket, message: bytes) -> None:
         try:
-            me = supervisor.Keeper(containment.NAMESPACE, json.loads(message)["place"])
+            supervisor_ = supervisor.Supervisor(containment.NAMESPACE, json.loads(message)["place"])
         except OSError as error:
-            connection.send(supervisor.trouble(error))
+            connection.send(supervisor.transient_error(error))
             return
-        ahead: Ahead | None = None
+        preimport: Preimport | None = None
         worn = hurried = False
         more = select.poll()
         more.register(connection, select.POLLIN)
@@ -208,19 +208,19 @@ class _Server:
             if worn or self._has_changed():
                 connection.send(OUTDATED)
                 break
-            if ahead is None or not ahead.holds():
+            if preimport is None or not preimport.holds():
                 request = json.loads(message)
-                ahead = Ahead(request["project"], request["entrypoint"])
-                me.look_ahead(ahead)
-                self._loaded.update(ahead.packages)
-            me.keep(message, connection.fileno())
+                preimport = Preimport(request["project"], request["entrypoint"])
+                supervisor_.use_preimport(preimport)
+                self._loaded.update(preimport.packages)
+            supervisor_.supervise(message, connection.fileno())
             ended = time.monotonic()
             if hurried or not more.poll(_QUIET * 1000):
-                me.fork_ahead()
+                supervisor_.fork_next()
             worn = self._is_worn()
             message = bytes(room[: connection.recv_into(room)])
             hurried = time.monotonic() - ended < _QUIET
-        me.close()
+        supervisor_.close()
 
     def _has_changed(self) -> bool:
         """Say whether something that was loaded is another one now."""
@@ -234,7 +234,7 @@ class _Server:
 def _go_inside(contain: str, connection: socket.socket) -> None:
     """Go on in the first process of a new PID namespace; this one, which has to be between, ends here.
 
-    Nothing else will do: what a killed keeper leaves without a namespace is found by its environment,
+    Nothing else will do: what a killed supervisor leaves without a namespace is found by its environment,
     and what is forked shows the server's.
     """
     try:
@@ -248,7 +248,7 @@ def _go_inside(contain: str, connection: socket.socket) -> None:
         if os.fork() == 0:
             return
     except OSError as error:
-        connection.send(supervisor.trouble(error))
+        connection.send(supervisor.transient_error(error))
     os._exit(0)
 
 

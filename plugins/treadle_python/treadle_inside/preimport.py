@@ -17,7 +17,7 @@ _SETTLED = 3.0
 """Seconds since a file or folder was changed after which its next change shows in its time."""
 
 
-class Ahead:
+class Preimport:
     """An entrypoint's packages, imported where they are an empty __init__.py, and its module's code.
 
     The interpreter also gets to know the packages' folders. It looks again at those that have changed

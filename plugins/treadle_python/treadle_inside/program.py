@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from io import TextIOWrapper
     from typing import Any
 
-    from .preimport import Ahead
+    from .preimport import Preimport
 
 RETURNED, ERROR = "returned.json", "error.json"
 """What the function has returned, or what is served of its failure."""
@@ -52,11 +52,11 @@ def _stream(fd: int, errors: str) -> TextIOWrapper:
 
 
 def prepare(
-    kind: str, work: str, ahead: Ahead | None, *, told: int, stdout: int, stderr: int
+    kind: str, work: str, preimport: Preimport | None, *, told: int, stdout: int, stderr: int
 ) -> Callable[[], None]:
     """Make this forked process a clean one; return what waits for a request, and runs its program.
 
-    kind is how it is contained, work is the folder that it is to work in, ahead is what has been done of
+    kind is how it is contained, work is the folder that it is to work in, preimport is what has been done of
     its import. The request is all that can be read from told; if that is nothing, this process is not
     needed any more.
     """
@@ -68,11 +68,11 @@ def prepare(
     os.chdir(work)
     os.environ["TMPDIR"] = work
     _reseed()
-    return lambda: _wait(kind, ahead)
+    return lambda: _wait(kind, preimport)
 
 
-def _wait(kind: str, ahead: Ahead | None) -> None:
-    _rehearse()
+def _wait(kind: str, preimport: Preimport | None) -> None:
+    _warm_up()
     text = b""
     while piece := os.read(_TOLD, _PIECE):
         text += piece
@@ -85,37 +85,37 @@ def _wait(kind: str, ahead: Ahead | None) -> None:
         os.environ[name] = value
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
-    run(request["folder"], request["entrypoint"], ahead)
+    run(request["folder"], request["entrypoint"], preimport)
 
 
-def _rehearse() -> None:
+def _warm_up() -> None:
     """Do once what the program will do, step by step until it is told to begin.
 
     The memory that takes is copied by then, and the program does not wait for it.
     """
     begins = select.poll()
     begins.register(_TOLD, select.POLLIN)
-    for step in (_rehearse_json, _rehearse_call):
+    for step in (_warm_up_json, _warm_up_call):
         if begins.poll(0):
             return
         step()
 
 
-def _rehearse_json() -> None:
+def _warm_up_json() -> None:
     with results.integers_of_any_size():
         results.to_json(json.loads(b'{"data": {"values": [1, 2.5, "text", null, true]}, "params": {}}'))
     os.environ["TREADLE_JOB_ID"] = ""
 
 
-def _rehearse_call() -> None:
-    rehearsal = importlib.import_module(".warmup", __package__)
-    results.is_error(_call(rehearsal.run, {}, {}))
+def _warm_up_call() -> None:
+    warmup = importlib.import_module(".warmup", __package__)
+    results.is_error(_call(warmup.run, {}, {}))
 
 
-def run(folder: str, entrypoint: str, ahead: Ahead | None) -> None:
+def run(folder: str, entrypoint: str, preimport: Preimport | None) -> None:
     """Call the service's function and write down what it returns or raises."""
     try:
-        value = _call(_load(entrypoint, ahead), *_read_input(folder))
+        value = _call(_load(entrypoint, preimport), *_read_input(folder))
         failed = results.is_error(value)
         text = None if value is None else results.to_json(value)
     except results.NotSerialisable as error:
@@ -149,10 +149,10 @@ def _read_input(folder: str) -> tuple[Any, Any]:
     return job.get("data", {}), job.get("params", {})
 
 
-def _load(entrypoint: str, ahead: Ahead | None) -> Any:
+def _load(entrypoint: str, preimport: Preimport | None) -> Any:
     module, _, function = entrypoint.partition(":")
-    if ahead is not None and ahead.module == module:
-        ahead.run()
+    if preimport is not None and preimport.module == module:
+        preimport.run()
     return getattr(importlib.import_module(module), function)
 
 

@@ -1,4 +1,4 @@
-"""The starter: a process of the service's interpreter that forks one keeper and goes.
+"""The starter: a process of the service's interpreter that forks one supervisor and goes.
 
 It serves a single request.
 """
@@ -16,18 +16,18 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import NoReturn
 
 STARTED = 0
-"""Exit code: the keeper has published itself."""
+"""Exit code: the supervisor has published itself."""
 TAKEN = 3
 """Exit code: process.json was there already; nothing has been started."""
-TROUBLE = 100
-"""Exit code, with an errno added: the keeper could not publish itself; nothing has been started."""
+TRANSIENT_ERROR = 100
+"""Exit code, with an errno added: the supervisor could not publish itself; nothing has been started."""
 
 
 def main() -> None:
-    """Read a request from stdin, fork its keeper, and end; the program's process goes on from here.
+    """Read a request from stdin, fork its supervisor, and end; the program's process goes on from here.
 
-    No frame of the keeper is around the program then, that could hold up an exception or the interpreter's
-    orderly end.
+    No frame of the supervisor is around the program then: it could hold up an exception or the
+    interpreter's orderly end.
     """
     try:
         _launch(sys.stdin.buffer.read())
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _launch(request: bytes) -> NoReturn:
-    """Fork a keeper for the request and end this process with the answer it gives.
+    """Fork a supervisor for the request and end this process with the answer it gives.
 
     Raises Begin in the program's process.
     """
@@ -46,12 +46,12 @@ def _launch(request: bytes) -> NoReturn:
     kind = containment.enter(fields["contain"])
     if os.fork() == 0:
         os.close(read_end)
-        me = supervisor.Keeper(kind, fields["place"])
-        me.keep(request, write_end)
-        me.close()
+        supervisor_ = supervisor.Supervisor(kind, fields["place"])
+        supervisor_.supervise(request, write_end)
+        supervisor_.close()
         os._exit(0)
     os.close(write_end)
     answer = os.read(read_end, 1)
-    if answer == supervisor.TROUBLE:
-        os._exit(TROUBLE + os.read(read_end, 1)[0])
+    if answer == supervisor.TRANSIENT_ERROR:
+        os._exit(TRANSIENT_ERROR + os.read(read_end, 1)[0])
     os._exit({supervisor.STARTED: STARTED, supervisor.TAKEN: TAKEN}.get(answer, 1))

@@ -1,4 +1,4 @@
-"""The keeper: the parent that programs have, whatever becomes of the engine.
+"""The supervisor: the parent that programs have, whatever becomes of the engine.
 
 It keeps one attempt at a time: it publishes itself, hands the attempt to a process that it has forked for
 that, puts its output into files, obeys the engine's signals, and when the program has ended it leaves
@@ -22,14 +22,14 @@ from functools import partial
 from . import containment, program
 from .identity import Identity
 from .signalfd import SignalFile
-from .workdir import WorkFolder
+from .workdir import Workdir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable
     from typing import Any
 
-    from .preimport import Ahead
+    from .preimport import Preimport
 
 _CHUNK = 64 * 1024
 _STDERR = 2
@@ -39,8 +39,8 @@ STARTED = b"s"
 """Answer: the program is forked."""
 TAKEN = b"t"
 """Answer: somebody else has published the process of this attempt; nothing has been started."""
-TROUBLE = b"e"
-"""Answer, an errno follows: the keeper could not publish itself; nothing has been started."""
+TRANSIENT_ERROR = b"e"
+"""Answer, an errno follows: the supervisor could not publish itself; nothing has been started."""
 ENDED = b"d"
 """Answer, after STARTED: nobody of the attempt is alive; a file's name that tells how it ended follows."""
 
@@ -52,7 +52,7 @@ _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENOMEM)
 
 
 class Begin(BaseException):
-    """Raised in a forked process, so that nothing of its keeper is on the stack when its program begins."""
+    """Raised in a forked process, so that its supervisor is not on the stack when the program begins."""
 
     def __init__(self, run: Callable[[], None]) -> None:
         """Have the process call run."""
@@ -60,8 +60,8 @@ class Begin(BaseException):
         self.run = run
 
 
-class Keeper:
-    """This process as a keeper; to be made once, in the process that `containment.enter` has prepared for."""
+class Supervisor:
+    """This process as a supervisor; made once, in the process that `containment.enter` has prepared for."""
 
     def __init__(self, kind: str, place: str) -> None:
         """Contain programs in this kind of way, as `containment.enter` has returned it.
@@ -71,9 +71,9 @@ class Keeper:
         os.setsid()
         self._kind = kind
         self._identity = Identity(kind)
-        self._work = WorkFolder(place, self._identity.pid)
+        self._work = Workdir(place, self._identity.pid)
         self._signals = SignalFile(_HEARD, _IGNORED)
-        self._ahead: Ahead | None = None
+        self._preimport: Preimport | None = None
         self._next: _Forked | None = None
         """A process that waits to become the next program."""
         program.open_streams()
@@ -83,19 +83,19 @@ class Keeper:
         """Leave nothing behind."""
         self._work.remove()
 
-    def look_ahead(self, ahead: Ahead) -> None:
+    def use_preimport(self, preimport: Preimport) -> None:
         """Have the next programs begin with what has been done of their import."""
-        self._ahead = ahead
+        self._preimport = preimport
         if self._next is not None:
             self._next.drop()
             self._next = None
 
-    def fork_ahead(self) -> None:
+    def fork_next(self) -> None:
         """Have a process wait for the next attempt, if the host has room for it; raises Begin there."""
         with contextlib.suppress(OSError):
             self._next = self._fork()
 
-    def keep(self, request: bytes, answer: int) -> None:
+    def supervise(self, request: bytes, answer: int) -> None:
         """Keep one attempt, and return once it is over; raises Begin in the program's process.
 
         answer is a file descriptor on which is said, message by message, how far it is.
@@ -109,19 +109,19 @@ class Keeper:
                 os.write(answer, TAKEN)
                 return
         except OSError as error:
-            os.write(answer, trouble(error))
+            os.write(answer, transient_error(error))
             return
         self._next = None
         try:
             while not forked.tell(request):
-                forked = _insist(self._fork)
+                forked = _retry_until_done(self._fork)
             _tell(answer, STARTED)
             ended = self._bring_to_end(forked, folder, fields["output_limit"])
         except Exception:
             os.dup2(_open(folder, "stderr.log"), _STDERR)  # where the traceback is looked for
             raise
         _tell(answer, ENDED + ended.encode())
-        _insist(self._work.clear)
+        _retry_until_done(self._work.clear)
 
     def _bring_to_end(self, forked: _Forked, folder: str, limit: int) -> str:
         """Keep a program until nobody of it is alive; return how it ended, which is written down by then."""
@@ -134,7 +134,7 @@ class Keeper:
         for pump in pumps:
             pump.finish()
         ended = _ended(folder, status, any(pump.cut for pump in pumps))
-        _insist(partial(self._identity.put, folder, ended))
+        _retry_until_done(partial(self._identity.put, folder, ended))
         return ended
 
     def _fork(self) -> _Forked:
@@ -149,7 +149,7 @@ class Keeper:
         if pid == 0:
             self._signals.unblock()  # they do by themselves what they do in any new process
             run = program.prepare(
-                self._kind, self._work.path, self._ahead, told=told[0], stdout=out[1], stderr=err[1]
+                self._kind, self._work.path, self._preimport, told=told[0], stdout=out[1], stderr=err[1]
             )
             raise Begin(run)
         for end in (told[0], out[1], err[1]):
@@ -184,9 +184,9 @@ class _Forked:
             os.close(end)
 
 
-def trouble(error: OSError) -> bytes:
+def transient_error(error: OSError) -> bytes:
     """Return the answer that says why nothing has been started."""
-    return TROUBLE + bytes((error.errno or 0,))
+    return TRANSIENT_ERROR + bytes((error.errno or 0,))
 
 
 def _open(folder: str, log: str) -> int:
@@ -287,7 +287,7 @@ def _ended(folder: str, status: int, cut: bool) -> str:
     return "-".join(parts)
 
 
-def _insist(act: Callable[[], Any]) -> Any:
+def _retry_until_done(act: Callable[[], Any]) -> Any:
     """Do it as soon as the host has room for it: neither the attempt nor its end is given up for that."""
     while True:
         try:

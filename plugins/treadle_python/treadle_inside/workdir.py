@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-class WorkFolder:
+class Workdir:
     """A folder of this process's own; what a program leaves in it goes with the program."""
 
     def __init__(self, place: str, pid: int) -> None:

@@ -90,7 +90,7 @@ def servers(project: Path) -> list[psutil.Process]:
     for process in psutil.process_iter(["cmdline", "environ"]):
         forked = "treadle_inside.fork_server" in " ".join(process.info["cmdline"] or [])
         if forked and (process.info["environ"] or {}).get("FOR") == str(project):
-            with suppress(OSError):  # its keepers are in namespaces of their own
+            with suppress(OSError):  # its supervisors are in namespaces of their own
                 if namespace_of(process.pid) == namespace_of(os.getpid()):
                     found.append(process)
     return found
@@ -332,12 +332,12 @@ async def test_a_stop_leaves_nobody_of_the_process_tree(run, runtime, tmp_path):
     attempt = run.attempt(program, {"READY": str(tmp_path / "ready")})
     await runtime.start(attempt)
     await until((tmp_path / "ready").exists)
-    keeper = keeper_of(attempt)
-    namespace = namespace_of(keeper)
+    supervisor = keeper_of(attempt)
+    namespace = namespace_of(supervisor)
     found = inside(namespace)
-    assert len(found) == 4  # the keeper, the program, its child, and that one's
+    assert len(found) == 4  # the supervisor, the program, its child, and that one's
     await runtime.stop(attempt, 0.1)
-    assert set(found) & set(inside(namespace)) == {keeper}
+    assert set(found) & set(inside(namespace)) == {supervisor}
 
 
 def namespace_of(pid: int) -> Path:
@@ -378,9 +378,9 @@ async def test_a_server_that_is_killed_is_replaced_and_its_running_job_goes_on(
 
 def keeper_of(attempt: Attempt) -> int:
     """Return the process that has kept an attempt."""
-    keeper = json.loads((attempt.folder / "process.json").read_bytes())
-    assert isinstance(keeper["pid"], int)
-    return keeper["pid"]
+    supervisor = json.loads((attempt.folder / "process.json").read_bytes())
+    assert isinstance(supervisor["pid"], int)
+    return supervisor["pid"]
 
 
 @pytest.fixture
@@ -396,7 +396,7 @@ def keep(run, runtime):
     return keep
 
 
-async def test_a_keeper_takes_one_job_after_the_other_and_goes_when_there_is_none(keep):
+async def test_a_supervisor_takes_one_job_after_the_other_and_goes_when_there_is_none(keep):
     first = await keep()
     await until(first.children)  # the process that waits to be the next program
     files = first.num_fds()
@@ -406,7 +406,7 @@ async def test_a_keeper_takes_one_job_after_the_other_and_goes_when_there_is_non
     assert await keep() != first
 
 
-async def test_a_keeper_says_who_it_is_though_the_jobs_before_are_removed(run, runtime, keep):
+async def test_a_supervisor_says_who_it_is_though_the_jobs_before_are_removed(run, runtime, keep):
     first = await keep()
     for folder in run.folder.iterdir():
         shutil.rmtree(folder)
@@ -428,21 +428,21 @@ async def test_jobs_that_run_together_have_keepers_of_their_own(run, runtime, tm
     os.close(gate)
 
 
-async def test_a_keeper_goes_with_its_engine_when_its_job_has_ended(run, project, tmp_path):
+async def test_a_supervisor_goes_with_its_engine_when_its_job_has_ended(run, project, tmp_path):
     os.mkfifo(tmp_path / "gate")
     engine, next_engine = [PythonRuntime("namespace", idle=0.2) for _ in range(2)]
     attempt = run.attempt(GATED, {"GATE": str(tmp_path / "gate")})
     await engine.start(attempt)
-    keeper = psutil.Process(keeper_of(attempt))
+    supervisor = psutil.Process(keeper_of(attempt))
     await engine.close()
     await next_engine.start(attempt)
     gate = os.open(tmp_path / "gate", os.O_RDWR)
     assert (await next_engine.wait(attempt)).code == 0
     os.close(gate)
-    await until(lambda: not keeper.is_running())
+    await until(lambda: not supervisor.is_running())
 
 
-async def test_a_free_keeper_that_is_killed_is_not_missed(keep):
+async def test_a_free_supervisor_that_is_killed_is_not_missed(keep):
     first = await keep()
     first.kill()
     await until(lambda: not first.is_running())
@@ -467,7 +467,7 @@ async def test_a_signal_that_comes_too_late_means_nothing_to_the_next_job(keep):
         assert await keep() == first
 
 
-async def test_stopping_what_has_ended_leaves_the_keeper_s_next_job_alone(run, runtime, tmp_path):
+async def test_stopping_what_has_ended_leaves_the_supervisor_s_next_job_alone(run, runtime, tmp_path):
     ended = run.attempt("def run():\n    return 1\n")
     await runtime.start(ended)
     await runtime.wait(ended)
@@ -526,7 +526,7 @@ async def test_each_job_finds_its_working_folder_empty_and_as_it_was_made(run, k
     assert Path(folder).name == f"{first.pid}-work"
 
 
-async def test_a_keeper_that_goes_takes_its_working_folder_with_it(run, keep, runtime):
+async def test_a_supervisor_that_goes_takes_its_working_folder_with_it(run, keep, runtime):
     await keep()
     (folder,) = (run.folder.parent / "tmp").iterdir()
     await runtime.close()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from treadle_python.treadle_inside import preimport
-from treadle_python.treadle_inside.preimport import Ahead
+from treadle_python.treadle_inside.preimport import Preimport
 
 RUNS = "with open({!r}, 'a') as file:\n    file.write('x')\n"
 
@@ -30,8 +30,8 @@ def grow_old(project) -> None:
         os.utime(path, (time.time() - 10, time.time() - 10))
 
 
-def look(project) -> Ahead:
-    return Ahead(str(project), "outer_package.inner.program:run")
+def look(project) -> Preimport:
+    return Preimport(str(project), "outer_package.inner.program:run")
 
 
 def test_empty_packages_are_imported_and_nothing_is_run(project, tmp_path):

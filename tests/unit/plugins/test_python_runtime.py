@@ -19,7 +19,7 @@ import pytest
 
 from treadle import Attempt, Exit, Job, Reason, Service, ServiceError, StartError
 from treadle_python import PythonRuntime
-from treadle_python.supervisor_handle import Keeper, boot_id
+from treadle_python.supervisor_handle import SupervisorHandle, boot_id
 from treadle_spool import now
 
 
@@ -276,11 +276,11 @@ def run():
     assert b"cleaned up" in made.stdout.read_bytes()
 
 
-async def test_when_the_keeper_is_killed_nobody_is_left_and_the_attempt_is_lost(runtime, attempt):
+async def test_when_the_supervisor_is_killed_nobody_is_left_and_the_attempt_is_lost(runtime, attempt):
     made = attempt(DAEMON.format(ignore=True, stay=True))
     await runtime.start(made)
     await until(lambda: made.stdout.exists() and b"ready" in made.stdout.read_bytes())
-    os.kill(Keeper.of(made.folder).pid, signal.SIGKILL)
+    os.kill(SupervisorHandle.of(made.folder).pid, signal.SIGKILL)
     assert (await runtime.wait(made)).reason is Reason.LOST
     assert marked(made) == []
 
@@ -312,7 +312,7 @@ async def test_an_attempt_that_was_given_up_is_never_started(runtime, attempt):
     assert not made.stdout.exists()
 
 
-async def test_a_keeper_of_before_the_last_boot_is_not_mistaken_for_a_living_process(runtime, attempt):
+async def test_a_supervisor_of_before_the_last_boot_is_not_mistaken_for_a_living_process(runtime, attempt):
     made = attempt("def run():\n    pass\n")
     stranger = {"pid": os.getpid(), "started": 1, "boot": "another", "kind": "namespace"}
     (made.folder / "process.json").write_text(json.dumps(stranger))
@@ -358,7 +358,7 @@ async def test_a_start_that_is_cancelled_starts_nothing_later(attempt, tmp_path)
     await until(lambda: not marked(made))
 
 
-def test_a_keeper_that_was_first_is_not_fenced_out(tmp_path):
+def test_a_supervisor_that_was_first_is_not_fenced_out(tmp_path):
     (tmp_path / "process.json").write_text('{"pid": 1, "started": 2, "boot": "x", "kind": "namespace"}')
-    assert Keeper.fence(tmp_path) == Keeper(pid=1, started=2, boot="x", kind="namespace")
-    assert Keeper.of(tmp_path) == Keeper(pid=1, started=2, boot="x", kind="namespace")
+    assert SupervisorHandle.fence(tmp_path) == SupervisorHandle(pid=1, started=2, boot="x", kind="namespace")
+    assert SupervisorHandle.of(tmp_path) == SupervisorHandle(pid=1, started=2, boot="x", kind="namespace")

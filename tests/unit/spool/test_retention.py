@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from treadle_spool import (
     AttemptRecord,
     Descriptor,
-    Keep,
     LiveAttempt,
+    Retention,
     Spool,
     SpoolError,
     State,
@@ -39,7 +39,7 @@ def test_the_newest_of_each_service_are_kept(spool):
     for number in range(4):
         end(spool, f"sum-{number}", "sum", days_ago=number)
         end(spool, f"other-{number}", "other", days_ago=number)
-    collect(spool, Keep(jobs=1))
+    collect(spool, Retention(jobs=1))
     assert kept(spool) == {"sum-0", "other-0"}
     assert list(spool.tmp.iterdir()) == []
 
@@ -47,16 +47,16 @@ def test_the_newest_of_each_service_are_kept(spool):
 def test_what_is_too_old_goes(spool):
     end(spool, "new", days_ago=1)
     end(spool, "old", days_ago=3)
-    assert [each.name for each in expired(spool, Keep(days=2))] == ["old"]
+    assert [each.name for each in expired(spool, Retention(days=2))] == ["old"]
     assert kept(spool) == {"new", "old"}
-    collect(spool, Keep(days=2))
+    collect(spool, Retention(days=2))
     assert kept(spool) == {"new"}
 
 
 def test_what_is_too_large_goes_the_oldest_first(spool):
     for number in range(3):
         end(spool, f"job-{number}", days_ago=number, result=b"x" * 10_000)
-    collect(spool, Keep(bytes=25_000))
+    collect(spool, Retention(bytes=25_000))
     assert kept(spool) == {"job-0", "job-1"}
 
 
@@ -66,7 +66,7 @@ def test_a_job_that_has_not_ended_is_never_removed(spool):
     spool.claim("running", LiveAttempt(attempt=AttemptRecord(number=1, runtime="x", started=now())))
     end(spool, "settling")
     spool.queued("settling").write_bytes(b'{"service": "sum"}')
-    collect(spool, Keep(days=0, jobs=0, bytes=0))
+    collect(spool, Retention(days=0, jobs=0, bytes=0))
     assert spool.look_up("waiting").status is State.PENDING
     assert spool.look_up("running").status is State.RUNNING
     assert kept(spool) == {"settling"}
@@ -76,7 +76,7 @@ def test_a_result_that_is_being_read_is_read_to_its_end(spool):
     end(spool, "job", result=b"x" * 100_000)
     with (spool.done / "job" / "result.json").open("rb") as file:
         begun = file.read(10)
-        collect(spool, Keep(jobs=0))
+        collect(spool, Retention(jobs=0))
         assert begun + file.read() == b"x" * 100_000
 
 
@@ -99,13 +99,13 @@ def test_refused_files_go_by_their_age(spool):
         (spool.drop / name).touch()
         spool.quarantine.take(spool.drop / name, SpoolError("no"))
     os.utime(spool.bad / "old.reason.json", (0, 0))
-    collect(spool, Keep(days=1))
+    collect(spool, Retention(days=1))
     assert {each.name for each in spool.bad.iterdir()} == {"new", "new.reason.json"}
 
 
 def test_a_stranger_s_folder_in_done_is_left_alone(spool):
     (spool.done / "notes").mkdir()
-    collect(spool, Keep(jobs=0))
+    collect(spool, Retention(jobs=0))
     assert kept(spool) == {"notes"}
 
 
@@ -119,14 +119,14 @@ def test_what_is_kept_is_what_should_be(tmp_path_factory, ended, days, jobs):
     spool = Spool.open(tmp_path_factory.mktemp("spool"))
     for number, (service, age) in enumerate(ended):
         end(spool, f"{service}-{number}", service, days_ago=age)
-    collect(spool, Keep(days=None if days is None else days + 0.5, jobs=jobs))
+    collect(spool, Retention(days=None if days is None else days + 0.5, jobs=jobs))
     for service in "ab":
         ages = sorted(age for name, age in ended if name == service)
         wanted = [age for age in ages if days is None or age <= days][:jobs]
         assert sum(name.startswith(f"{service}-") for name in kept(spool)) == len(wanted)
 
 
-@pytest.mark.parametrize("keep", [Keep(days=0), Keep(jobs=0), Keep(bytes=0)])
+@pytest.mark.parametrize("keep", [Retention(days=0), Retention(jobs=0), Retention(bytes=0)])
 def test_any_limit_is_one(keep):
     assert keep
-    assert not Keep()
+    assert not Retention()

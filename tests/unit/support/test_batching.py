@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from treadle.support.batching import Crew
+from treadle.support.batching import BatchWorkers
 
 
 class Double:
@@ -31,14 +31,14 @@ def double():
 
 async def test_each_piece_gets_what_came_of_it(double):
     double.gate.set()
-    async with Crew("test", double.work) as crew:
+    async with BatchWorkers("test", double.work) as crew:
         outcomes = await asyncio.gather(*map(crew.do, range(100)), return_exceptions=True)
     assert outcomes[::2] == [2 * number for number in range(0, 100, 2)]
     assert [str(each) for each in outcomes[1::2]] == [str(number) for number in range(1, 100, 2)]
 
 
 async def test_what_waits_is_taken_together_and_not_more_than_may_be(double):
-    async with Crew("test", double.work, hands=1, most=3) as crew:
+    async with BatchWorkers("test", double.work, hands=1, most=3) as crew:
         first = crew.do(0)
         await asyncio.to_thread(double.begun.wait, 20)
         others = [crew.do(number) for number in (2, 4, 6, 8)]
@@ -48,7 +48,7 @@ async def test_what_waits_is_taken_together_and_not_more_than_may_be(double):
 
 
 async def test_one_who_waits_no_more_holds_up_nobody(double):
-    async with Crew("test", double.work, hands=1) as crew:
+    async with BatchWorkers("test", double.work, hands=1) as crew:
         first, second = crew.do(2), crew.do(4)
         first.cancel()
         double.gate.set()
@@ -59,13 +59,13 @@ async def test_an_error_of_the_work_itself_is_told_to_all(double):
     def fail(_: Sequence[int]) -> list[int | Exception]:
         raise OSError("no luck")
 
-    async with Crew("test", fail) as crew:
+    async with BatchWorkers("test", fail) as crew:
         with pytest.raises(OSError, match="no luck"):
             await crew.do(1)
 
 
 async def test_what_was_handed_in_before_the_end_is_done(double):
     double.gate.set()
-    async with Crew("test", double.work, hands=2, most=4) as crew:
+    async with BatchWorkers("test", double.work, hands=2, most=4) as crew:
         pieces = [crew.do(2 * number) for number in range(50)]
     assert await asyncio.gather(*pieces) == [4 * number for number in range(50)]

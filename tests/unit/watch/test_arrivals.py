@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from treadle.watch.arrivals import ARRIVALS, FOLDERS, LINKS, UNLINKS, Watcher
+from treadle.watch.arrivals import ARRIVALS, FOLDERS, LINKS, UNLINKS, Arrivals
 
 
 class Looks:
@@ -27,9 +27,9 @@ class Looks:
 
 async def test_everything_is_looked_at_once_at_the_start(tmp_path):
     looks = Looks()
-    watcher = Watcher(rescan=100)
-    watcher.watch(tmp_path, ARRIVALS, looks)
-    async with watcher:
+    arrivals = Arrivals(rescan=100)
+    arrivals.watch(tmp_path, ARRIVALS, looks)
+    async with arrivals:
         assert looks.told == [None]
 
 
@@ -37,10 +37,10 @@ async def test_everything_is_looked_at_once_at_the_start(tmp_path):
 async def test_an_arrival_is_told_by_its_name(tmp_path, arrival):
     looks = Looks()
     (tmp_path / "watched").mkdir()
-    watcher = Watcher(rescan=100)
-    watcher.watch(tmp_path / "watched", ARRIVALS, looks)
+    arrivals = Arrivals(rescan=100)
+    arrivals.watch(tmp_path / "watched", ARRIVALS, looks)
     outside, place = tmp_path / "outside", tmp_path / "watched" / "new"
-    async with watcher:
+    async with arrivals:
         if arrival == "write":
             place.write_text("x")
         elif arrival == "rename within":
@@ -56,10 +56,10 @@ async def test_several_may_watch_one_folder_for_different_things(tmp_path):
     links, unlinks, folders = Looks(), Looks(), Looks()
     (tmp_path / "watched").mkdir()
     (tmp_path / "file").write_text("x")
-    watcher = Watcher(rescan=100)
+    arrivals = Arrivals(rescan=100)
     for kinds, looks in ((LINKS, links), (UNLINKS, unlinks), (FOLDERS, folders)):
-        watcher.watch(tmp_path / "watched", kinds, looks)
-    async with watcher:
+        arrivals.watch(tmp_path / "watched", kinds, looks)
+    async with arrivals:
         (tmp_path / "watched" / "new").hardlink_to(tmp_path / "file")
         await links.until("new")
         (tmp_path / "watched" / "new").unlink()
@@ -71,19 +71,19 @@ async def test_several_may_watch_one_folder_for_different_things(tmp_path):
 
 async def test_from_time_to_time_everything_is_looked_at(tmp_path):
     looks = Looks()
-    watcher = Watcher(rescan=0.05)
-    watcher.watch(tmp_path, ARRIVALS, looks)
-    async with watcher:
+    arrivals = Arrivals(rescan=0.05)
+    arrivals.watch(tmp_path, ARRIVALS, looks)
+    async with arrivals:
         await looks.until(None, times=3)
 
 
 @pytest.mark.parametrize("what", ["observer", "emitter"])
 async def test_an_observer_that_dies_is_started_again_and_everything_looked_at(tmp_path, what):
     looks = Looks()
-    watcher = Watcher(rescan=0.2)
-    watcher.watch(tmp_path, ARRIVALS, looks)
-    async with watcher:
-        observer = watcher._observer
+    arrivals = Arrivals(rescan=0.2)
+    arrivals.watch(tmp_path, ARRIVALS, looks)
+    async with arrivals:
+        observer = arrivals._observer
         if what == "observer":
             observer.stop()
             observer.join()
@@ -91,19 +91,19 @@ async def test_an_observer_that_dies_is_started_again_and_everything_looked_at(t
             (emitter,) = observer.emitters
             emitter.stop()
             emitter.join()
-        assert not watcher.healthy
+        assert not arrivals.healthy
         async with asyncio.timeout(10):
-            while watcher.restarts == 0:  # noqa: ASYNC110  # nobody tells of it but the counter
+            while arrivals.restarts == 0:  # noqa: ASYNC110  # nobody tells of it but the counter
                 await asyncio.sleep(0.01)
-        assert watcher.healthy
+        assert arrivals.healthy
         (tmp_path / "new").write_text("x")
         await looks.until("new")
 
 
 async def test_a_name_that_is_not_utf8_is_told(tmp_path):
     looks = Looks()
-    watcher = Watcher(rescan=100)
-    watcher.watch(tmp_path, ARRIVALS, looks)
-    async with watcher:
+    arrivals = Arrivals(rescan=100)
+    arrivals.watch(tmp_path, ARRIVALS, looks)
+    async with arrivals:
         (tmp_path / "\udcff").write_text("x")
         await looks.until("\udcff")

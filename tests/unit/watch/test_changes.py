@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from treadle.watch.changes import Growth
+from treadle.watch.changes import Changes
 
 
 async def test_who_follows_a_folder_is_woken_when_a_file_in_it_is_written_to(tmp_path):
@@ -10,8 +10,8 @@ async def test_who_follows_a_folder_is_woken_when_a_file_in_it_is_written_to(tmp
     for path in paths:
         path.parent.mkdir()
         path.touch()
-    async with Growth() as growth:
-        with growth.inside(tmp_path / "a") as first, growth.inside(tmp_path / "b") as second:
+    async with Changes() as changes:
+        with changes.inside(tmp_path / "a") as first, changes.inside(tmp_path / "b") as second:
             paths[0].write_text("x")
             async with asyncio.timeout(10):
                 await first.wait()
@@ -20,16 +20,16 @@ async def test_who_follows_a_folder_is_woken_when_a_file_in_it_is_written_to(tmp
 
 async def test_a_folder_that_goes_away_is_no_error(tmp_path):
     (tmp_path / "a").mkdir()
-    async with Growth() as growth:
-        with growth.inside(tmp_path / "a"):
+    async with Changes() as changes:
+        with changes.inside(tmp_path / "a"):
             (tmp_path / "a").rmdir()
             await asyncio.sleep(0)
 
 
 async def test_a_folder_may_be_followed_again(tmp_path):
-    async with Growth() as growth:
+    async with Changes() as changes:
         for _ in range(3):
-            with growth.inside(tmp_path, "a") as grown:
+            with changes.inside(tmp_path, "a") as grown:
                 with (tmp_path / "a").open("a") as file:
                     file.write("x")
                 async with asyncio.timeout(10):
@@ -37,9 +37,9 @@ async def test_a_folder_may_be_followed_again(tmp_path):
 
 
 async def test_many_may_follow_one_folder_each_until_it_leaves(tmp_path):
-    async with Growth() as growth:
-        with growth.inside(tmp_path) as first:
-            with growth.inside(tmp_path) as second:
+    async with Changes() as changes:
+        with changes.inside(tmp_path) as first:
+            with changes.inside(tmp_path) as second:
                 (tmp_path / "a").touch()
                 async with asyncio.timeout(10):
                     await first.wait()
@@ -51,8 +51,8 @@ async def test_many_may_follow_one_folder_each_until_it_leaves(tmp_path):
 
 
 async def test_who_waits_for_a_name_is_woken_by_that_alone(tmp_path):
-    async with Growth() as growth:
-        with growth.inside(tmp_path, "mine") as mine, growth.inside(tmp_path) as any_:
+    async with Changes() as changes:
+        with changes.inside(tmp_path, "mine") as mine, changes.inside(tmp_path) as any_:
             (tmp_path / "other").mkdir()
             async with asyncio.timeout(10):
                 await any_.wait()
@@ -64,8 +64,8 @@ async def test_who_waits_for_a_name_is_woken_by_that_alone(tmp_path):
 
 async def test_a_folder_that_is_renamed_wakes_whoever_follows_it(tmp_path):
     (tmp_path / "run").mkdir()
-    async with Growth() as growth:
-        with growth.inside(tmp_path / "run") as changed:
+    async with Changes() as changes:
+        with changes.inside(tmp_path / "run") as changed:
             (tmp_path / "run").rename(tmp_path / "done")
             async with asyncio.timeout(10):
                 await changed.wait()

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from treadle.watch.arrivals import Watcher
-from treadle.watch.completions import Endings
+from treadle.watch.arrivals import Arrivals
+from treadle.watch.completions import Completions
 from treadle_spool import AttemptRecord, Descriptor, LiveAttempt, State, Status, UnknownJob, now
 
 
@@ -16,17 +16,17 @@ def end(spool, name: str) -> None:
 
 
 @pytest.fixture
-async def endings(spool):
-    watcher = Watcher(rescan=100)
-    endings = Endings(spool)
-    endings.attach(watcher)
-    async with watcher:
-        yield endings
+async def completions(spool):
+    arrivals = Arrivals(rescan=100)
+    completions = Completions(spool)
+    completions.attach(arrivals)
+    async with arrivals:
+        yield completions
 
 
-async def test_who_waits_is_woken_by_the_end(spool, endings):
+async def test_who_waits_is_woken_by_the_end(spool, completions):
     spool.accept(Descriptor(service="s"), "mine")
-    waiting = [asyncio.create_task(endings.status("mine", 60)) for _ in range(3)]
+    waiting = [asyncio.create_task(completions.status("mine", 60)) for _ in range(3)]
     await asyncio.sleep(0)
     start = time.monotonic()
     await asyncio.to_thread(end, spool, "mine")
@@ -34,31 +34,31 @@ async def test_who_waits_is_woken_by_the_end(spool, endings):
     assert time.monotonic() - start < 5
 
 
-async def test_a_job_that_has_ended_is_told_at_once(spool, endings):
+async def test_a_job_that_has_ended_is_told_at_once(spool, completions):
     spool.accept(Descriptor(service="s"), "mine")
     end(spool, "mine")
-    assert (await endings.status("mine", 60)).status is State.SUCCEEDED
+    assert (await completions.status("mine", 60)).status is State.SUCCEEDED
 
 
-async def test_after_the_time_the_job_is_told_as_it_is(spool, endings):
+async def test_after_the_time_the_job_is_told_as_it_is(spool, completions):
     spool.accept(Descriptor(service="s"), "mine")
-    assert (await endings.status("mine", 0.05)).status is State.PENDING
-    assert endings._waiting == {}
+    assert (await completions.status("mine", 0.05)).status is State.PENDING
+    assert completions._waiting == {}
 
 
-async def test_nobody_waits_for_a_job_that_is_not_there(endings):
+async def test_nobody_waits_for_a_job_that_is_not_there(completions):
     with pytest.raises(UnknownJob):
-        await endings.status("nothing", 60)
+        await completions.status("nothing", 60)
 
 
 async def test_an_end_that_the_watcher_missed_is_found_by_the_next_look(spool):
-    watcher = Watcher(rescan=0.2)
-    endings = Endings(spool)
-    endings.attach(watcher)
+    arrivals = Arrivals(rescan=0.2)
+    completions = Completions(spool)
+    completions.attach(arrivals)
     spool.accept(Descriptor(service="s"), "mine")
-    async with watcher:
-        watcher._observer.unschedule_all()
-        waiting = asyncio.create_task(endings.status("mine", 60))
+    async with arrivals:
+        arrivals._observer.unschedule_all()
+        waiting = asyncio.create_task(completions.status("mine", 60))
         await asyncio.sleep(0)
         end(spool, "mine")
         assert (await waiting).status is State.SUCCEEDED

@@ -14,8 +14,8 @@ import orjson
 
 from treadle.cli.backends.base import Request
 from treadle.interface.errors import TreadleError
-from treadle.watch.arrivals import Watcher
-from treadle.watch.completions import Endings
+from treadle.watch.arrivals import Arrivals
+from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status, UnknownJob, check_name, new_id
 
 _FOREVER = 10 * 365 * 86400.0
@@ -65,11 +65,11 @@ class SpoolBackend:
         """Return the job once it has ended, or as it is after `timeout` seconds."""
 
         async def wait() -> Status:
-            watcher = Watcher(_RESCAN)
-            endings = Endings(self._spool)
-            endings.attach(watcher)
-            async with watcher:
-                return await endings.status(job, _FOREVER if timeout is None else timeout)
+            arrivals = Arrivals(_RESCAN)
+            completions = Completions(self._spool)
+            completions.attach(arrivals)
+            async with arrivals:
+                return await completions.status(job, _FOREVER if timeout is None else timeout)
 
         return _show(asyncio.run(wait()))
 
