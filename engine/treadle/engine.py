@@ -1,91 +1,93 @@
-"""The engine: the spool, the plugins and everything between them, put together."""
+"""The two kinds of process on a spool, put together: the engine, and the API without an engine."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from treadle.dispatch.dispatcher import Dispatcher
 from treadle.dispatch.job_run import Toolbox
-from treadle.dispatch.recovery import Found, recover
+from treadle.dispatch.recovery import Recovered, recover
 from treadle.extend.observers import Observers
 from treadle.intake.drop import Intake
 from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
-from treadle.interface.job import Job
 from treadle.interface.runtime import Runtime
 from treadle.interface.settings import Settings
 from treadle.operate.housekeeping import Housekeeping
 from treadle.operate.metrics import Metrics
 from treadle.support.batching import BatchWorkers
-from treadle_spool import Descriptor, DropFolder
+from treadle.support.lifetime import Lifetime
+from treadle_spool import DropFolder, Spool
+
+_COUNT_TTL = 1.0
+"""Seconds for which a count of queue/ is cached."""
 
 
-class Engine(Gateway):
-    """Runs the jobs of one spool, from `async with` to its end, besides all that a gateway does.
+class Engine(Lifetime):
+    """Runs the jobs of one spool and accepts new ones, from `async with` to its end.
 
     Raises SpoolInUse when it is entered while another engine has the spool. When it is left, running
     jobs go on; the next engine adopts them.
     """
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+        self.settings = settings
+        self.gateway = gateway = Gateway(settings, lambda _: self.dispatcher.owed)
+        self.spool = gateway.spool
+        self.services = gateway.services
+        self.plugins = gateway.plugins
+        self.completions = gateway.completions
+        self.submit = gateway.submit
         self.observers = Observers(self.plugins)
         self.observers.listen("job_changed", self.completions.hear)
         self._finishing = BatchWorkers("finish", self.spool.finish_all)
-        tools = Toolbox(self.spool, self.plugins, self.observers, self.changes, self._finishing.do, settings)
-        self.dispatcher = Dispatcher(self.services, tools)
-        self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), self.admission)
-        self.metrics = Metrics(self.dispatcher, self.intake, self.arrivals, self.observers)
-
-    async def _enter(self, stack: AsyncExitStack) -> None:
-        stack.enter_context(self.spool.lock())
-        await stack.enter_async_context(self._accepting)
-        await stack.enter_async_context(self._finishing)
-        await stack.enter_async_context(self.observers)
-        await stack.enter_async_context(self.changes)
-        stack.push_async_callback(self.plugins.close)
-        await asyncio.to_thread(self.spool.sweep)
-        self._adopt(await asyncio.to_thread(self._recover))
-        self.dispatcher.attach(self.arrivals)
-        self.intake.attach(self.arrivals)
-        await stack.enter_async_context(self.dispatcher)
-        await stack.enter_async_context(self.intake)
-        await stack.enter_async_context(self.arrivals)
-        await stack.enter_async_context(
-            Housekeeping(self.spool, self._runtimes(), self.settings.tidy, self.settings.retention)
+        tools = Toolbox(
+            self.spool, self.plugins, self.observers, gateway.changes, self._finishing.do, settings
         )
-        self.observers.tell("engine_started", settings=self.settings)
-        stack.callback(self.observers.tell, "engine_stopping")
+        self.dispatcher = Dispatcher(self.services, tools)
+        gateway.listen(self.dispatcher.noticing)
+        self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), gateway.admission)
+        self.metrics = Metrics(self.dispatcher, self.intake, gateway.arrivals, self.observers)
 
-    def _expect(self, name: str) -> None:
-        self.dispatcher.expect(name)
-
-    def _expect_no_more(self, name: str) -> None:
-        self.dispatcher.expect_no_more(name)
-
-    def _accepted(self, name: str, descriptor: Descriptor) -> None:
-        self.dispatcher.hear(Job.of(name, descriptor))
-
-    def owed(self) -> int:
-        """Return how many jobs wait or run, of those that have been noticed."""
-        return self.dispatcher.owed
+    @asynccontextmanager
+    async def _lifetime(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self.spool.lock())
+            await stack.enter_async_context(self._finishing)
+            await stack.enter_async_context(self.observers)
+            await stack.enter_async_context(self.gateway)
+            await asyncio.to_thread(self.spool.sweep)
+            self._adopt(await asyncio.to_thread(self._recover))
+            self.dispatcher.attach(self.gateway.arrivals)
+            self.intake.attach(self.gateway.arrivals)
+            await stack.enter_async_context(self.dispatcher)
+            await stack.enter_async_context(self.intake)
+            await stack.enter_async_context(self.gateway.arrivals)
+            await stack.enter_async_context(self._housekeeping())
+            self.observers.tell("engine_started", settings=self.settings)
+            stack.callback(self.observers.tell, "engine_stopping")
+            yield
 
     def health(self) -> Health:
-        """Say how the engine is."""
+        """Return the engine's health."""
         unserved = sorted(self.dispatcher.backlog.unserved)
-        problems = self._watch_problems()
+        problems = self.gateway.watch_problems()
         problems += [f"jobs wait for service {name!r}, which is not served" for name in unserved]
         return Health(
             ready=not problems,
             problems=tuple(problems),
-            watcher_restarts=self.arrivals.restarts,
+            watcher_restarts=self.gateway.arrivals.restarts,
             queued=len(self.dispatcher.backlog),
             running=len(self.dispatcher.runs),
         )
 
-    def _recover(self) -> list[Found]:
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(self.spool, self._runtimes(), self.settings.tidy, self.settings.retention)
+
+    def _recover(self) -> list[Recovered]:
         return list(recover(self.spool, self.services, self.plugins.candidates))
 
     def _runtimes(self) -> set[Runtime]:
@@ -93,6 +95,46 @@ class Engine(Gateway):
         names = {service.runtime for service in self.services.values()}
         return {runtime for name in names for runtime in self.plugins.candidates(name)}
 
-    def _adopt(self, found: Iterable[Found]) -> None:
-        for each in found:
+    def _adopt(self, recovered: Iterable[Recovered]) -> None:
+        for each in recovered:
             self.dispatcher.adopt(each.job, each.live)
+
+
+class ApiProcess(Lifetime):
+    """Accepts jobs of one spool and answers for them; its engine is another process, or will be one."""
+
+    metrics = None
+    """Only the engine's process counts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.gateway = Gateway(settings, self._owed)
+        self._counted = (float("-inf"), 0)
+
+    @asynccontextmanager
+    async def _lifetime(self) -> AsyncIterator[None]:
+        self.gateway.completions.attach(self.gateway.arrivals)
+        async with self.gateway, self.gateway.arrivals:
+            yield
+
+    def health(self) -> Health:
+        """Return the health of this process; without an engine somewhere, accepted jobs wait."""
+        spool = self.gateway.spool
+        problems = self.gateway.watch_problems()
+        if spool.lock().holder() is None:
+            problems.append("no engine works on this spool: jobs are accepted, and wait for one")
+        running = sum(1 for _ in spool.names(spool.run))
+        return Health(
+            ready=not problems,
+            problems=tuple(problems),
+            watcher_restarts=self.gateway.arrivals.restarts,
+            queued=max(0, self._owed(spool) - running),
+            running=running,
+        )
+
+    def _owed(self, spool: Spool) -> int:
+        """Return how many jobs wait or run: the number of files in queue/, at most a second old."""
+        counted, number = self._counted
+        if time.monotonic() - counted > _COUNT_TTL:
+            number = sum(1 for _ in spool.names(spool.queue))
+            self._counted = (time.monotonic(), number)
+        return number

@@ -1,4 +1,9 @@
-"""The server: an engine and its HTTP API, until a signal ends both."""
+"""The server: the process of `treadle serve`, from its start to the signal that ends it.
+
+The first SIGTERM or SIGINT closes the intake (503), starts no more jobs and answers long polls; then the
+engine is left, and running jobs go on for the next one. Asyncio's own signal handlers are not used: they end
+with the event loop, and a late signal would kill the process.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +16,18 @@ from contextlib import suppress
 from aiohttp import web
 
 from treadle.api.app import make_app
-from treadle.engine import Engine
+from treadle.engine import ApiProcess, Engine
 from treadle.intake.gateway import Gateway
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
 from treadle.operate.systemd import notify
 
-_FAREWELL = 0.5
-"""Seconds that requests still under way have when the server stops."""
-_GARBAGE = 100_000
-"""Objects that are made before the young ones are looked at for garbage, of which jobs make little."""
-_SECOND_THOUGHT = 3.0
-"""Seconds after a Ctrl-C in which another one cancels the jobs that would go on."""
+_REQUEST_TIMEOUT = 0.5
+"""Seconds that open requests have to end when the server stops."""
+_GC_THRESHOLD = 100_000
+"""New objects after which the youngest generation is collected; a job leaves little garbage."""
+_CANCEL_WINDOW = 3.0
+"""Seconds after a Ctrl-C in which another one cancels the running jobs."""
 
 
 class Server:
@@ -36,83 +41,86 @@ class Server:
         drain: bool = False,
         api_only: bool = False,
     ) -> None:
-        """Use tell for what a person should read; with drain, wait for running jobs at the end.
+        """Print messages for a person with tell; with drain, wait for running jobs at the end.
 
-        With api_only there is no engine here: another process is the spool's.
+        With api_only this process has no engine: another process is the spool's engine.
         """
-        self._kind = Gateway if api_only else Engine
+        self._kind: type[ApiProcess | Engine] = ApiProcess if api_only else Engine
         self._settings = settings
         self._tell = tell
         self._drain = drain
         self._stop = asyncio.Event()
         self._interrupts = 0
         self._cancel = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._leave_now = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until a signal comes, and leave the spool in order."""
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
-        async with self._kind(self._settings) as gateway:
+        async with self._kind(self._settings) as host:
             runner = web.AppRunner(
-                _app(gateway),
+                _app(host),
                 access_log=None,
-                shutdown_timeout=_FAREWELL,
+                shutdown_timeout=_REQUEST_TIMEOUT,
                 auto_decompress=False,  # api/body.py unpacks: a damaged body is refused like any bad input
             )
             await runner.setup()
             try:
-                for url in await _listen(runner, self._settings):
-                    self._tell(f"Serving at {url}")
-                for service in gateway.services.values():
-                    self._tell(f"  {service.name} ({service.runtime}): {service.path}")
-                self._tell(f"Spool: {gateway.spool.root}")
-                gc.collect()
-                gc.freeze()  # so that no later collection walks through all that has been imported
-                gc.set_threshold(_GARBAGE)
+                await self._announce(runner, host.gateway)
+                _collect_less_garbage()
                 notify("READY=1")
                 await self._stop.wait()
                 notify("STOPPING=1")
-                gateway.admission.closed = True
-                if isinstance(gateway, Engine):
-                    await self._take_leave(gateway)
+                host.gateway.admission.closed = True
+                if isinstance(host, Engine):
+                    await self._shut_down(host)
             finally:
-                gateway.completions.wake_all()
+                host.gateway.completions.wake_all()
                 await runner.cleanup()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted
+            signal.signal(number, signal.SIG_IGN)
 
-    async def _take_leave(self, engine: Engine) -> None:
-        """Take no more jobs, and do with those that run what was asked for."""
+    async def _announce(self, runner: web.AppRunner, gateway: Gateway) -> None:
+        """Listen, and print where, and which services there are."""
+        for url in await _listen(runner, self._settings):
+            self._tell(f"Serving at {url}")
+        for service in gateway.services.values():
+            self._tell(f"  {service.name} ({service.runtime}): {service.path}")
+        self._tell(f"Spool: {gateway.spool.root}")
+
+    async def _shut_down(self, engine: Engine) -> None:
+        """Start no more jobs; wait for the running ones, leave them, or cancel them, as was asked for."""
         engine.dispatcher.hold()
         if self._drain:
-            await _first(engine.dispatcher.idle(), self._hurry.wait())
+            await _first(engine.dispatcher.idle(), self._leave_now.wait())
         running = list(engine.dispatcher.runs)
         if not running or not self._interrupts:
             return
         self._tell(f"{len(running)} running jobs go on without the engine: {', '.join(running)}")
         self._tell("Press Ctrl-C again to cancel them.")
-        await _first(self._cancel.wait(), asyncio.sleep(_SECOND_THOUGHT), self._hurry.wait())
+        await _first(self._cancel.wait(), asyncio.sleep(_CANCEL_WINDOW), self._leave_now.wait())
         if self._cancel.is_set():
             self._tell("cancelling them")
             engine.dispatcher.cancel_all()
-            await _first(engine.dispatcher.idle(), self._hurry.wait())
+            await _first(engine.dispatcher.idle(), self._leave_now.wait())
 
     def _terminate(self) -> None:
-        """SIGTERM: stop; a second one ends whatever is waited for, and the jobs go on."""
+        """SIGTERM: stop; a second one ends every wait, and the jobs go on."""
         if self._stop.is_set():
-            self._hurry.set()
+            self._leave_now.set()
         self._stop.set()
 
     def _interrupt(self) -> None:
         """SIGINT: stop; a second one cancels the running jobs, a third one waits for nothing."""
         self._interrupts += 1
-        {1: self._stop, 2: self._cancel}.get(self._interrupts, self._hurry).set()
+        {1: self._stop, 2: self._cancel}.get(self._interrupts, self._leave_now).set()
         if self._interrupts > 1 and self._drain:
-            self._hurry.set()
+            self._leave_now.set()
 
 
-def _app(gateway: Gateway) -> web.Application:
+def _app(host: ApiProcess | Engine) -> web.Application:
+    gateway, metrics = host.gateway, host.metrics
     return make_app(
         spool=gateway.spool,
         services=gateway.services,
@@ -121,16 +129,21 @@ def _app(gateway: Gateway) -> web.Application:
         changes=gateway.changes,
         settings=gateway.settings,
         plugins=gateway.plugins,
-        health=gateway.health,
-        metrics=gateway.metrics if isinstance(gateway, Engine) else None,
+        health=host.health,
+        metrics=None if metrics is None else metrics.text,
+        count_refusal=None if metrics is None else metrics.refused,
     )
 
 
-def _on(number: signal.Signals, act: Callable[[], None]) -> None:
-    """Call act in the event loop at a signal.
+def _collect_less_garbage() -> None:
+    """Exempt all that has been imported from garbage collection, and collect new objects less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
 
-    asyncio's own handlers end with the loop, and then a late signal would kill the process.
-    """
+
+def _on(number: signal.Signals, act: Callable[[], None]) -> None:
+    """Call act in the event loop at a signal; a signal after the loop's end does nothing."""
     loop = asyncio.get_running_loop()
 
     def handle(*_: object) -> None:
@@ -141,7 +154,7 @@ def _on(number: signal.Signals, act: Callable[[], None]) -> None:
 
 
 async def _first(*waits: Awaitable[object]) -> None:
-    """Wait for the first of several things."""
+    """Wait until the first of some awaitables is done, and cancel the others."""
     tasks = [asyncio.ensure_future(each) for each in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

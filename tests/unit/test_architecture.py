@@ -22,6 +22,19 @@ ENGINE, SPOOL, PLUGINS = ROOT / "engine", ROOT / "spool", ROOT / "plugins"
 ROOMS = {"engine", "plugins", "spool", "tests", "contrib"}
 DOORS = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"}
 
+LAYERS = (
+    {"support"},
+    {"interface"},
+    {"watch", "extend"},
+    {"intake"},
+    {"dispatch", "api"},
+    {"operate"},
+    {"engine"},
+    {"server"},
+    {"cli"},
+)
+"""The packages and modules of `treadle`, lowest first: each may import those of the layers below, and itself."""
+
 
 def modules(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*.py")) if "template" not in path.parts]
@@ -75,10 +88,28 @@ def test_what_runs_in_a_service_s_interpreter_needs_the_standard_library_only(pa
     assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", modules(ENGINE / "treadle" / "api"), ids=str)
-def test_the_api_never_meets_the_dispatcher(path):
-    behind = ("dispatch", "intake.drop", "engine")
-    assert [name for name in imports(path) if any(reaches(name, f"treadle.{each}") for each in behind)] == []
+def part_of(path: Path) -> str:
+    """Return which package or module of `treadle` a file of the engine belongs to; `__init__` is the door."""
+    return path.relative_to(ENGINE / "treadle").parts[0].removesuffix(".py")
+
+
+def parts_imported(path: Path) -> set[str]:
+    names = {name for name in imports(path) if reaches(name, "treadle")}
+    return {name.split(".")[1] if "." in name else "__init__" for name in names} - {part_of(path)}
+
+
+@pytest.mark.parametrize("path", modules(ENGINE), ids=str)
+def test_a_part_of_the_engine_imports_only_from_the_layers_below_its_own(path):
+    part = part_of(path)
+    if part == "__init__":
+        return  # the door shows the public names of all
+    (level,) = (number for number, layer in enumerate(LAYERS) if part in layer)
+    below = set().union(*LAYERS[:level])
+    assert parts_imported(path) - below == set()
+
+
+def test_every_part_of_the_engine_has_its_layer():
+    assert {part_of(path) for path in modules(ENGINE)} == {"__init__"}.union(*LAYERS)
 
 
 def test_the_top_level_holds_the_rooms_and_no_others():

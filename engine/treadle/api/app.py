@@ -14,7 +14,6 @@ from treadle.extend.loader import Plugins
 from treadle.intake.health import Health
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
-from treadle.operate.metrics import Metrics
 from treadle.support.hints import nearest
 from treadle.watch.changes import Changes
 from treadle.watch.completions import Completions
@@ -31,11 +30,17 @@ def make_app(
     settings: Settings,
     plugins: Plugins,
     health: Callable[[], Health],
-    metrics: Metrics | None,
+    metrics: Callable[[], bytes] | None,
+    count_refusal: Callable[[str], None] | None,
 ) -> web.Application:
-    """Return the application that serves the services; without metrics the engine is another process."""
-    refused = metrics.refused if metrics else lambda _: None
-    app = web.Application(middlewares=[errors_as_json(refused)], client_max_size=settings.max_body)
+    """Return the application that serves the services.
+
+    metrics returns the engine's numbers as Prometheus text, and count_refusal counts a refused request by
+    its code; both are None where the engine is another process.
+    """
+    app = web.Application(
+        middlewares=[errors_as_json(count_refusal or (lambda _: None))], client_max_size=settings.max_body
+    )
     shared = Shared(spool, submit, completions, settings, changes)
     pages = _Pages(services, health, metrics)
     app.add_routes(
@@ -74,7 +79,10 @@ class _Pages:
     """The engine's own pages."""
 
     def __init__(
-        self, services: Mapping[str, Service], health: Callable[[], Health], metrics: Metrics | None
+        self,
+        services: Mapping[str, Service],
+        health: Callable[[], Health],
+        metrics: Callable[[], bytes] | None,
     ) -> None:
         self._services = services
         self._health = health
@@ -94,7 +102,7 @@ class _Pages:
     async def metrics(self, _: web.Request) -> web.Response:
         if self._metrics is None:
             raise ApiError(404, "NOT_FOUND", "this process serves the API alone; its engine has the numbers")
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def services(self, _: web.Request) -> web.Response:
         return answer(

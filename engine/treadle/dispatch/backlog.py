@@ -1,4 +1,4 @@
-"""The jobs that wait, and which of them is next."""
+"""The backlog: the jobs that wait, in the order in which they start."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from treadle.interface.service import Service
 
 
 class Backlog:
-    """Waiting jobs by service: higher priority first, then in the order in which they were accepted.
+    """A priority queue for each service: higher priority first, then the order of acceptance.
 
-    A job whose service is not served waits for an engine that serves it. Adding and taking cost
-    O(log jobs + services).
+    A job of a service that is not served waits for an engine that serves it. Adding and taking cost
+    O(log jobs + services). Removal is lazy: the heap keeps the place of a removed job until it comes up.
     """
 
     def __init__(self, services: Mapping[str, Service]) -> None:
@@ -32,7 +32,7 @@ class Backlog:
 
     @property
     def unserved(self) -> set[str]:
-        """The services that jobs wait for and nobody serves."""
+        """The services with waiting jobs that this engine does not serve."""
         return {name for name, order in self._order.items() if order and name not in self._services}
 
     def by_service(self) -> Counter[str]:
@@ -40,17 +40,17 @@ class Backlog:
         return Counter(job.service for job in self._waiting.values())
 
     def oldest(self) -> datetime | None:
-        """Return when the job was accepted that waits longest; None if none waits."""
+        """Return when the oldest waiting job was accepted; None if none waits."""
         return min((job.created for job in self._waiting.values()), default=None)
 
     def add(self, job: Job) -> None:
-        """Let a job wait, once."""
+        """Add a waiting job; one that waits already is not added again."""
         if job.id not in self._waiting:
             self._waiting[job.id] = job
             heapq.heappush(self._order[job.service], _place(job))
 
     def remove(self, name: str) -> Job | None:
-        """Take a job out of the order, whichever place it has; None if it does not wait."""
+        """Remove a waiting job and return it; None if it does not wait."""
         return self._waiting.pop(name, None)
 
     def take(self) -> Job | None:
@@ -68,7 +68,7 @@ class Backlog:
         self._running[service] += 1
 
     def ended(self, service: str) -> None:
-        """Count one running job of the service less."""
+        """Count one running job of the service fewer."""
         self._running[service] -= 1
 
     def _open(self) -> list[str]:
@@ -79,7 +79,7 @@ class Backlog:
         ]
 
     def _head(self, service: str) -> tuple[int, float, str] | None:
-        """Return the service's first place that a job still has; those of removed jobs fall away here."""
+        """Return the first place in the service's heap, and drop those of removed jobs before it."""
         order = self._order.get(service)
         while order:
             job = self._waiting.get(order[0][2])

@@ -1,4 +1,4 @@
-"""The life of one claimed job: its attempts, their outcome, and the moment it is published."""
+"""The run of one claimed job: its attempts one after the other, and the publication of its outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 
 from treadle.dispatch.attempt_run import AttemptRun
 from treadle.dispatch.outcome import Outcome, conclude, failure
-from treadle.dispatch.output import OutputReader
+from treadle.dispatch.output import OutputFollower, OutputReader
 from treadle.extend.loader import Plugins
 from treadle.extend.observers import Observers
 from treadle.interface.attempt import Attempt, Exit, Reason
@@ -32,19 +32,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """What every job's run needs of its engine."""
+    """What each job's run uses of its engine."""
 
     spool: Spool
     plugins: Plugins
     observers: Observers
     changes: Changes
     finish: Callable[[tuple[Status, bytes | Path | None]], Awaitable[None]]
-    """Publishes how a job ended, as Spool.finish does."""
+    """Publishes an outcome, as Spool.finish does."""
     settings: Settings
 
 
 class JobRun:
-    """One claimed job, from its first attempt, or the one that an earlier engine left, to done/."""
+    """One claimed job, from its first attempt, or the one that an earlier engine started, to done/.
+
+    Cancelling the task of `run` (the engine stops) leaves the job as it is, for the next engine.
+    """
 
     def __init__(self, job: Job, service: Service, live: LiveAttempt, tools: Toolbox) -> None:
         self.job = job
@@ -56,7 +59,7 @@ class JobRun:
         self._cancelled = False
 
     async def started(self) -> None:
-        """Wait until its runtime has started the present attempt."""
+        """Wait until the runtime has started the present attempt."""
         if self._attempt_run is not None:
             await self._attempt_run.started.wait()
 
@@ -67,7 +70,7 @@ class JobRun:
             self._attempt_run.stop()
 
     async def run(self, on_over: Callable[[], None]) -> None:
-        """Bring the job to done/. on_over is called once nothing of it runs any more."""
+        """Bring the job to done/; call on_over as soon as none of its processes is alive."""
         exit_, outcome = await self._attempts()
         on_over()
         await self._publish(exit_, outcome)
@@ -86,16 +89,16 @@ class JobRun:
             )
             self._live = await retry_until_done(
                 partial(asyncio.to_thread, self._next_attempt, exit_),
-                f"job {self.job.id} can't have its next attempt",
+                f"the next attempt of job {self.job.id} can't be recorded",
             )
 
     async def _choose(self) -> Runtime:
-        """Choose the first runtime that works here, and write that down before anything is started."""
+        """Choose the first runtime that works on this host, and record it before the attempt starts."""
         runtime = await self._tools.plugins.choose(self.service)
         live = _with_runtime(self._live, runtime, self.service)
         self._live = await retry_until_done(
             partial(asyncio.to_thread, self._tools.spool.record_attempt, self.job.id, live),
-            f"job {self.job.id} can't have its runtime",
+            f"the runtime of job {self.job.id} can't be recorded",
         )
         return runtime
 
@@ -110,9 +113,9 @@ class JobRun:
         return exit_, conclude(attempt, exit_, attempt_run.findings, attempt_run.timeout, limit)
 
     async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[AttemptRun, Exit]:
-        """Execute the attempt; where trouble of the host ends that, adopt it as a new engine would."""
-        for pause in backoff():
-            attempt_run = self._attempt_run = self._execute(attempt, runtime)
+        """Run the attempt to its end; after a transient error adopt it again, as a new engine would."""
+        for delay in backoff():
+            attempt_run = self._attempt_run = self._new_run(attempt, runtime)
             if self._cancelled:
                 attempt_run.stop()
             try:
@@ -120,13 +123,13 @@ class JobRun:
             except OSError as error:
                 if not may_pass(error):
                     raise
-                log.error("job %s can't be followed: %s; trying again in %g s", self.job.id, error, pause)
-                await asyncio.sleep(pause)
-        raise AssertionError("there is always another pause")
+                log.error("job %s can't be followed: %s; trying again in %g s", self.job.id, error, delay)
+                await asyncio.sleep(delay)
+        raise AssertionError("backoff has no end")
 
     @asynccontextmanager
     async def _wrapped(self, attempt: Attempt) -> AsyncIterator[None]:
-        """Enter the plugins' wrap_run around the attempt; one that fails is left out."""
+        """Enter the plugins' wrap_run contexts around the attempt, except those that fail."""
         async with AsyncExitStack() as stack:
             for name, implementation in self._tools.plugins.implementations("wrap_run"):
                 try:
@@ -146,18 +149,18 @@ class JobRun:
             started=self._live.attempt.started,
         )
 
-    def _execute(self, attempt: Attempt, runtime: Runtime) -> AttemptRun:
+    def _new_run(self, attempt: Attempt, runtime: Runtime) -> AttemptRun:
         tools = self._tools
         limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
-        parser = tools.plugins.parsers[self.service.parser]()
+        reader = OutputReader(
+            attempt.stdout, tools.plugins.parsers[self.service.parser](), tools.settings.max_result
+        )
         return AttemptRun(
             attempt,
             runtime,
-            OutputReader(attempt.stdout, parser, tools.settings.max_result),
-            tools.changes,
+            OutputFollower(attempt, reader, tools.changes, self._tell_interim),
             timeout=min(limits, default=None),
             grace=tools.settings.grace,
-            on_interim=self._tell_interim,
         )
 
     def _tell_interim(self, value: bytes) -> None:
@@ -178,7 +181,7 @@ class JobRun:
         )
 
     async def _publish(self, exit_: Exit, outcome: Outcome) -> None:
-        """Move the job to done/, however long a full or failing disk makes that take."""
+        """Move the job to done/; a full or failing disk delays that, and does not prevent it."""
         assert self._attempt_run is not None
         last = _record(self._live.attempt, exit_)
         status = Status(
@@ -194,7 +197,7 @@ class JobRun:
         )
         await retry_until_done(
             lambda: self._tools.finish((status, outcome.result)),
-            f"job {self.job.id} has ended, but that can't be written down",
+            f"job {self.job.id} has ended, but its outcome can't be published",
         )
 
     async def _clean_up(self) -> None:
@@ -207,7 +210,7 @@ class JobRun:
 
 
 class _Guarded:
-    """An async context whose failure to leave is logged and hurts nobody."""
+    """A plugin's async context; an exception when it is left is logged, and not raised."""
 
     def __init__(self, name: str, context: object) -> None:
         self._name = name
@@ -235,14 +238,14 @@ def _record(attempt: AttemptRecord, exit_: Exit) -> AttemptRecord:
 
 
 def first_attempt(service: Service, tools: Toolbox) -> LiveAttempt:
-    """Return the record of a job's first start, at this moment."""
+    """Return the record of a job's first attempt, started at this moment."""
     live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=service.runtime, started=now()))
     runtime = tools.plugins.runtimes.get(service.runtime)
     return live if runtime is None else _with_runtime(live, runtime, service)
 
 
 def _with_runtime(live: LiveAttempt, runtime: Runtime, service: Service) -> LiveAttempt:
-    """Say in the record of an attempt who runs it, and within which limits."""
+    """Return the record of an attempt with its runtime, and the limits that the runtime sets."""
     try:
         limits = dict(runtime.limits(service))
     except Exception:  # a plugin's code may raise anything

@@ -1,4 +1,4 @@
-"""How a job came out: what an attempt's end and its output mean together."""
+"""The outcome of a job: its state and result, concluded from an attempt's exit and its output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from treadle.dispatch.output import tail
+from treadle.dispatch.output import Findings, tail
 from treadle.interface.attempt import Attempt, Exit, Reason
-from treadle.interface.parser import Malformed, Result
 from treadle_spool import State
 
 _TAIL = 4000
@@ -21,32 +20,10 @@ _TAIL = 4000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The state a job ends in, and its result: the content of result.json or the file that has it."""
+    """The state in which a job ends, and its result: the content of result.json, or a file that holds it."""
 
     state: State
     result: bytes | Path | None
-
-
-@dataclass(slots=True)
-class Findings:
-    """What an output parser found in an attempt's output."""
-
-    result: bytes | None = None
-    malformed: str | None = None
-    """The first thing that was meant to be the result and is not."""
-    notes: list[str] | None = None
-
-    def note(self, found: Result | Malformed) -> None:
-        """Take a finding down; the first of each kind counts."""
-        if isinstance(found, Result):
-            self.result = found.value if self.result is None else self.result
-        elif found.interim:
-            self.notes = [*(self.notes or []), found.detail][:_MOST_NOTES]
-        else:
-            self.malformed = self.malformed or found.detail
-
-
-_MOST_NOTES = 20
 
 
 def failure(code: str, detail: str) -> Outcome:
@@ -57,7 +34,7 @@ def failure(code: str, detail: str) -> Outcome:
 def conclude(
     attempt: Attempt, exit_: Exit, findings: Findings, timeout: float | None, max_result: int
 ) -> Outcome:
-    """Say how the job came out, by section 4 of the contract."""
+    """Return the job's outcome, by the rules of the contract's section 4."""
     match exit_.reason:
         case Reason.STOPPED:
             return Outcome(State.CANCELLED, None)
@@ -91,7 +68,7 @@ def _conclude_ended(attempt: Attempt, exit_: Exit, findings: Findings, max_resul
 
 
 def _fault(result: bytes | Path, max_result: int) -> str | None:
-    """Say what forbids to serve what the program printed, or a file that it wrote."""
+    """Return why a printed result, or a file with one, can't be served; None if it can."""
     if isinstance(result, bytes):
         size = len(result)
     else:

@@ -1,14 +1,19 @@
-"""A program's output: read while it grows, cut into lines, handed to the output parser."""
+"""A program's output: read while it grows, cut into lines, and given to the output parser."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from treadle.interface.parser import Found, Malformed, OutputParser
+from treadle.interface.attempt import Attempt
+from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
+from treadle.watch.changes import Changes
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +21,10 @@ LONGEST_LINE = 64 * 1024
 """Bytes of a line that every parser gets; more of it only if the parser wants it whole."""
 _CHUNK = 256 * 1024
 _BURST = 16 * _CHUNK
-"""Bytes that are read in one go, so that an endless printer leaves others their turn."""
+"""Bytes that are read at once; then other tasks of the event loop have their turn."""
+_FOLLOW_DELAY = 0.02
+"""Seconds after which output is followed as it grows; an attempt that is over before needs no watch."""
+_MOST_NOTES = 20
 
 
 class LineSplitter:
@@ -50,7 +58,7 @@ class LineSplitter:
             yield from self._add(chunk[start:])
 
     def finish(self) -> Iterator[Found]:
-        """Take note that the output has ended, perhaps within a line."""
+        """Yield what the end of the output completes, perhaps within a line."""
         if self._length or self._skipping:
             yield from self._end_line()
         yield from self._parser.finish()
@@ -81,7 +89,7 @@ class OutputReader:
 
     def __init__(self, path: Path, parser: OutputParser, max_result: int) -> None:
         self.at_end = True
-        """Whether the last read_new has reached what was then the end of the file."""
+        """Whether the last read_new reached the end that the file had then."""
         self._path = path
         self._parser = parser
         self._splitter = LineSplitter(parser, max_result)
@@ -89,7 +97,7 @@ class OutputReader:
         self._failed = False
 
     def read_new(self) -> list[Found]:
-        """Read what has come since, or a good part of it, and return what was found."""
+        """Read what has been appended since, or the first part of it, and return the findings."""
         found: list[Found] = []
         if self._file is None and not self._open():
             return found
@@ -102,11 +110,11 @@ class OutputReader:
         return found
 
     def finish(self) -> list[Found]:
-        """Return what only the end of the output completes; it has been read to its end."""
+        """Return the findings that the end of the output completes; called after the last read_new."""
         return list(self._guard(self._splitter.finish()))
 
     def close(self) -> None:
-        """Read no more."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -141,3 +149,132 @@ def tail(path: Path, limit: int) -> str:
     if size > limit and b"\n" in text[:-1]:
         text = text[text.index(b"\n") + 1 :]
     return text.decode(errors="replace").strip()
+
+
+@dataclass(slots=True)
+class Findings:
+    """What an output parser found in an attempt's output."""
+
+    result: bytes | None = None
+    malformed: str | None = None
+    """The first text that was meant to be the result and is not valid."""
+    notes: list[str] | None = None
+
+    def note(self, found: Result | Malformed) -> None:
+        """Add a finding; the first of each kind counts."""
+        if isinstance(found, Result):
+            self.result = found.value if self.result is None else self.result
+        elif found.interim:
+            self.notes = [*(self.notes or []), found.detail][:_MOST_NOTES]
+        else:
+            self.malformed = self.malformed or found.detail
+
+
+class OutputFollower:
+    """Follows one attempt's standard output as it grows, and sorts the findings; interim results have a file.
+
+    Made for each run of an attempt; used in the event loop. A fault while it follows (a disk error, say) is
+    kept until `read_rest` or `raise_fault` raises it.
+    """
+
+    def __init__(
+        self, attempt: Attempt, reader: OutputReader, changes: Changes, on_interim: Callable[[bytes], None]
+    ) -> None:
+        self.findings = Findings()
+        self._attempt = attempt
+        self._reader = reader
+        self._changes = changes
+        self._interim = _InterimFile(attempt, on_interim)
+        self._fault: Exception | None = None
+        self._delay: asyncio.TimerHandle | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    def follow(self, on_fault: Callable[[], None]) -> None:
+        """Begin to follow the output in a moment; call on_fault if that fails later."""
+        self._delay = asyncio.get_running_loop().call_later(_FOLLOW_DELAY, self._begin, on_fault)
+
+    def raise_fault(self) -> None:
+        """Raise the exception that ended the following, if there is one."""
+        if self._fault is not None:
+            raise self._fault
+
+    async def read_rest(self) -> None:
+        """Read to the end of the output; the attempt is over."""
+        await self._end_following()
+        self.raise_fault()
+        self._take(self._reader.read_new())
+        while not self._reader.at_end:
+            await asyncio.sleep(0)
+            self._take(self._reader.read_new())
+        self._take(self._reader.finish())
+
+    async def close(self) -> None:
+        """Stop following and close the files."""
+        await self._end_following()
+        self._reader.close()
+        self._interim.close()
+
+    def _begin(self, on_fault: Callable[[], None]) -> None:
+        self._following = asyncio.create_task(self._follow(on_fault))
+
+    async def _follow(self, on_fault: Callable[[], None]) -> None:
+        """Read the output as it grows, without end."""
+        try:
+            with self._changes.inside(self._attempt.folder, self._attempt.stdout.name) as grown:
+                while True:
+                    self._take(self._reader.read_new())
+                    if self._reader.at_end:
+                        await grown.wait()
+                        grown.clear()
+                    else:
+                        await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001  # it is raised where the attempt is awaited
+            self._fault = error
+            on_fault()
+
+    async def _end_following(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    def _take(self, findings: Iterable[Found]) -> None:
+        for found in findings:
+            if isinstance(found, Interim):
+                self._interim.add(found.value)
+            else:
+                self.findings.note(found)
+
+
+class _InterimFile:
+    """interim.jsonl, one value a line; values that an earlier engine wrote are not written or told again."""
+
+    def __init__(self, attempt: Attempt, on_value: Callable[[bytes], None]) -> None:
+        self._path = attempt.folder / "interim.jsonl"
+        self._on_value = on_value
+        self._known = 0
+        """How many of the next values are in the file already."""
+        self._file: IO[bytes] | None = None
+
+    def add(self, value: bytes) -> None:
+        if self._file is None:
+            self._file = self._open()
+        if self._known:
+            self._known -= 1
+            return
+        self._file.write(value.replace(b"\n", b" ") + b"\n")
+        self._on_value(value)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> IO[bytes]:
+        with suppress(FileNotFoundError):
+            content = self._path.read_bytes()
+            self._known = content.count(b"\n")
+            if torn := len(content) - (content.rfind(b"\n") + 1):
+                with self._path.open("r+b") as file:
+                    file.truncate(len(content) - torn)
+        return self._path.open("ab", buffering=0)

@@ -1,4 +1,15 @@
-"""What a start does with what it finds in run/: every folder there is gone on with, or taken back."""
+"""Recovery: what an engine does at its start with each folder in run/.
+
+A claim without a begun attempt is undone; every other attempt is adopted. Legal states of run/<id>:
+
+| job.json | attempt.json | attempts/<n> of this number | meaning | what happens |
+| --- | --- | --- | --- | --- |
+| no | - | - | killed within the claim | the claim is undone |
+| yes | no | - | killed within the claim | the claim is undone |
+| yes | yes | no | the attempt was begun | it is adopted |
+| yes | damaged | - | a power cut took the content | the attempt counts as begun, and is adopted (and lost) |
+| yes | yes | yes | killed while the next attempt was prepared | the next attempt is recorded, and adopted |
+"""
 
 from __future__ import annotations
 
@@ -14,50 +25,52 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A job that an earlier engine claimed and did not bring to its end."""
+class Recovered:
+    """A job that an earlier engine claimed and did not finish."""
 
     job: Job
     live: LiveAttempt
 
 
-def recover(spool: Spool, services: Mapping[str, Service], runs: Callable[[str], object]) -> Iterator[Found]:
-    """Yield the jobs in run/ whose attempts must be gone on with; take back what was claimed and never begun.
+def recover(
+    spool: Spool, services: Mapping[str, Service], runs: Callable[[str], object]
+) -> Iterator[Recovered]:
+    """Yield the jobs in run/ whose attempts are to be adopted, and undo claims without an attempt.
 
-    A job whose service is not served any more, or whose runtime is not installed (runs says so), stays
-    where it is: its program may still be running, and only that runtime can tell.
+    runs returns whether a runtime of that name is installed. A job whose service is not served, or whose
+    runtime is not installed, stays in run/: its program may be alive, and only its runtime can tell.
     """
     for name in list(spool.names(spool.run)):
         try:
-            found = _read(spool, name, services)
+            recovered = _read(spool, name, services)
         except FileNotFoundError:
             spool.undo_claim(name)
         except (OSError, SpoolError) as error:
             log.error("%s can't be recovered: %s", spool.run / name, error)
         else:
-            runtime = found.live.attempt.runtime
-            if found.job.service not in services:
-                log.warning("job %s waits for service %r, which is not served", name, found.job.service)
+            runtime = recovered.live.attempt.runtime
+            if recovered.job.service not in services:
+                log.warning("job %s waits for service %r, which is not served", name, recovered.job.service)
             elif not runs(runtime):
                 log.warning("job %s waits for runtime %r, which is not installed", name, runtime)
             else:
-                yield found
+                yield recovered
 
 
-def _read(spool: Spool, name: str, services: Mapping[str, Service]) -> Found:
-    """Read a claimed job; raise FileNotFoundError if its claim was never completed."""
+def _read(spool: Spool, name: str, services: Mapping[str, Service]) -> Recovered:
+    """Read a claimed job; raise FileNotFoundError if its claim was not completed."""
     job = Job.of(name, spool.read_claimed(name))
     try:
         live = spool.read_live(name)
     except InvalidDescriptor:
-        # The file is there but a power cut took its content: the attempt had begun, and is dead now.
-        live = spool.record_attempt(name, _torn(spool, job, services))
+        # A power cut took the file's content: the attempt had begun, and its processes are dead.
+        live = spool.record_attempt(name, _damaged(spool, job, services))
     if (spool.run / name / "attempts" / str(live.attempt.number)).exists():
         live = spool.next_attempt(name, live)
-    return Found(job, live)
+    return Recovered(job, live)
 
 
-def _torn(spool: Spool, job: Job, services: Mapping[str, Service]) -> LiveAttempt:
+def _damaged(spool: Spool, job: Job, services: Mapping[str, Service]) -> LiveAttempt:
     away = spool.run / job.id / "attempts"
     number = 1 + (sum(1 for _ in away.iterdir()) if away.exists() else 0)
     runtime = services[job.service].runtime if job.service in services else ""

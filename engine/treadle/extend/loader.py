@@ -1,4 +1,9 @@
-"""Plugins: found, loaded one by one, checked and isolated. A broken one is listed, and all else runs."""
+"""The loader of plugins: it finds them, loads them one by one, checks and isolates them.
+
+pluggy's own `load_setuptools_entrypoints` stops at the first broken plugin, so each entry point is loaded
+here by itself. Each plugin is first registered with a pluggy manager of its own; what it provides is checked
+there, and only a plugin without faults reaches the common manager. A broken plugin is listed with its error.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +36,7 @@ GROUP = "treadle"
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """What is known of a plugin, broken or not."""
+    """A plugin that was found: loaded, disabled or broken."""
 
     name: str
     version: str
@@ -40,7 +45,7 @@ class PluginInfo:
     provides: tuple[str, ...] = ()
     """`runtime <name>`, `parser <name>` and `hook <name>`."""
     error: str | None = None
-    """Why it can't be used."""
+    """Why it can't be used; None if it can."""
     disabled: bool = False
 
 
@@ -61,7 +66,7 @@ class _PluginSource:
 
 
 class Plugins:
-    """The plugins of one engine, and what they provide."""
+    """The plugins of one process, and what they provide; made once at its start."""
 
     def __init__(self, settings: Settings) -> None:
         self.runtimes: dict[str, Runtime] = {}
@@ -79,18 +84,18 @@ class Plugins:
         return {key: types for runtime in self.runtimes.values() for key, types in runtime.options.items()}
 
     def candidates(self, name: str) -> list[Runtime]:
-        """Return the runtimes that a service may mean by a name: one, or the choice that it leaves."""
+        """Return the runtimes that a service's `runtime` names: one, or several if it names a kind."""
         if runtime := self.runtimes.get(name):
             return [runtime]
         order = {each: place for place, each in enumerate(self._settings.prefer)}
-        found = [runtime for runtime in self.runtimes.values() if name in runtime.kinds]
-        return sorted(found, key=lambda runtime: order.get(runtime.name, len(order)))
+        of_kind = [runtime for runtime in self.runtimes.values() if name in runtime.kinds]
+        return sorted(of_kind, key=lambda runtime: order.get(runtime.name, len(order)))
 
     async def choose(self, service: Service) -> Runtime:
-        """Return the first runtime that works here, of those the service may mean.
+        """Return the first candidate runtime that works on this host.
 
-        If none does, the first one, whose own error will say what is missing. Raises ServiceError if
-        there is none at all.
+        If none works, return the first one: its own error says what is missing. Raises ServiceError if
+        there is no candidate.
         """
         candidates = self.candidates(service.runtime)
         if not candidates:
@@ -105,11 +110,11 @@ class Plugins:
 
     def implementations(self, hook: str) -> Iterator[tuple[str, Implementation]]:
         """Yield (plugin's name, implementation) for a hook, in the order in which pluggy calls them."""
-        for found in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-            yield found.plugin_name, Implementation(found)
+        for hookimpl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            yield hookimpl.plugin_name, Implementation(hookimpl)
 
     def problems(self, job: Descriptor, service: Service) -> list[str]:
-        """Return what the plugins' validate_job say against a job."""
+        """Return the problems that the plugins' validate_job hooks find in a job."""
         problems: list[str] = []
         for name, implementation in self.implementations("validate_job"):
             try:
@@ -127,7 +132,7 @@ class Plugins:
                 log.exception("plugin %s failed in %s", name, hook)
 
     async def close(self) -> None:
-        """Let every runtime close what it has open."""
+        """Close every runtime; a failure is logged."""
         for name, runtime in self.runtimes.items():
             try:
                 await runtime.close()
@@ -167,13 +172,13 @@ class Plugins:
 class Implementation:
     """One plugin's implementation of a hook, called with the arguments it names."""
 
-    def __init__(self, found: pluggy.HookImpl) -> None:
-        self._found = found
-        self.function = found.function
+    def __init__(self, hookimpl: pluggy.HookImpl) -> None:
+        self._argnames = hookimpl.argnames
+        self.function = hookimpl.function
 
     def __call__(self, **arguments: Any) -> Any:
         """Call it with those of the hook's arguments that it names."""
-        return self.function(*(arguments[name] for name in self._found.argnames))
+        return self.function(*(arguments[name] for name in self._argnames))
 
 
 def _manager() -> pluggy.PluginManager:
@@ -206,14 +211,14 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _check_hooks(trial: pluggy.PluginManager, plugin: object) -> Sequence[str]:
-    """Return the names of the hooks the plugin implements; raise PluginError for what can't be meant."""
+    """Return the names of the plugin's hooks; raise PluginError for an unknown hook or a wrapper."""
     callers = trial.get_hookcallers(plugin) or []
     if not callers:
         raise PluginError("it implements no hook: mark its functions with treadle.hookimpl")
     for caller in callers:
         if not caller.has_spec():
             raise PluginError(f"there is no hook named {caller.name!r}")
-        if any(found.wrapper or found.hookwrapper for found in caller.get_hookimpls()):
+        if any(each.wrapper or each.hookwrapper for each in caller.get_hookimpls()):
             raise PluginError(f"{caller.name}: hook wrappers are not supported; wrap_run surrounds a run")
     return sorted(caller.name for caller in callers)
 

@@ -1,24 +1,29 @@
-"""The drop folder's intake: what lies in drop/ becomes a job or is refused, as soon as it is complete."""
+"""The intake of the drop folder: each complete file in drop/ becomes a job, or is refused with a reason.
+
+The checks of the file itself are the spool's (treadle_spool/drop.py); here is the order in which names are
+looked at, and what waits for another look.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from types import TracebackType
-from typing import Self
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from treadle.intake.admission import Admission, DiskFull, QueueFull, ShuttingDown
+from treadle.support.lifetime import Lifetime, background
 from treadle.watch.arrivals import ARRIVALS, Arrivals
 from treadle_spool import DropFolder, NotYet, Refused
 
 log = logging.getLogger(__name__)
 
-_LATER = 2.0
-"""Seconds after which an unfinished file is looked at again, if nothing else draws attention to it."""
+_RETRY_DELAY = 2.0
+"""Seconds until the next look at an unfinished file, where no event comes before."""
 
 
-class Intake:
-    """Takes what is dropped, from `async with` to its end. Needs the engine's lock."""
+class Intake(Lifetime):
+    """A background task that takes dropped files, from `async with` to its end. It needs the spool's lock."""
 
     def __init__(self, drop: DropFolder, admission: Admission) -> None:
         self.refused = 0
@@ -26,32 +31,25 @@ class Intake:
         self._drop = drop
         self._admission = admission
         self._names: dict[str | None, None] = {}
-        self._something = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
 
     def attach(self, arrivals: Arrivals) -> None:
         """Have the watcher tell of what arrives in drop/."""
         arrivals.watch(self._drop.path, ARRIVALS, self._look)
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._take_all())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    @asynccontextmanager
+    async def _lifetime(self) -> AsyncIterator[None]:
+        async with background(self._take_all()):
+            yield
 
     def _look(self, name: str | None) -> None:
         self._names[name] = None
-        self._something.set()
+        self._wake.set()
 
     async def _take_all(self) -> None:
         while True:
-            await self._something.wait()
-            self._something.clear()
+            await self._wake.wait()
+            self._wake.clear()
             names, self._names = self._names, {}
             try:
                 listed = await asyncio.to_thread(self._drop.names) if None in names else list(names)
@@ -59,13 +57,13 @@ class Intake:
                     await self._take(str(name))
             except (OSError, QueueFull, DiskFull, ShuttingDown) as error:
                 log.warning("what was dropped has to wait: %s", error)
-                asyncio.get_running_loop().call_later(_LATER, self._look, None)
+                asyncio.get_running_loop().call_later(_RETRY_DELAY, self._look, None)
 
     async def _take(self, name: str) -> None:
         self._admission.check_room()
         match await asyncio.to_thread(self._drop.take, name, self._admission.check):
             case NotYet(unfinished=True):
-                asyncio.get_running_loop().call_later(_LATER, self._look, name)
+                asyncio.get_running_loop().call_later(_RETRY_DELAY, self._look, name)
             case Refused() as refused:
                 self.refused += 1
                 log.warning("%r was refused: %s", refused.name, refused.reason)

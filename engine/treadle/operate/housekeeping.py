@@ -1,44 +1,40 @@
-"""Housekeeping: what is looked after from time to time, off every job's path."""
+"""Housekeeping: the removal of orphans, old staging files and expired jobs, off the path of every job."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from treadle.interface.runtime import Runtime
+from treadle.support.lifetime import Lifetime, background
 from treadle_spool import InvalidDescriptor, Retention, Spool, collect
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-_FORGOTTEN = 3600.0
-"""Seconds after which what a dead process has left in tmp/ is removed while the engine runs."""
+_ABANDONED = 3600.0
+"""Seconds after which a running engine removes the files of dead processes from tmp/."""
 
 
-class Housekeeping:
-    """Every `pause` seconds removes what dead attempts have left, and ended jobs that are not kept."""
+class Housekeeping(Lifetime):
+    """A background task: every `interval` seconds it removes orphans of dead attempts, and expired jobs."""
 
-    def __init__(self, spool: Spool, runtimes: Iterable[Runtime], pause: float, retention: Retention) -> None:
+    def __init__(
+        self, spool: Spool, runtimes: Iterable[Runtime], interval: float, retention: Retention
+    ) -> None:
         self._spool = spool
-        self._pause = pause
+        self._interval = interval
         self._retention = retention
         self._runtimes = tuple(runtimes)
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._rounds())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    @asynccontextmanager
+    async def _lifetime(self) -> AsyncIterator[None]:
+        async with background(self._rounds()):
+            yield
 
     async def _rounds(self) -> None:
         while True:
@@ -47,13 +43,13 @@ class Housekeeping:
                     await runtime.tidy(self._spool.id, self._alive)
                 except Exception:  # a plugin's code may raise anything
                     log.exception("runtime %s failed to tidy up", runtime.name)
-            await self._try(self._spool.clear_tmp, _FORGOTTEN)
+            await self._try(self._spool.clear_tmp, _ABANDONED)
             if self._retention and (gone := await self._try(collect, self._spool, self._retention)):
                 log.info("%d ended jobs were removed", len(gone))
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self._interval)
 
     async def _try(self, work: Callable[..., Value], *arguments: Any) -> Value | None:
-        """Have a thread do some work on the disk; if that refuses, there is another round."""
+        """Do some work on the disk in a thread; after an OSError the next round tries again."""
         try:
             return await asyncio.to_thread(work, *arguments)
         except OSError as error:
@@ -61,7 +57,7 @@ class Housekeeping:
             return None
 
     def _alive(self, job: str, attempt: int) -> bool:
-        """Say whether an attempt is the live one of a claimed job; in doubt it is."""
+        """Return whether an attempt is the live one of a claimed job; True where its record can't be read."""
         try:
             return self._spool.read_live(job).attempt.number == attempt
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The engine's numbers, for Prometheus."""
+"""The engine's metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30
 
 
 class Metrics(Collector):
-    """Counts what happens, and looks at what is there when somebody asks."""
+    """The registry of the metrics: events update the counters, a scrape reads the gauges."""
 
     def __init__(
         self, dispatcher: Dispatcher, intake: Intake, arrivals: Arrivals, observers: Observers
@@ -60,11 +60,11 @@ class Metrics(Collector):
         self._refused.labels(code).inc()
 
     def text(self) -> bytes:
-        """Return the numbers in the Prometheus text format."""
+        """Return the metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
-        """Yield what can be seen at this moment."""
+        """Yield the gauges, and the counters that others keep."""
         waiting = GaugeMetricFamily("treadle_jobs_waiting", "Jobs that wait", labels=["service"])
         for service, number in self._dispatcher.backlog.by_service().items():
             waiting.add_metric([service], number)
@@ -81,7 +81,7 @@ class Metrics(Collector):
             (
                 "treadle_jobs_missed",
                 "Jobs that only a rescan found",
-                self._dispatcher.missed,
+                self._dispatcher.noticing.missed,
             ),
             ("treadle_observer_restarts", "Restarts of the folder observer", self._arrivals.restarts),
         ):

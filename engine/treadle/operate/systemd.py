@@ -1,4 +1,4 @@
-"""Telling systemd how the engine is (sd_notify(3), `Type=notify`)."""
+"""Notifications to systemd about the engine's state (sd_notify(3), `Type=notify`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """Send a state such as `READY=1` to the supervisor, if NOTIFY_SOCKET says that there is one."""
+    """Send a state such as `READY=1` to the service manager, where NOTIFY_SOCKET names its socket."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

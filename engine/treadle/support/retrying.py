@@ -1,6 +1,7 @@
-"""Trouble of the host that may pass: a full or failing disk, no more file descriptors, no memory.
+"""Transient errors of the host, and retrying until they have passed.
 
-A job is never given up for it; what it stopped is tried again until it goes through.
+A full or failing disk, no more file descriptors, no memory: no job is given up for these. What they stopped
+is tried again, with a backoff, until it succeeds.
 """
 
 from __future__ import annotations
@@ -15,30 +16,30 @@ log = logging.getLogger(__name__)
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The disk, or the user's share of it, is full."""
-_PASSING = FULL | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS}
+_TRANSIENT = FULL | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS}
 
 Value = TypeVar("Value")
 
 
 def may_pass(error: BaseException) -> bool:
-    """Say whether an error is the host's and not that of what was asked for."""
-    return isinstance(error, OSError) and error.errno in _PASSING
+    """Return whether an error is a transient one of the host, and so no fault of the job."""
+    return isinstance(error, OSError) and error.errno in _TRANSIENT
 
 
 def backoff(first: float = 0.5, longest: float = 30.0) -> Iterator[float]:
-    """Yield how many seconds to wait before the next try, each time, without end."""
-    pause = first
+    """Yield the seconds to wait before each next try, doubled each time up to longest, without end."""
+    delay = first
     while True:
-        yield pause
-        pause = min(pause * 2, longest)
+        yield delay
+        delay = min(delay * 2, longest)
 
 
 async def retry_until_done(work: Callable[[], Awaitable[Value]], what: str) -> Value:
-    """Have some work on the disk done again and again, until no OSError comes of it."""
-    for pause in backoff():
+    """Call work until it raises no OSError, and return its value; each failure is logged after `what`."""
+    for delay in backoff():
         try:
             return await work()
         except OSError as error:
-            log.error("%s: %s; trying again in %g s", what, error, pause)
-            await asyncio.sleep(pause)
-    raise AssertionError("there is always another pause")
+            log.error("%s: %s; trying again in %g s", what, error, delay)
+            await asyncio.sleep(delay)
+    raise AssertionError("backoff has no end")

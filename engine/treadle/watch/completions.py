@@ -1,4 +1,4 @@
-"""Waiting for jobs to end: whoever asks is woken by the folder, not by a clock."""
+"""Completions: waiting for a job's end without polling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from treadle_spool import Spool, State, Status, UnknownJob
 
 
 class Completions:
-    """Knows when jobs have ended: when nothing is owed any more, and so the outcome is durable."""
+    """Wakes those who wait for a job's end: when the job is not owed any more, so its outcome is durable.
+
+    Used in the event loop, in the engine's process and in others. The engine calls `hear`; elsewhere
+    `attach` has the watcher tell of files that leave queue/.
+    """
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -27,7 +31,7 @@ class Completions:
         if wait <= 0:
             return self._spool.look_up(name)
         woken = asyncio.get_running_loop().create_future()
-        self._waiting[name].add(woken)  # before the look, so that an end between the two is not missed
+        self._waiting[name].add(woken)  # before the look-up, so that an end between the two is not missed
         try:
             status = self._spool.look_up(name)
             if status.status.ended:
@@ -42,12 +46,12 @@ class Completions:
                 del self._waiting[name]
 
     def hear(self, job: Job, before: State, after: State) -> None:
-        """Take a notice of the engine, where it is in this process."""
+        """Take a job's change of state from the engine of this process."""
         if after.ended:
             self._wake(job.id)
 
     def wake_all(self) -> None:
-        """Let everybody look who waits: the engine is about to stop."""
+        """Have all waiting calls return now: the process is about to stop."""
         for waiting in list(self._waiting):
             self._wake(waiting)
 

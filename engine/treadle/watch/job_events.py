@@ -1,6 +1,7 @@
-"""What happens to one job, as a sequence that can be taken up again anywhere: status, interim results, log.
+"""The events of one job as a sequence: status changes, interim results and log lines.
 
-Everything is read from the job's files, so any process that serves the spool tells the same.
+All of it is read from the job's files. So every process that serves the spool yields the same events, and a
+listener that reconnects continues at the position that its last event's id holds.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from treadle_spool import Spool, State, Status
 _CHUNK = 256 * 1024
 """Bytes of a file that are read at a time."""
 _LONGEST = 64 * 1024
-"""Bytes of a line that are told at once; a longer one comes in pieces."""
-_CONTINUES = 0x80
-"""The upper two bits of a byte within a character of UTF-8."""
+"""Bytes of a line in one event; a longer line comes in several."""
+_CONTINUATION = 0x80
+"""The upper two bits of a continuation byte in UTF-8."""
 _POSITION = re.compile(r"(\d{1,9})-(\d{1,18})-(\d{1,18})-(\d{1,18})-([A-Z]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a listener has heard: the attempt, the bytes of its files, and the last state."""
+    """The position of a listener: the attempt, the offsets in its files in bytes, and the last state."""
 
     attempt: int = 0
     interim: int = 0
@@ -38,24 +39,24 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read what str() has written; raise ValueError for anything else."""
-        if (found := _POSITION.fullmatch(text)) is None:
+        """Parse the string form of a position; raise ValueError for anything else."""
+        if (match := _POSITION.fullmatch(text)) is None:
             raise ValueError(f"{text!r} is not the id of an event")
-        attempt, interim, stdout, stderr = (int(part) for part in found.groups()[:4])
-        return cls(attempt, interim, stdout, stderr, State(found[5]))
+        attempt, interim, stdout, stderr = (int(part) for part in match.groups()[:4])
+        return cls(attempt, interim, stdout, stderr, State(match[5]))
 
     def with_log(self, stream: str, end: int) -> Position:
-        """Return the position in which a log has been heard up to a byte."""
+        """Return the position with another offset in a log."""
         return replace(self, stdout=end) if stream == "stdout" else replace(self, stderr=end)
 
     def __str__(self) -> str:
-        """Return what identifies the event that leads here."""
+        """Return the id of the event that ends at this position."""
         return f"{self.attempt}-{self.interim}-{self.stdout}-{self.stderr}-{self.state}"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, and the position after it."""
+    """One event, and the position after it."""
 
     kind: str
     """`status`, `interim` or `log`."""
@@ -65,7 +66,7 @@ class Event:
 
 
 class JobEvents:
-    """The events of one job from a position on, up to the status in which it has ended."""
+    """The events of one job from a position on, up to the status of its end; made for each listener."""
 
     def __init__(self, spool: Spool, name: str, position: Position) -> None:
         self.position = position
@@ -73,19 +74,19 @@ class JobEvents:
         self._name = name
 
     def over(self) -> bool:
-        """Whether the last event has been told."""
+        """Return whether the last event has been read."""
         return self.position.state.ended
 
     @contextmanager
     def changed(self, changes: Changes) -> Iterator[asyncio.Event]:
-        """Give an event that is set when there may be more to read; enter this before reading."""
+        """Yield an asyncio.Event that is set when there may be more to read; entered before `read`."""
         with ExitStack() as stack:
             yield self._follow(stack, changes)
 
     def _follow(self, stack: ExitStack, changes: Changes) -> asyncio.Event:
-        """Follow the job's folder, or, as long as it has none, the place where that will appear."""
+        """Watch the job's folder, or run/ as long as the job has no folder."""
         while True:
-            with suppress(FileNotFoundError):  # it has none, or it is just moving
+            with suppress(FileNotFoundError):  # it has none, or the folder is being renamed
                 return stack.enter_context(changes.inside(self._spool.folder(self._name)))
             appearing = stack.enter_context(changes.inside(self._spool.run, self._name))
             if not (self._spool.run / self._name).exists():
@@ -93,7 +94,7 @@ class JobEvents:
             stack.close()
 
     def read(self) -> list[Event]:
-        """Return what has happened since; nothing if nothing has. Blocks on the disk; raises UnknownJob."""
+        """Return the events since the last call. Blocks on the disk; raises UnknownJob."""
         return [] if self.over() else list(self._read())
 
     def _read(self) -> Iterator[Event]:
@@ -122,7 +123,7 @@ class JobEvents:
         return Event("status", orjson.dumps(fields, option=orjson.OPT_UTC_Z), self.position)
 
     def _files(self, folder: Path, ended: bool) -> Iterator[Event]:
-        """Yield what the attempt's files have more, a good part of it at a time."""
+        """Yield the events of what was appended to the attempt's files, a chunk of each at a time."""
         for line in _whole_lines(folder / "interim.jsonl", self.position.interim):
             self.position = replace(self.position, interim=self.position.interim + len(line) + 1)
             yield Event("interim", line.replace(b"\r", b" "), self.position)
@@ -140,7 +141,7 @@ class JobEvents:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A line without its end, or a part of a long one; `end` is where the next piece starts."""
+    """A line without its line feed, or a part of a long one; `end` is the offset of the next piece."""
 
     text: bytes
     end: int
@@ -148,7 +149,7 @@ class _Piece:
 
 
 def _whole_lines(path: Path, start: int) -> list[bytes]:
-    """Return some complete lines of a file from start on, without their ends; none only if it has none."""
+    """Return complete lines of a file from an offset on, without line feeds; at least one if there is one."""
     pieces: list[bytes] = []
     with suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(start)
@@ -160,9 +161,9 @@ def _whole_lines(path: Path, start: int) -> list[bytes]:
 
 
 def _pieces(path: Path, start: int, *, ended: bool) -> Iterator[_Piece]:
-    """Cut some of what a file has from start on into lines.
+    """Yield the lines of one chunk of a file from an offset on.
 
-    A line that is not complete is left for later, unless it is long or the file has ended.
+    An incomplete line is left for later, unless it is long or the file has ended.
     """
     try:
         with path.open("rb") as file:
@@ -181,10 +182,10 @@ def _pieces(path: Path, start: int, *, ended: bool) -> Iterator[_Piece]:
 
 
 def _cut(line: bytes, start: int, *, whole: bool) -> Iterator[_Piece]:
-    """Cut a line into parts that are not too long."""
+    """Yield a line in parts of limited length, cut between characters."""
     while len(line) > _LONGEST:
         length = _LONGEST
-        while length > _LONGEST - 4 and line[length] & 0xC0 == _CONTINUES:
+        while length > _LONGEST - 4 and line[length] & 0xC0 == _CONTINUATION:
             length -= 1
         yield _Piece(line[:length], start + length, whole=False)
         line, start = line[length:], start + length

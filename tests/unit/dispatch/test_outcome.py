@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from treadle import Attempt, Exit, Job, Malformed, Reason, Result, Service, State
-from treadle.dispatch.outcome import Findings, conclude
+from treadle.dispatch.outcome import conclude
+from treadle.dispatch.output import Findings
 from treadle_spool import now
 
 

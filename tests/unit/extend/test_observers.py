@@ -65,7 +65,7 @@ async def test_one_that_fails_hurts_nobody_and_is_logged_by_its_name(tmp_path, c
 
 
 async def test_one_that_hangs_is_given_up(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(observers, "_PATIENCE", 0.1)
+    monkeypatch.setattr(observers, "_CALL_TIMEOUT", 0.1)
     loaded = plugins(tmp_path, notes=NOTES, hangs=HANGS)
     async with Observers(loaded) as told:
         told.tell("interim_result", job=None, value=1)
@@ -79,13 +79,13 @@ async def test_one_that_hangs_does_not_keep_the_engine_from_its_end(tmp_path, ca
     loaded = plugins(tmp_path, notes=NOTES, hangs=HANGS)
     async with Observers(loaded) as told:
         told.tell("interim_result", job=None, value=1)
-        monkeypatch.setattr(observers, "_FAREWELL", 0.1)
+        monkeypatch.setattr(observers, "_SHUTDOWN_TIMEOUT", 0.1)
     assert notes(loaded) == [1]
     assert "plugin hangs hangs" in caplog.text
 
 
 async def test_one_that_does_not_keep_up_loses_notices(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(observers, "_BACKLOG", 5)
+    monkeypatch.setattr(observers, "_QUEUE_LIMIT", 5)
     loaded = plugins(tmp_path, notes=NOTES)
     with caplog.at_level(logging.ERROR):
         async with Observers(loaded) as told:

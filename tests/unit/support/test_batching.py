@@ -38,7 +38,7 @@ async def test_each_piece_gets_what_came_of_it(double):
 
 
 async def test_what_waits_is_taken_together_and_not_more_than_may_be(double):
-    async with BatchWorkers("test", double.work, hands=1, most=3) as crew:
+    async with BatchWorkers("test", double.work, workers=1, batch_size=3) as crew:
         first = crew.do(0)
         await asyncio.to_thread(double.begun.wait, 20)
         others = [crew.do(number) for number in (2, 4, 6, 8)]
@@ -48,7 +48,7 @@ async def test_what_waits_is_taken_together_and_not_more_than_may_be(double):
 
 
 async def test_one_who_waits_no_more_holds_up_nobody(double):
-    async with BatchWorkers("test", double.work, hands=1) as crew:
+    async with BatchWorkers("test", double.work, workers=1) as crew:
         first, second = crew.do(2), crew.do(4)
         first.cancel()
         double.gate.set()
@@ -66,6 +66,6 @@ async def test_an_error_of_the_work_itself_is_told_to_all(double):
 
 async def test_what_was_handed_in_before_the_end_is_done(double):
     double.gate.set()
-    async with BatchWorkers("test", double.work, hands=2, most=4) as crew:
+    async with BatchWorkers("test", double.work, workers=2, batch_size=4) as crew:
         pieces = [crew.do(2 * number) for number in range(50)]
     assert await asyncio.gather(*pieces) == [4 * number for number in range(50)]

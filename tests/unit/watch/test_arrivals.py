@@ -83,12 +83,12 @@ async def test_an_observer_that_dies_is_started_again_and_everything_looked_at(t
     arrivals = Arrivals(rescan=0.2)
     arrivals.watch(tmp_path, ARRIVALS, looks)
     async with arrivals:
-        observer = arrivals._observer
+        watchdog = arrivals._watchdog
         if what == "observer":
-            observer.stop()
-            observer.join()
+            watchdog.stop()
+            watchdog.join()
         else:
-            (emitter,) = observer.emitters
+            (emitter,) = watchdog.emitters
             emitter.stop()
             emitter.join()
         assert not arrivals.healthy

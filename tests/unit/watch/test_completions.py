@@ -57,7 +57,7 @@ async def test_an_end_that_the_watcher_missed_is_found_by_the_next_look(spool):
     completions.attach(arrivals)
     spool.accept(Descriptor(service="s"), "mine")
     async with arrivals:
-        arrivals._observer.unschedule_all()
+        arrivals._watchdog.unschedule_all()
         waiting = asyncio.create_task(completions.status("mine", 60))
         await asyncio.sleep(0)
         end(spool, "mine")

@@ -1,0 +1,42 @@
+"""Objects that work in the background from `async with` to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+
+class Lifetime(ABC):
+    """An object that is entered once with `async with`, and works until that block is left.
+
+    A subclass says in one context manager how its work begins and how it ends.
+    """
+
+    @abstractmethod
+    def _lifetime(self) -> AbstractAsyncContextManager[None]:
+        """Return the context of the object's work; called once, when the object is entered."""
+
+    async def __aenter__(self) -> Self:
+        self.__context = self._lifetime()
+        await self.__context.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.__context.__aexit__(kind, error, trace)
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a coroutine in a task of its own until the block is left; then cancel the task and await it."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
