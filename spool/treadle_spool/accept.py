@@ -1,4 +1,21 @@
-"""Accepting: a file is written in tmp/, brought to the disk, linked into queue/, and made durable there."""
+"""Accepting jobs: descriptors become files in queue/, durable before the caller gets an answer.
+
+The steps for a batch of jobs:
+
+1. Write each descriptor to a draft in tmp/. An unsafe name or a write error concerns only that job.
+2. fsync all drafts. If that fails, no job of the batch is accepted.
+3. Link each draft to queue/<name>.json. `link` never overwrites: of several processes only one gets a name.
+4. Look for done/<name> after the link, and remove the link if that exists. An ended job has no file in queue/
+   any more, so the link succeeds although the name is used.
+5. Remove the drafts.
+6. fsync queue/ once for all jobs; other threads share this fsync. If it fails, remove all links of the batch.
+
+Invariant: the bytes are durable before the name exists in queue/, and the name is durable before the answer.
+So a crash leaves a draft, which a sweep removes, or a complete job file in queue/. A job file that was linked
+before a crash is owed, although its caller got no answer: `Spool.sweep` makes it durable at the next start.
+
+To write, sync and link one job after the other was tried before. To do each step for all jobs costs less.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +33,7 @@ from treadle_spool.status import State, Status, now
 
 
 class _Draft(msgspec.Struct, frozen=True):
-    """A job's file in tmp/, not yet on the disk."""
+    """The file of a job in tmp/, not yet durable."""
 
     name: str
     descriptor: Descriptor
@@ -24,10 +41,10 @@ class _Draft(msgspec.Struct, frozen=True):
 
 
 class Acceptor:
-    """Puts jobs into queue/; any number of processes may do that."""
+    """The writer of queue/, for as long as its Spool lives. Any number of processes may have one."""
 
     def __init__(self, queue: str, done: str, new_draft: Callable[[], str]) -> None:
-        """Use new_draft for the path of a file that is not yet a job."""
+        """Take the folders, and new_draft, which returns an unused path in tmp/ for a draft."""
         self._queue = queue
         self._done = done
         self._new_draft = new_draft
@@ -36,7 +53,7 @@ class Acceptor:
     def accept_all(
         self, jobs: Iterable[tuple[Descriptor, str | None]]
     ) -> list[Status | SpoolError | OSError]:
-        """Accept jobs together, and return for each what `Spool.accept` would return or raise."""
+        """Accept a batch of jobs; return for each job what `Spool.accept` would return or raise."""
         with durable.NewFiles() as files:
             drafts = [self._make_draft(files, descriptor, name) for descriptor, name in jobs]
             try:
@@ -52,7 +69,7 @@ class Acceptor:
     def _make_draft(
         self, files: durable.NewFiles, descriptor: Descriptor, name: str | None
     ) -> _Draft | SpoolError | OSError:
-        """Write a job's file in tmp/."""
+        """Write the file of a job in tmp/."""
         path = self._new_draft()
         try:
             name = new_id() if name is None else check_name(name)
@@ -64,11 +81,11 @@ class Acceptor:
         return _Draft(name, descriptor, path)
 
     def _link(self, draft: _Draft) -> Status | SpoolError | OSError:
-        """Link a job's file into queue/; its name is not durable yet."""
+        """Link the file of a job into queue/; its name is not durable yet."""
         queued = f"{self._queue}/{draft.name}.json"
         try:
             os.link(draft.path, queued)
-            if os.path.exists(f"{self._done}/{draft.name}"):  # it may have ended at this very moment
+            if os.path.exists(f"{self._done}/{draft.name}"):  # a job of this name may have just ended
                 os.unlink(queued)
                 raise FileExistsError
         except FileExistsError:
@@ -80,7 +97,7 @@ class Acceptor:
     def _make_durable(
         self, outcomes: list[Status | SpoolError | OSError]
     ) -> list[Status | SpoolError | OSError]:
-        """Bring what was linked into queue/ to the disk; take it all back if that fails."""
+        """Make the new links in queue/ durable; remove all of them if that fails."""
         linked = [outcome for outcome in outcomes if isinstance(outcome, Status)]
         try:
             if linked:
@@ -94,13 +111,13 @@ class Acceptor:
 
 
 def _remove(draft: str) -> None:
-    """Remove a file of tmp/; if that can't be done, the next sweep does it, and no job is refused for it."""
+    """Remove a draft. An error is no reason to refuse the job: the next sweep removes the draft."""
     with suppress(OSError):
         os.unlink(draft)
 
 
 def pending(name: str, descriptor: Descriptor) -> Status:
-    """Return the status of a job that nobody has started."""
+    """Return the status of a job that has not been started."""
     return Status(
         id=name,
         service=descriptor.service,

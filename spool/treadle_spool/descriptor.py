@@ -1,4 +1,4 @@
-"""The job descriptor: what a client asks for, as one JSON file."""
+"""The job descriptor: the request of a client, as one JSON file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from treadle_spool.errors import InvalidDescriptor
 from treadle_spool.reading import decode, decode_from_client
 
 EMPTY = b"{}"
-"""What a program gets for `data` or `params` that the client did not send."""
+"""The `data` or `params` that a program gets if the client sent none."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Priority = Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
@@ -22,9 +22,10 @@ _ABSENT = msgspec.Raw()
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Which dropped file a job came from; the same file met again after a crash is not a second job.
+    """The identity of the dropped file that a job was copied from.
 
-    The device is not part of it: its number may be another one after a start of the machine.
+    A file that is found again after a crash is recognised by it, and does not become a second job. The
+    device number is not part of it: that number may change at a reboot.
     """
 
     inode: int
@@ -33,10 +34,10 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A job as it stands in queue/: the fields of spool/FORMAT.md.
+    """A job as it is stored in queue/, with the fields of spool/FORMAT.md.
 
-    `data` and `params` are the client's own bytes: checked to be JSON objects, never parsed and
-    written anew, so integers of any size and the order of keys are what they were.
+    `data` and `params` are raw bytes of the client. They are checked to be JSON objects, and never parsed
+    and serialised again, so integers of any size and the order of keys stay the same.
     """
 
     service: Text
@@ -49,17 +50,17 @@ class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     params: msgspec.Raw = _ABSENT
 
     @classmethod
-    def from_json(cls, text: bytes) -> Self:
-        """Read an accepted descriptor; raise InvalidDescriptor with the JSON path of a fault."""
-        return decode(text, cls)._checked()
+    def from_json(cls, raw: bytes) -> Self:
+        """Decode an accepted descriptor; raise InvalidDescriptor with the JSON path of the fault."""
+        return decode(raw, cls)._checked()
 
     @classmethod
-    def from_client(cls, text: bytes) -> Self:
-        """Read what a client wrote, as from_json does; what this takes, from_json can read ever after."""
-        return decode_from_client(text, cls)._checked()
+    def from_client(cls, raw: bytes) -> Self:
+        """Decode a client's descriptor as from_json does; from_json can decode it at any later time."""
+        return decode_from_client(raw, cls)._checked()
 
     def to_json(self) -> bytes:
-        """Return the descriptor as JSON, small fields first, payloads byte for byte."""
+        """Return the descriptor as JSON: small fields first, payloads byte for byte."""
         fields: dict[str, Any] = {"service": self.service}
         if self.priority:
             fields["priority"] = self.priority
@@ -84,6 +85,6 @@ class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 def check_payload(value: msgspec.Raw, path: str) -> None:
     """Raise InvalidDescriptor unless the payload is absent or a JSON object."""
-    text = bytes(value)
-    if text and not text.startswith(b"{"):
+    raw = bytes(value)
+    if raw and not raw.startswith(b"{"):
         raise InvalidDescriptor("expected an object", path)

@@ -1,4 +1,24 @@
-"""Writing so that it survives a power cut: the file first, then the folder that names it."""
+"""Durable writes: files and names that survive a power cut, with as few fsyncs as possible.
+
+fsync of a file makes its bytes durable, fsync of the folder makes its name durable. The order is: file, then
+folder. A name proves nothing about the bytes: after a power cut the file behind the name can be empty.
+
+`NewFiles` writes several files first and syncs them afterwards. To write and sync one file after the other
+was tried before; it costs more.
+
+`SharedSync` is a group commit for one folder. Its fsyncs are numbered, and at most one runs at a time:
+
+1. A caller takes the number of the next fsync. A running fsync may have passed the caller's entry already.
+2. The caller waits until no fsync is running, or until the fsync of its number has ended.
+3. If the fsync of its number has not begun, the caller is the leader: it runs the fsync for that number.
+4. An error of the fsync is raised for every caller of its number, and for no other caller.
+
+Invariant: a call returns only after an fsync that began after the call. There is no timer: a caller that
+comes alone does not wait for others.
+
+After a failed fsync the kernel may have dropped the bytes, and a second fsync can succeed without writing
+them. So `write` removes a file whose fsync failed, and a retry writes a new file.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +28,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-_REMEMBERED = 100
-"""Failed syncs of a folder that those who wait for them may still ask about."""
+_MAX_ERRORS = 100
+"""Failed fsyncs of a folder that a SharedSync keeps, for callers that have not seen their error yet."""
 
 
 def write(path: str | Path, content: bytes, *, mode: int = 0o640) -> None:
-    """Write a new file and bring its bytes to the disk; its name is durable only after sync_folder.
+    """Write a new file and sync its bytes; its name is durable only after sync_folder.
 
-    Raises FileExistsError if the file is there, or a link, wherever it leads. A file that could not
-    be written whole is removed.
+    Raises FileExistsError if a file or a link with this name exists, even a dangling link. A file that could
+    not be written completely is removed.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -32,49 +52,49 @@ def write(path: str | Path, content: bytes, *, mode: int = 0o640) -> None:
 
 
 class NewFiles:
-    """Files that are made one after the other, and brought to the disk together: that costs less.
+    """A batch of new files: written one by one, then synced together, which costs less.
 
-    They are closed when it is left, whatever happens.
+    The batch is a context manager. It closes all file descriptors at its exit, also after an error.
     """
 
     def __init__(self) -> None:
-        self._open: list[int] = []
+        self._fds: list[int] = []
 
     def make(self, path: str | Path, content: bytes | Path) -> None:
-        """Make a new file of some content, or a second name of the file that has it.
+        """Make a new file with this content, or a hard link to the file that has the content.
 
-        Raises FileExistsError if the name is in use. If the file that has the content is a link, that is
-        not followed: OSError.
+        Raises FileExistsError if the name is in use. Raises OSError if the file that has the content is a
+        symbolic link: such a link is not followed.
         """
         if isinstance(content, Path):
             os.link(content, path, follow_symlinks=False)
-            self._open.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            self._fds.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         else:
-            self._open.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
-            write_all(self._open[-1], content)
+            self._fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+            write_all(self._fds[-1], content)
 
     def sync(self) -> None:
-        """Bring all of them to the disk; their names are durable only after sync_folder."""
-        for file in self._open:
-            os.fsync(file)
+        """Sync the bytes of all files; their names are durable only after sync_folder."""
+        for fd in self._fds:
+            os.fsync(fd)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._open:
-            os.close(file)
+        for fd in self._fds:
+            os.close(fd)
 
 
 def write_all(fd: int, content: bytes) -> None:
-    """Write every byte, however many calls it takes."""
+    """Write every byte, with as many system calls as it takes."""
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def sync_folder(path: str | Path) -> None:
-    """Make the folder's entries durable: every link, rename and unlink in it that has returned."""
+    """Make the entries of a folder durable: every link, rename and unlink in it that has returned."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -83,39 +103,39 @@ def sync_folder(path: str | Path) -> None:
 
 
 class SharedSync:
-    """The fsync of one folder, shared by all threads that need one at the same time (group commit)."""
+    """The fsync of one folder, shared by all threads that need it at the same time (group commit)."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = folder
-        self._turn = threading.Condition()
-        self._begun = 0
-        self._ended = 0
-        self._failed: dict[int, OSError] = {}
-        """The newest syncs that failed, by their number."""
+        self._condition = threading.Condition()
+        self._last_begun = 0
+        self._last_ended = 0
+        self._errors: dict[int, OSError] = {}
+        """The errors of the newest failed fsyncs, by the number of the fsync."""
 
     def __call__(self) -> None:
-        """Return when an fsync has succeeded that began after this call: what was made before is durable.
+        """Return after an fsync that began after this call: every entry made before the call is durable.
 
-        Raises OSError if that fsync failed, as it does for everybody else who waited for it.
+        Raises OSError if that fsync failed; all other callers that waited for it get the same error.
         """
-        with self._turn:
-            mine = self._begun + 1  # one that is under way may have passed the caller's entry by
-            while self._begun > self._ended and self._ended < mine:
-                self._turn.wait()
-            leads = self._ended < mine
-            if leads:
-                self._begun = mine
-        if leads:
-            self._sync(mine)
-        if error := self._failed.get(mine):
+        with self._condition:
+            number = self._last_begun + 1  # a running fsync may have passed the caller's entry already
+            while self._last_begun > self._last_ended and self._last_ended < number:
+                self._condition.wait()
+            is_leader = self._last_ended < number
+            if is_leader:
+                self._last_begun = number
+        if is_leader:
+            self._sync(number)
+        if error := self._errors.get(number):
             raise OSError(error.errno, error.strerror)
 
     def _sync(self, number: int) -> None:
         try:
             sync_folder(self._folder)
         except OSError as error:
-            self._failed = {**dict(list(self._failed.items())[-_REMEMBERED:]), number: error}
+            self._errors = {**dict(list(self._errors.items())[-_MAX_ERRORS:]), number: error}
         finally:
-            with self._turn:
-                self._ended = number
-                self._turn.notify_all()
+            with self._condition:
+                self._last_ended = number
+                self._condition.notify_all()

@@ -1,4 +1,4 @@
-"""What can go wrong at the spool. Each class's docstring is its message."""
+"""The errors of the spool. The docstring of each class is its default message."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import ClassVar
 
 
 class SpoolError(Exception):
-    """The spool refused."""
+    """The spool refused the request."""
 
     code: ClassVar[str] = "REFUSED"
-    """What programs read, in bad/<name>.reason.json for instance."""
+    """The error code for programs, for example in bad/<name>.reason.json."""
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.__doc__)
 
 
 class NameTaken(SpoolError):
-    """A job of that name exists already."""
+    """A job with this name exists already."""
 
     code = "NAME_TAKEN"
 
@@ -30,7 +30,7 @@ class UnsafeName(SpoolError):
 class InvalidDescriptor(SpoolError):
     """The job descriptor is not valid.
 
-    path is the JSON path of the fault, such as `$.params`.
+    `path` is the JSON path of the fault, such as `$.params`.
     """
 
     code = "INVALID_JOB"
@@ -47,13 +47,13 @@ class InvalidJson(InvalidDescriptor):
 
 
 class NotAFile(SpoolError):
-    """What was dropped is not a regular file."""
+    """The dropped entry is not a regular file."""
 
     code = "NOT_A_FILE"
 
 
 class HardLinked(SpoolError):
-    """The dropped file has a second name, which may be one outside of the spool."""
+    """The dropped file has a second hard link, which may be outside of the spool."""
 
     code = "HARD_LINK"
 
@@ -71,7 +71,7 @@ class TooLarge(SpoolError):
 
 
 class UnknownJob(SpoolError):
-    """No job of that name is in the spool."""
+    """The spool has no job with this name."""
 
     code = "UNKNOWN_JOB"
 

@@ -1,4 +1,4 @@
-"""A job's folder: the names of what is in it, and how that is written and read."""
+"""The folder of a job: the names of its files, and the functions that write and read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STDERR = "stderr.log"
 
 
 def read_descriptor(path: str) -> Descriptor:
-    """Read an accepted descriptor; the file's own time stands in where it has no `created`."""
+    """Read an accepted descriptor; `created` defaults to the modification time of the file."""
     descriptor = Descriptor.from_json(reading.content(path))
     if descriptor.created is None:
         created = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
@@ -31,8 +31,8 @@ def read_descriptor(path: str) -> Descriptor:
     return descriptor
 
 
-def write_quickly(folder: str, name: str, content: bytes) -> None:
-    """Write a file that a power cut may take: it appears under its name only when it is whole."""
+def write_unsynced(folder: str, name: str, content: bytes) -> None:
+    """Write a file without fsync: it has its name only when it is complete, but a power cut may lose it."""
     draft = f"{folder}/.{name}"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
@@ -42,8 +42,8 @@ def write_quickly(folder: str, name: str, content: bytes) -> None:
     os.rename(draft, f"{folder}/{name}")
 
 
-def leave(folder: str) -> None:
-    """Take away what a claim has made so far, with calls that a full disk or table of files allows."""
+def remove_partial_claim(folder: str) -> None:
+    """Remove the files of an incomplete claim. No call here needs disk space or a new file descriptor."""
     with suppress(OSError):
         for name in (f".{ATTEMPT}", ATTEMPT, JOB):
             with suppress(FileNotFoundError):
@@ -51,14 +51,14 @@ def leave(folder: str) -> None:
         os.rmdir(folder)
 
 
-def put_down(folder: str, contents: Mapping[str, bytes | Path]) -> None:
-    """Put durable files into a job's folder: each of some content, or of a file that has it."""
+def write_synced(folder: str, contents: Mapping[str, bytes | Path]) -> None:
+    """Write and fsync files in a job's folder: each with its content, or as a hard link to a file."""
     with durable.NewFiles() as files:
         for name, content in contents.items():
             path = f"{folder}/{name}"
             try:
                 files.make(path, content)
-            except FileExistsError:  # of a finish that did not come to its end
+            except FileExistsError:  # left by an incomplete finish
                 os.unlink(path)
                 files.make(path, content)
         files.sync()

@@ -1,4 +1,4 @@
-"""What makes a folder a spool: its places, and spool.json, which says who it is."""
+"""The identity of a spool: its folders, and spool.json with its format version and its id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class _Identity(msgspec.Struct, frozen=True):
 
 
 def identify(root: Path) -> str:
-    """Return the id of the spool at root, made where there is none; raise NotASpool for anything else."""
+    """Return the id of the spool at root, which is created if the folder is new or empty.
+
+    Raises NotASpool if the folder has other content, a damaged spool.json, or another format version.
+    """
     identity = root / "spool.json"
     if not identity.exists():
         create(root)
@@ -37,10 +40,10 @@ def identify(root: Path) -> str:
 
 
 def create(root: Path) -> None:
-    """Make a spool of a new or empty folder; somebody else who is just making it may be first."""
+    """Make a new or empty folder a spool. If other processes do the same, the first one gives the id."""
     root.mkdir(parents=True, exist_ok=True)
-    ours = {*FOLDERS, "spool.json", "engine.lock"}
-    if any(entry.name not in ours for entry in root.iterdir() if not entry.name.startswith(".")):
+    own_names = {*FOLDERS, "spool.json", "engine.lock"}
+    if any(entry.name not in own_names for entry in root.iterdir() if not entry.name.startswith(".")):
         raise NotASpool(f"{root} is not empty and not a spool: choose an empty or new folder")
     for name in FOLDERS:
         (root / name).mkdir(exist_ok=True, mode=0o750)

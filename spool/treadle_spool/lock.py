@@ -1,4 +1,9 @@
-"""One engine per spool: a lock that the kernel releases however its holder ends."""
+"""The lock of the engine: at most one engine claims and ends the jobs of a spool.
+
+The lock is a `flock` on engine.lock. The kernel releases it when the process ends, also after a crash, so
+there is no stale lock. The file stays when the lock is released. Its content, the pid and the start time, is
+used in messages only.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +22,9 @@ from treadle_spool.status import now
 
 
 class EngineLock:
-    """The right to claim and end jobs, held from `with` to its end.
+    """The exclusive right to claim and end jobs, held from `with` to its end.
 
-    Raises SpoolInUse, naming the holder, when another process has it. The file stays when the lock
-    is gone: only the kernel's lock counts, never the file's content.
+    Raises SpoolInUse, with the pid of the holder, if another process holds the lock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,15 +32,15 @@ class EngineLock:
         self._fd: int | None = None
 
     def holder(self) -> int | None:
-        """Return the pid of the process that has the lock, or None; this does not touch the lock."""
+        """Return the pid of the process that holds the lock, or None; the lock itself is not touched."""
         try:
-            found = self._path.stat()
+            file = self._path.stat()
         except FileNotFoundError:
             return None
-        device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        inode = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
         for line in Path("/proc/locks").read_text("ascii").splitlines():
             fields = line.split()
-            if fields[1] == "FLOCK" and fields[5] == device:
+            if fields[1] == "FLOCK" and fields[5] == inode:
                 return int(fields[4])
         return None
 
@@ -45,9 +49,9 @@ class EngineLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(fd, 4096)
+            content = os.read(fd, 4096)
             os.close(fd)
-            raise SpoolInUse(f"{self._path.parent} is held by another engine: {_describe(holder)}") from None
+            raise SpoolInUse(f"{self._path.parent} is held by another engine: {_describe(content)}") from None
         os.ftruncate(fd, 0)
         write_all(fd, orjson.dumps({"pid": os.getpid(), "since": now()}))
         self._fd = fd
@@ -61,9 +65,9 @@ class EngineLock:
             self._fd = None
 
 
-def _describe(holder: bytes) -> str:
+def _describe(content: bytes) -> str:
     try:
-        fields = msgspec.json.decode(holder, type=dict[str, object])
+        fields = msgspec.json.decode(content, type=dict[str, object])
     except msgspec.DecodeError:
-        return "it has not said who it is yet"
+        return "its process has not written its pid yet"
     return f"process {fields.get('pid')}, since {fields.get('since')}"

@@ -1,4 +1,4 @@
-"""Job names: what a dropped file may be called, and the ids the engine makes itself."""
+"""Job names: the rule for names of dropped files, and the ids that the engine generates."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from uuid import UUID
 from treadle_spool.errors import UnsafeName
 
 LONGEST_NAME = 128
-"""Bytes. Leaves room for every suffix the spool adds within the 255 bytes of a file name."""
+"""Bytes. A name stays within the 255 bytes of a file name with every suffix that the spool adds."""
 
 RESERVED = frozenset({"services", "openapi.json"})
-"""What the HTTP API calls something else than a job."""
+"""Names that mean something else than a job in URLs of the HTTP API."""
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
 def new_id() -> str:
-    """Return a fresh UUID version 7 (RFC 9562): ids made later sort later, to the millisecond."""
+    """Return a new UUID version 7 (RFC 9562): ids sort by their time, to the millisecond."""
     milliseconds = time.time_ns() // 1_000_000
     value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -28,7 +28,7 @@ def new_id() -> str:
 
 
 def check_name(name: str) -> str:
-    """Return the name if it is safe as a file name and in a URL, else raise UnsafeName with the rule."""
+    """Return the name if it is safe as a file name and in a URL; raise UnsafeName with the rule otherwise."""
     if len(name) > LONGEST_NAME:
         raise UnsafeName(f"a job's name may have {LONGEST_NAME} characters at most, this one has {len(name)}")
     if not _SAFE.fullmatch(name):
@@ -42,5 +42,5 @@ def check_name(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text that JSON can hold: bytes of a file name that are not UTF-8 show as escapes."""
+    """Return text that JSON can represent: bytes of a file name that are not UTF-8 become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""bad/: what was refused, beside the reason, for a person or a program to look at."""
+"""The quarantine bad/: refused files, each with its reason, for people and programs."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from treadle_spool.names import printable
 from treadle_spool.status import now
 
 MOST = 1000
-"""Refused files that are kept; the oldest go first."""
+"""Refused files that are kept; the oldest are removed first."""
 SLACK = 100
-"""Further ones that may be there until the oldest go."""
-_LONGEST = 200
-_REASON = ".reason.json"
+"""Further files that may exist before the oldest are removed."""
+_MAX_NAME_BYTES = 200
+_REASON_SUFFIX = ".reason.json"
 
 
 class Quarantine:
-    """The folder for refused files; anybody may empty it."""
+    """The folder of refused files, for as long as its Spool lives. Any process may empty the folder."""
 
     def __init__(self, folder: Path, new_draft: Callable[[], Path]) -> None:
-        """Keep refused files in folder; new_draft gives a path for a file that is not yet whole."""
+        """Take the folder, and new_draft, which returns an unused path in tmp/ for an incomplete file."""
         self._folder = folder
         self._new_draft = new_draft
-        self._kept: int | None = None
+        self._count: int | None = None
+        """The number of refused files, estimated between two listings; None before the first listing."""
 
     def take(self, path: Path, error: SpoolError) -> Path:
-        """Move a file here, with its reason, and return where it is now.
+        """Move a file to bad/, with the error as its reason, and return its new path.
 
-        The reason is durable before the file leaves its place.
+        The reason is durable before the file is moved.
         """
-        kept = self._place(path.name)
+        target = self._free_path(path.name)
         reason: dict[str, Any] = {
             "name": printable(path.name),
             "code": error.code,
@@ -49,74 +50,74 @@ class Quarantine:
             reason["path"] = printable(error.path)
         draft = self._new_draft()
         durable.write(draft, orjson.dumps(reason, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
-        draft.rename(_reason(kept))  # whoever looks at bad/ sees a whole reason
+        draft.rename(_reason_of(target))  # readers of bad/ see complete reasons only
         try:
             durable.sync_folder(self._folder)
-            _move(path, kept)
+            _move(path, target)
         except OSError:
-            _reason(kept).unlink(missing_ok=True)
+            _reason_of(target).unlink(missing_ok=True)
             raise
-        self._make_room()
-        return kept
+        self._remove_oldest()
+        return target
 
     def expire(self, before: float) -> None:
-        """Remove what was refused before a moment, in seconds since 1970."""
+        """Remove the files that were refused before this time, in seconds since 1970."""
         for entry in self._reasons():
             if entry.stat().st_mtime < before:
                 _remove_both(Path(entry))
 
     def _reasons(self) -> list[os.DirEntry[str]]:
         with os.scandir(self._folder) as entries:
-            return [entry for entry in entries if entry.name.endswith(_REASON)]
+            return [entry for entry in entries if entry.name.endswith(_REASON_SUFFIX)]
 
-    def _place(self, name: str) -> Path:
-        """Return a free place for a file of that name; a very long one is shortened, and told by a digest."""
+    def _free_path(self, name: str) -> Path:
+        """Return an unused path for a file of this name; a long name is shortened and gets a digest."""
         raw = os.fsencode(name)
-        if len(raw) > _LONGEST:
+        if len(raw) > _MAX_NAME_BYTES:
             digest = hashlib.sha256(raw).hexdigest()[:12]
-            name = os.fsdecode(raw[: _LONGEST - 13]) + "~" + digest
-        place, number = self._folder / name, 1
-        while os.path.lexists(place) or os.path.lexists(_reason(place)):
+            name = os.fsdecode(raw[: _MAX_NAME_BYTES - 13]) + "~" + digest
+        path, number = self._folder / name, 1
+        while os.path.lexists(path) or os.path.lexists(_reason_of(path)):
             number += 1
-            place = self._folder / f"{name}.{number}"
-        return place
+            path = self._folder / f"{name}.{number}"
+        return path
 
-    def _make_room(self) -> None:
-        """Remove the oldest once there are too many; the folder is listed only then, and at the start."""
-        if self._kept is not None and self._kept < MOST + SLACK:
-            self._kept += 1
+    def _remove_oldest(self) -> None:
+        """Remove the oldest files if there are too many; the folder is listed only then and at first."""
+        if self._count is not None and self._count < MOST + SLACK:
+            self._count += 1
             return
         reasons = self._reasons()
         if len(reasons) > MOST + SLACK:
             reasons.sort(key=lambda entry: entry.stat().st_mtime_ns)
             for entry in reasons[:-MOST]:
                 _remove_both(Path(entry))
-        self._kept = min(len(reasons), MOST)
+        self._count = min(len(reasons), MOST)
 
 
-def _reason(kept: Path) -> Path:
-    return kept.with_name(kept.name + _REASON)
+def _reason_of(path: Path) -> Path:
+    return path.with_name(path.name + _REASON_SUFFIX)
 
 
-def _move(path: Path, kept: Path) -> None:
-    """Move without a rename where that is possible: a rename out of a watched folder holds up its watcher."""
+def _move(path: Path, target: Path) -> None:
+    """Move a file by link and unlink if possible: a rename out of a watched folder delays its watcher."""
     try:
-        os.link(path, kept, follow_symlinks=False)
+        os.link(path, target, follow_symlinks=False)
     except OSError:  # a folder, or a file that this user may not link
         with suppress(FileNotFoundError):
-            path.rename(kept)
+            path.rename(target)
     else:
         path.unlink(missing_ok=True)
 
 
 def _remove_both(reason: Path) -> None:
     """Remove a refused file and its reason."""
-    _remove(reason.with_name(reason.name.removesuffix(_REASON)))
+    _remove(reason.with_name(reason.name.removesuffix(_REASON_SUFFIX)))
     reason.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, or a folder and what is in it, without following links."""
+    """Remove a file, or a folder and its content, without following links."""
     if path.is_dir() and not path.is_symlink():
         for entry in list(path.iterdir()):
             _remove(entry)

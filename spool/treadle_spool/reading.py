@@ -1,4 +1,4 @@
-"""Reading JSON that somebody else wrote: strict, typed, and with the place of each fault."""
+"""Decoding JSON from other writers: strict, typed, and with the JSON path of each fault."""
 
 from __future__ import annotations
 
@@ -13,71 +13,71 @@ from treadle_spool.errors import InvalidDescriptor, InvalidJson
 
 Shape = TypeVar("Shape")
 
-_HEADROOM = 200
-"""Stack frames between the first reader of a client's JSON and the deepest of all later ones."""
+_RESERVED_FRAMES = 200
+"""Stack frames by which the stack of a later reader may be deeper than that of the first reader."""
 
-_SHALLOW = 100
-"""Levels of nesting that every reader can follow."""
+_SAFE_DEPTH = 100
+"""Levels of nesting that every reader can decode."""
 
-_PIECE = 64 * 1024
+_CHUNK = 64 * 1024
 
-_AT = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
+_ERROR_WITH_PATH = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
 
 
 def content(path: str | os.PathLike[str]) -> bytes:
-    """Return what a small file holds, with one open and, as a rule, one read."""
+    """Return the content of a small file, with one open and, as a rule, one read."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        pieces = []
-        while len(piece := os.read(fd, _PIECE)) == _PIECE:
-            pieces.append(piece)
-        return b"".join((*pieces, piece))
+        chunks = []
+        while len(chunk := os.read(fd, _CHUNK)) == _CHUNK:
+            chunks.append(chunk)
+        return b"".join((*chunks, chunk))
     finally:
         os.close(fd)
 
 
-def decode(text: bytes, shape: type[Shape]) -> Shape:
-    """Return the JSON text as an instance of shape; raise InvalidDescriptor with the path of the fault.
+def decode(raw: bytes, shape: type[Shape]) -> Shape:
+    """Decode JSON to an instance of shape; raise InvalidDescriptor with the JSON path of the fault.
 
     Fields of type msgspec.Raw are checked to be valid JSON (RFC 8259, UTF-8) and kept as bytes.
     """
     try:
-        text.decode()
-        return msgspec.json.decode(text, type=shape)
+        raw.decode()
+        return msgspec.json.decode(raw, type=shape)
     except UnicodeDecodeError as error:
         raise InvalidJson(f"the text is not UTF-8: byte {error.start}") from None
     except RecursionError:
         raise InvalidJson("the JSON is nested too deeply") from None
     except msgspec.ValidationError as error:
-        raise _misfit(str(error), shape) from None
+        raise _invalid(str(error), shape) from None
     except msgspec.DecodeError as error:
         raise InvalidJson(f"the text is not valid JSON: {error}") from None
 
 
-def decode_from_client(text: bytes, shape: type[Shape]) -> Shape:
-    """Decode what a client wrote; refuse also what is nested so deeply that a later reader might fail.
+def decode_from_client(raw: bytes, shape: type[Shape]) -> Shape:
+    """Decode JSON of a client; also refuse JSON that is nested too deeply for a later reader.
 
-    How deep a decoder may go depends on how deep its caller's stack is already, so what comes in is
-    read from further down than anybody will read it again; unless nobody could find it deep.
+    The nesting that a decoder can follow depends on the depth of its caller's stack. So JSON that may be
+    nested deeply is decoded here on a deeper stack than that of every later reader.
     """
-    deepest = text.count(b"{") + text.count(b"[")
-    return _from_below(_HEADROOM if deepest > _SHALLOW else 0, text, shape)
+    max_depth = raw.count(b"{") + raw.count(b"[")
+    return _decode_deeper(_RESERVED_FRAMES if max_depth > _SAFE_DEPTH else 0, raw, shape)
 
 
-def _from_below(frames: int, text: bytes, shape: type[Shape]) -> Shape:
-    return decode(text, shape) if frames == 0 else _from_below(frames - 1, text, shape)
+def _decode_deeper(frames: int, raw: bytes, shape: type[Shape]) -> Shape:
+    return decode(raw, shape) if frames == 0 else _decode_deeper(frames - 1, raw, shape)
 
 
-def _misfit(message: str, shape: type) -> InvalidDescriptor:
+def _invalid(message: str, shape: type) -> InvalidDescriptor:
     path = "$"
-    if found := _AT.fullmatch(message):
-        message, path = found["what"], found["path"]
-    if unknown := _UNKNOWN.fullmatch(message):
+    if located := _ERROR_WITH_PATH.fullmatch(message):
+        message, path = located["what"], located["path"]
+    if unknown := _UNKNOWN_FIELD.fullmatch(message):
         field = unknown["field"]
-        near = difflib.get_close_matches(
+        similar = difflib.get_close_matches(
             field, [known.encode_name for known in msgspec.structs.fields(shape)], 1
         )
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {similar[0]!r}?" if similar else ""
         return InvalidDescriptor(f"unknown field {field!r}{hint}", f"{path}.{field}")
     return InvalidDescriptor(message[:1].lower() + message[1:], path)

@@ -1,4 +1,4 @@
-"""Retention: ended jobs and refused files go when they are too old, too many or too large."""
+"""Retention: the removal of ended jobs by age, number and size, and of refused files by age."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from treadle_spool.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is kept of each service's ended jobs; None for no limit. The newest ones are kept."""
+    """The limits for the ended jobs of each service; None is no limit. The newest jobs are kept."""
 
     days: float | None = None
-    """Days after a job's end; of refused files as well, after they were refused."""
+    """Days since the end of a job; for refused files, days since the refusal."""
     jobs: int | None = None
     bytes: int | None = None
-    """Of all files in the jobs' folders."""
+    """Total size of all files in the folders of the jobs."""
 
     def __bool__(self) -> bool:
         return self != Retention()
@@ -35,7 +35,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """An ended job that is not kept any more."""
+    """An ended job that is beyond a limit."""
 
     name: str
     service: str
@@ -51,11 +51,11 @@ class _Ended:
 
 
 def expired(spool: Spool, retention: Retention) -> Iterator[Expired]:
-    """Yield the ended jobs that are not kept; a job that is still owed is never among them."""
+    """Yield the ended jobs that are beyond a limit; a job that is still owed is never among them."""
     services: defaultdict[str, list[_Ended]] = defaultdict(list)
     for job in _ended_jobs(spool, sized=retention.bytes is not None):
         services[job.service].append(job)
-    oldest = 0.0 if retention.days is None else time.time() - retention.days * 86_400
+    cutoff = 0.0 if retention.days is None else time.time() - retention.days * 86_400
     for jobs in services.values():
         jobs.sort(key=lambda job: (job.ended, job.name), reverse=True)
         size = 0
@@ -63,49 +63,49 @@ def expired(spool: Spool, retention: Retention) -> Iterator[Expired]:
             size += job.bytes
             too_many = retention.jobs is not None and number > retention.jobs
             too_large = retention.bytes is not None and size > retention.bytes
-            if too_many or too_large or job.ended < oldest:
+            if too_many or too_large or job.ended < cutoff:
                 yield Expired(job.name, job.service, job.bytes)
 
 
 def remove(spool: Spool, name: str) -> None:
-    """Remove an ended job: it is gone at once, and whoever is reading one of its files reads on.
+    """Remove an ended job. It disappears at once, and a process that has one of its files open can read on.
 
-    When this returns, a power cut does not bring it back: its name may be another job's by then.
+    The removal is durable when this returns, since the name may then be given to another job.
     """
-    away = spool.new_in_tmp()
-    with suppress(FileNotFoundError):  # somebody else has removed it
-        (spool.done / name).rename(away)
+    trash = spool.new_in_tmp()
+    with suppress(FileNotFoundError):  # another process has removed it
+        (spool.done / name).rename(trash)
         durable.sync_folder(spool.done)
-        shutil.rmtree(away)
+        shutil.rmtree(trash)
 
 
 def collect(spool: Spool, retention: Retention) -> list[Expired]:
-    """Remove what is not kept, and return it. Refused files are removed by their age alone."""
-    gone = list(expired(spool, retention))
-    for job in gone:
+    """Remove the ended jobs beyond the limits and return them; remove refused files by their age alone."""
+    jobs = list(expired(spool, retention))
+    for job in jobs:
         remove(spool, job.name)
     if retention.days is not None:
         spool.quarantine.expire(time.time() - retention.days * 86_400)
-    return gone
+    return jobs
 
 
 def _ended_jobs(spool: Spool, sized: bool) -> Iterator[_Ended]:
     for name in list(spool.names(spool.done)):
         folder = spool.done / name
         if os.path.lexists(spool.queued(name)):
-            continue  # its outcome may not have reached the disk
-        with suppress(OSError, SpoolError):  # no job's folder, or gone meanwhile
+            continue  # its outcome may not be durable yet
+        with suppress(OSError, SpoolError):  # not a job's folder, or removed meanwhile
             status = decode((folder / STATUS).read_bytes(), Status)
             ended = status.ended or status.created
             yield _Ended(name, status.service, ended.timestamp(), _size(folder) if sized else 0)
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of all files below a folder; one that has two names there counts once."""
-    found: dict[tuple[int, int], int] = {}
+    """Return the total bytes of all files below a folder; a file with several hard links counts once."""
+    sizes: dict[tuple[int, int], int] = {}
     for path, _, files in os.walk(folder):
         for file in files:
             with suppress(FileNotFoundError):
                 stat = Path(path, file).lstat()
-                found[stat.st_dev, stat.st_ino] = stat.st_size
-    return sum(found.values())
+                sizes[stat.st_dev, stat.st_ino] = stat.st_size
+    return sum(sizes.values())

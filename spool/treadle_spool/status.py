@@ -1,4 +1,4 @@
-"""What is known of a job: its state, its attempts, and how it ended."""
+"""The status of a job: its state, its attempts, and its outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 FORMAT = 1
-"""The version of the spool's format that this package reads and writes."""
+"""The version of the spool format that this package reads and writes."""
 
 
 class State(StrEnum):
@@ -25,12 +25,12 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will happen to the job any more."""
+        """Whether the state is final."""
         return self in {State.SUCCEEDED, State.CANCELLED, State.FAILED}
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of a job: attempt.json while it lives, an entry of status.json's `attempts` afterwards."""
+    """One start of a job: in attempt.json while it runs, in `attempts` of status.json afterwards."""
 
     number: int
     runtime: str
@@ -44,7 +44,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """attempt.json: the attempt that lives in the folder, and those before it."""
+    """The content of attempt.json: the current attempt of a claimed job, and the attempts before it."""
 
     attempt: AttemptRecord
     earlier: tuple[AttemptRecord, ...] = ()
@@ -55,7 +55,7 @@ class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it is now; for an ended one, the content of status.json."""
+    """A snapshot of a job; for an ended job, the content of status.json."""
 
     id: str
     service: str
@@ -73,7 +73,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def now() -> datetime:
-    """Return this moment in UTC, as every time in the spool is."""
+    """Return the current time in UTC, as all times in the spool are."""
     return datetime.now(UTC)
 
 

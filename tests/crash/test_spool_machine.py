@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from tests.crash.disk import Disk
 from tests.crash.transition import DATA, DROPPED, SERVICES, descriptor, live, status
 from treadle.dispatch.recovery import recover
-from treadle_spool import DropFolder, Keep, LiveAttempt, NameTaken, Spool, State, UnknownJob
+from treadle_spool import DropFolder, LiveAttempt, NameTaken, Retention, Spool, State, UnknownJob
 from treadle_spool.retention import collect
 
 EXAMPLES = int(os.environ.get("TREADLE_MACHINE", "10"))
@@ -141,7 +141,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(keep=st.integers(0, 2))
     def collect(self, keep: int) -> None:
-        for gone in collect(self.spool, Keep(jobs=keep)):
+        for gone in collect(self.spool, Retention(jobs=keep)):
             assert gone.name in set(self.ended) | self.unsure
             self.ended.pop(gone.name, None)
             self.unsure.discard(gone.name)
@@ -186,7 +186,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(calls=st.integers(0, 15), power=st.booleans())
     def killed_in_collect(self, calls: int, power: bool) -> None:
         with killed_after(calls):
-            collect(self.spool, Keep(jobs=0))
+            collect(self.spool, Retention(jobs=0))
         self.unsure |= set(self.ended)  # each is there still, as it was, or is gone
         self.start_anew(power)
 

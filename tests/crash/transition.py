@@ -24,7 +24,7 @@ from treadle_spool import (
     Status,
     now,
 )
-from treadle_spool.retention import Keep, collect
+from treadle_spool.retention import Retention, collect
 
 JOB = "job"
 DATA = b'{"values": [1, 2, 3]}'
@@ -169,7 +169,7 @@ TRANSITIONS: dict[str, tuple[Step, Step]] = {
     "finish with a file": (claimed, finish_with_a_file),
     "cancel": (accepted, lambda spool: spool.ask_to_cancel(JOB)),
     "retry": (claimed, lambda spool: spool.next_attempt(JOB, live())),
-    "gc": (ended, lambda spool: collect(spool, Keep(jobs=0))),
+    "gc": (ended, lambda spool: collect(spool, Retention(jobs=0))),
     "refuse": (dropped_badly, take),
     "end without a start": (accepted, end_waiting),
     "undo a claim": (half_claimed, lambda spool: list(recover(spool, SERVICES, lambda _: True))),

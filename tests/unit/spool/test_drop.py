@@ -15,7 +15,7 @@ JOB = b'{"service": "sum", "data": {"values": [1]}}'
 
 
 def anything(_: object) -> None:
-    """Take every job."""
+    """Accept every job."""
 
 
 @pytest.fixture

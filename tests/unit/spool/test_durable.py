@@ -95,7 +95,7 @@ def test_threads_share_the_fsync_of_a_folder_and_none_is_let_go_early(tmp_path, 
         nonlocal begun
         begun += 1
         there = {path.name for path in folder.iterdir()}
-        time.sleep(0.01)  # so that others come meanwhile
+        time.sleep(0.01)  # so that other threads call meanwhile
         durable_names.update(there)
 
     def make(number: int) -> bool:

@@ -1,4 +1,4 @@
-"""FORMAT.md's schemas and the code say the same."""
+"""FORMAT.md and its schemas agree with the code."""
 
 from __future__ import annotations
 

@@ -49,9 +49,6 @@ def finish(spool: Spool, name: str, result: bytes = b'{"x":1}') -> None:
     spool.finish(ended(name), result)
 
 
-# ---------------------------------------------------------------------- opening
-
-
 def test_a_new_spool_has_its_folders_and_an_id_that_stays(tmp_path):
     first, second = Spool.open(tmp_path / "spool"), Spool.open(tmp_path / "spool")
     assert first.id == second.id
@@ -68,7 +65,7 @@ def test_many_processes_may_make_the_same_spool(tmp_path):
 
 def test_of_two_who_make_the_same_spool_at_once_the_first_gives_its_id(tmp_path):
     first = Spool.open(tmp_path / "spool")
-    create(first.root)  # by somebody who looked before it was there
+    create(first.root)  # as a process does that has not seen spool.json yet
     assert Spool.open(first.root).id == first.id
 
 
@@ -89,9 +86,6 @@ def test_a_damaged_identity_is_told(spool):
     (spool.root / "spool.json").write_text("{")
     with pytest.raises(NotASpool, match=r"spool\.json can't be read"):
         Spool.open(spool.root)
-
-
-# ---------------------------------------------------------------------- accepting
 
 
 def test_an_accepted_job_is_one_file_in_the_queue(spool):
@@ -175,9 +169,6 @@ def test_a_job_whose_folder_can_t_be_synced_is_not_in_the_queue(spool, monkeypat
     with pytest.raises(OSError, match="Input/output"):
         spool.accept(JOB)
     assert list(spool.queue.iterdir()) == list(spool.tmp.iterdir()) == []
-
-
-# ---------------------------------------------------------------------- claiming and finishing
 
 
 def test_a_job_is_claimed_once(spool):
@@ -315,9 +306,6 @@ def test_a_lost_attempt_is_put_away_and_the_next_one_counted(spool):
     assert [each.number for each in spool.look_up("mine").attempts] == [1, 2]
 
 
-# ---------------------------------------------------------------------- cancelling and looking up
-
-
 def test_a_cancel_is_a_file(spool):
     spool.accept(JOB, "mine")
     spool.ask_to_cancel("mine")
@@ -385,9 +373,6 @@ def test_a_job_that_moves_meanwhile_is_never_unknown(spool):
             thread.join()
     assert set(seen) <= {State.PENDING, State.RUNNING, State.SUCCEEDED}
     assert len(seen) > len(names)
-
-
-# ---------------------------------------------------------------------- sweeping and locking
 
 
 def test_what_dead_writers_left_is_swept_and_what_living_ones_stage_is_not(spool):
