@@ -1,0 +1,249 @@
+"""A spool of an earlier version lives on: what waits, what has ended, and what runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.acceptance.old_version import WAYS, OldVersion
+from tests.acceptance.server import eventually
+
+WEAVE, WARP = "/services/weave", "/services/warp"
+
+
+@pytest.fixture
+def old(tmp_path):
+    old = OldVersion(tmp_path)
+    yield old
+    old.end_processes()
+
+
+def status(server, job):
+    return json.loads((server.spool / "done" / job / "status.json").read_bytes())
+
+
+def attempts(server, job, *fields):
+    return [tuple(each[field] for field in fields) for each in status(server, job)["attempts"]]
+
+
+# ---------------------------------------------------------------------- what lies in the spool
+
+
+def test_what_has_ended_answers_as_it_did(serve, old):
+    server = serve("--services", old.projects)
+    answers = {path: server.ask("GET", path) for path in old.answers}
+    assert {path: [each.status, each.body.decode()] for path, each in answers.items()} == old.answers
+    assert status(server, old.jobs["failed"])["labels"] == {"loom": "three"}
+    assert attempts(server, "tried-twice", "number", "reason") == [(1, "lost"), (2, "ended")]
+
+
+def test_the_order_of_what_waits_is_kept_and_so_are_its_labels(serve, old):
+    server = serve("--services", old.projects, "--jobs", "1")
+    assert server.result("patient", WEAVE) == {"woven": "later"}
+    assert server.result("urgent", WEAVE) == {"woven": "sooner"}
+    assert server.result(old.jobs["plain"], WEAVE) == {"woven": "plain"}
+    waited = [status(server, job) for job in ("urgent", "patient", old.jobs["plain"])]
+    assert [each["labels"] for each in waited] == [{"loom": "nine"}, {}, {"loom": "one"}]
+    assert sorted(waited, key=lambda each: each["started"]) == waited
+
+
+def test_a_timeout_that_was_asked_for_is_kept(serve, old):
+    server = serve("--services", old.projects, "--grace", "0.3")
+    assert server.result("hasty", WEAVE)["code"] == "TIMEOUT"
+
+
+def test_a_cancel_that_was_asked_for_is_honoured(serve, old):
+    server = serve("--services", old.projects)
+    job = old.jobs["unwanted"]
+    assert server.ended(job, WEAVE)["status"] == "CANCELLED"
+    assert server.ask("GET", f"{WEAVE}/{job}").json["startedAt"] is None
+    eventually(lambda: not list((old.spool / "cancel").iterdir()), "the request's end")
+
+
+def test_a_file_that_was_dropped_is_taken(serve, old):
+    server = serve("--services", old.projects)
+    server.dropped("late")
+    assert server.result("late", WEAVE) == {"woven": "late"}
+    assert list((old.spool / "drop").iterdir()) == []
+
+
+def test_what_was_refused_is_kept_with_its_reason(serve, old):
+    serve("--services", old.projects).dropped("late")
+    bad = old.spool / "bad"
+    assert {path.name for path in bad.iterdir()} == {"misspelt.json", "misspelt.json.reason.json"}
+    assert json.loads((bad / "misspelt.json.reason.json").read_bytes())["path"] == "$.prams"
+
+
+@pytest.mark.parametrize(
+    ("job", "result", "ending"),
+    [
+        ("ended-unseen", {"woven": "unseen"}, ("SUCCEEDED", 0, None)),
+        ("raised-unseen", {"code": "ValueError", "detail": "nobody looked"}, ("FAILED", 1, None)),
+        ("killed-unseen", {"code": "EXIT_137", "detail": "killed by SIGKILL"}, ("FAILED", None, 9)),
+    ],
+)
+def test_an_attempt_that_ended_while_nobody_looked_is_finished(serve, old, job, result, ending):
+    server = serve("--services", old.projects)
+    assert server.result(job, WEAVE) == result
+    assert status(server, job)["status"] == ending[0]
+    assert attempts(server, job, "reason", "code", "signal") == [("ended", *ending[1:])]
+
+
+def test_what_an_attempt_told_while_nobody_looked_is_there(serve, old):
+    server = serve("--services", old.projects)
+    server.ended("ended-unseen", WEAVE)
+    assert server.ask("GET", f"{WEAVE}/ended-unseen/interim-results").json == [1]
+
+
+def test_a_lost_attempt_is_tried_again_and_both_are_told(serve, old):
+    server = serve("--services", old.projects)
+    assert server.result("lost", WEAVE) == {"woven": "found"}
+    assert attempts(server, "lost", "number", "reason", "code") == [(1, "lost", None), (2, "ended", 0)]
+    assert (old.spool / "done" / "lost" / "attempts" / "1" / "process.json").exists()
+
+
+def test_an_attempt_that_never_began_begins(serve, old):
+    server = serve("--services", old.projects)
+    assert server.result("never-begun", WARP) == {"woven": "at last"}
+    assert attempts(server, "never-begun", "number", "reason") == [(1, "ended")]
+
+
+def test_a_claim_that_was_not_completed_is_made_again(serve, old):
+    server = serve("--services", old.projects)
+    assert server.result("half-claimed", WEAVE) == {"woven": "half"}
+
+
+def test_in_the_end_nothing_is_owed(serve, old):
+    serve("--services", old.projects, "--grace", "0.3").dropped("late")
+    for place in ("queue", "run", "cancel", "drop"):
+        eventually(lambda place=place: not list((old.spool / place).iterdir()), f"an empty {place}/")
+
+
+# ---------------------------------------------------------------------- what runs
+
+
+PATIENT = """
+import json, time
+from pathlib import Path
+
+def run(data):
+    with open(data['runs'], 'a') as file:
+        file.write('run\\n')
+    print('PlanQK:Job:InterimResult: "begun"')
+    while not Path(data['gate']).exists():
+        time.sleep(0.01)
+    print('PlanQK:Job:InterimResult: "going on"')
+    return {'went': 'on'}
+"""
+STUBBORN = """
+import signal, time
+from pathlib import Path
+
+def run(data):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(data['runs']).touch()
+    time.sleep(600)
+"""
+FAILING = """
+import time
+from pathlib import Path
+
+def run(data):
+    while not Path(data['gate']).exists():
+        time.sleep(0.01)
+    raise ValueError('the gate is open')
+"""
+DYING = """
+import os, signal, time
+from pathlib import Path
+
+def run(data):
+    while not Path(data['gate']).exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(params=WAYS)
+def running(request, old, project, tmp_path):
+    """Return a function that has the old version run a program, and gives the service's project."""
+
+    def begin(program):
+        path = project(program)
+        old.begin(request.param, path, "live", {name: str(tmp_path / name) for name in ("gate", "runs")})
+        return path
+
+    return begin
+
+
+def test_a_job_that_runs_goes_on_and_is_finished(serve, old, running, tmp_path):
+    server = serve(running(PATIENT))
+    assert server.ask("GET", "/live").json["status"] == "RUNNING"
+    eventually(lambda: server.ask("GET", "/live/interim-results").json == ["begun"], "an interim result")
+    (tmp_path / "gate").touch()
+    assert server.result("live") == {"went": "on"}
+    assert server.ask("GET", "/live/interim-results").json == ["begun", "going on"]
+    assert attempts(server, "live", "number", "reason", "code") == [(1, "ended", 0)]
+    assert (tmp_path / "runs").read_text() == "run\n"
+    assert old.nobody_is_left()
+
+
+def test_a_job_that_runs_is_cancelled_by_asking_its_program_to_end(serve, old, running, tmp_path):
+    server = serve(running(PATIENT), "--grace", "600")
+    eventually((tmp_path / "runs").exists, "the start of the program")
+    server.ask("PUT", "/live/cancel")
+    assert server.ended("live")["status"] == "CANCELLED"
+    assert list((old.spool / "done" / "live").glob("exit-signal-15-*"))
+    assert old.nobody_is_left()
+
+
+def test_a_job_that_runs_and_will_not_end_is_killed_after_the_grace_period(serve, old, running, tmp_path):
+    server = serve(running(STUBBORN), "--grace", "0.3")
+    eventually((tmp_path / "runs").exists, "the start of the program")
+    server.ask("PUT", "/live/cancel")
+    assert server.ended("live")["status"] == "CANCELLED"
+    assert old.nobody_is_left()
+
+
+def test_a_job_whose_supervisor_is_killed_is_tried_again(serve, old, running, tmp_path):
+    server = serve(running(PATIENT))
+    eventually(lambda: server.ask("GET", "/live/interim-results").json, "the start of the program")
+    os.kill(old.supervisor("live"), signal.SIGKILL)
+    eventually(lambda: (tmp_path / "runs").read_text() == "run\n" * 2, "a second attempt")
+    assert old.nobody_is_left()
+    (tmp_path / "gate").touch()
+    assert server.result("live") == {"went": "on"}
+    assert attempts(server, "live", "number", "reason", "code") == [(1, "lost", None), (2, "ended", 0)]
+    assert (old.spool / "done" / "live" / "attempts" / "1" / "process.json").exists()
+
+
+def test_a_job_that_runs_and_fails_says_why(serve, running, tmp_path):
+    server = serve(running(FAILING))
+    assert server.ask("GET", "/live").json["status"] == "RUNNING"
+    (tmp_path / "gate").touch()
+    assert server.result("live") == {"code": "ValueError", "detail": "the gate is open"}
+    assert server.ask("GET", "/live").json["status"] == "FAILED"
+    assert attempts(server, "live", "number", "reason", "code") == [(1, "ended", 1)]
+
+
+def test_a_job_that_runs_and_is_killed_by_a_signal_tells_which(serve, running, tmp_path):
+    server = serve(running(DYING))
+    assert server.ask("GET", "/live").json["status"] == "RUNNING"
+    (tmp_path / "gate").touch()
+    assert server.result("live") == {"code": "EXIT_137", "detail": "killed by SIGKILL"}
+    assert server.ask("GET", "/live").json["status"] == "FAILED"
+    assert attempts(server, "live", "number", "reason", "signal") == [(1, "ended", 9)]
+
+
+def test_a_job_that_runs_outlives_two_engines(serve, running, tmp_path):
+    path = running(PATIENT)
+    first = serve(path)
+    assert first.ask("GET", "/live").json["status"] == "RUNNING"
+    first.kill()
+    second = serve(path)
+    (tmp_path / "gate").touch()
+    assert second.result("live") == {"went": "on"}
+    assert (tmp_path / "runs").read_text() == "run\n"
