@@ -1,6 +1,6 @@
-"""What the container runtimes share: what a service's container is, and what becomes of it.
+"""The common part of the container runtimes: what a service's container is, how it starts and how it ends.
 
-A runtime for another container engine implements `ContainerEngine` and hands it to `ContainerRuntime`.
+A runtime for another container engine implements `ContainerEngine` and passes it to `ContainerRuntime`.
 """
 
 from treadle_containers.address import Address

@@ -1,4 +1,4 @@
-"""Where a container engine is looked for."""
+"""The address of a container engine: where its socket is."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from treadle_containers.engine import EngineUnreachable
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The place that the settings name, else the environment, else the usual sockets."""
+    """The URL in the settings, else the one in the environment, else the engine's default sockets."""
 
     product: str
+    """The engine's name in error messages."""
     variable: str
-    """The environment variable that names the engine's socket."""
+    """The environment variable with the URL of the engine's socket."""
     socket: Path
-    """The engine's socket below /run, and below XDG_RUNTIME_DIR for an engine without root's rights."""
+    """The engine's socket, relative to /run, or to XDG_RUNTIME_DIR for an engine without root's rights."""
     url: str | None = None
 
     def places(self) -> list[str]:
-        """Return the URLs where the engine may be, the one that counts first."""
-        if named := self.url or os.environ.get(self.variable):
-            return [named]
+        """Return the URLs where the engine may be; the first one is used."""
+        if configured := self.url or os.environ.get(self.variable):
+            return [configured]
         folders = [Path(each) for each in (os.environ.get("XDG_RUNTIME_DIR"), "/run") if each]
         sockets = [folder / self.socket for folder in folders]
         return [f"unix://{socket}" for socket in sorted(sockets, key=lambda socket: not socket.exists())]
 
     def unreachable(self, detail: str) -> EngineUnreachable:
-        """Return the error that says where the engine was looked for."""
-        named = os.environ.get(self.variable) or "not set"
-        where = f"{', '.join(self.places())} ({self.variable} is {named})"
+        """Return the error for an engine that does not answer, with the URLs and the variable's value."""
+        value = os.environ.get(self.variable) or "not set"
+        where = f"{', '.join(self.places())} ({self.variable} is {value})"
         return EngineUnreachable(f"{self.product} can't be reached at {where}: {detail}")

@@ -1,4 +1,4 @@
-"""A project as what its image is built from: the files that count, and a digest that tells it has changed."""
+"""The build context of a project: the files that its image is built from, and their digest."""
 
 from __future__ import annotations
 
@@ -13,36 +13,42 @@ from typing import IO
 
 
 class Context:
-    """The files of a project that its .dockerignore does not leave out."""
+    """The files of a project without those that its .dockerignore excludes.
+
+    The .dockerignore is read once; the files are listed anew by each method.
+    """
 
     def __init__(self, project: Path) -> None:
         self._project = project
         self._rules = _rules(project / ".dockerignore")
 
     def signature(self) -> str:
-        """Return what is different if a file may be: cheaper than the digest, and changed by a mere touch."""
-        found = hashlib.sha256()
+        """Return a hash of the files' metadata: an equal signature means that no file has changed.
+
+        It is cheaper than the digest, and a `touch` changes it, too.
+        """
+        signature = hashlib.sha256()
         for path in self._files():
             stat = path.lstat()
             fields = (path, stat.st_size, stat.st_mtime_ns, stat.st_mode, stat.st_ino)
-            found.update("\0".join(map(str, fields)).encode("utf-8", "surrogateescape"))
-        return found.hexdigest()
+            signature.update("\0".join(map(str, fields)).encode("utf-8", "surrogateescape"))
+        return signature.hexdigest()
 
     def digest(self) -> str:
-        """Return what is different as soon as a file is: its name, its mode or its content."""
-        found = hashlib.sha256()
+        """Return a hash of the files' names, modes and contents."""
+        digest = hashlib.sha256()
         for path in self._files():
             mode = path.lstat().st_mode
-            found.update(f"{path.relative_to(self._project)}\0{mode}\0".encode("utf-8", "surrogateescape"))
+            digest.update(f"{path.relative_to(self._project)}\0{mode}\0".encode("utf-8", "surrogateescape"))
             if path.is_symlink():
-                found.update(os.fsencode(path.readlink()))
+                digest.update(os.fsencode(path.readlink()))
             else:
                 with path.open("rb") as file:
-                    found.update(hashlib.file_digest(file, "sha256").digest())
-        return found.hexdigest()[:16]
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:16]
 
     def pack(self) -> IO[bytes]:
-        """Return the files as a tar archive."""
+        """Return the files as a tar archive, open at its start; the caller closes it."""
         archive = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for path in self._files():
@@ -51,39 +57,40 @@ class Context:
         return archive
 
     def _files(self) -> Iterator[Path]:
+        """Yield regular files and symbolic links, in a stable order."""
         for folder, folders, files in os.walk(self._project):
             folders.sort()
             links = [name for name in folders if Path(folder, name).is_symlink()]
             for name in sorted([*files, *links]):
                 path = Path(folder, name)
-                if name == "Dockerfile" or not self._left_out(path.relative_to(self._project)):
+                if name == "Dockerfile" or not self._excluded(path.relative_to(self._project)):
                     yield path
 
-    def _left_out(self, path: Path) -> bool:
-        """Say whether the last rule that matches the path, or a folder that it is in, leaves it out."""
-        ways = [str(path), *(str(parent) for parent in path.parents)][:-1]
-        left_out = False
-        for keep, pattern in self._rules:
-            if any(pattern.fullmatch(way) for way in ways):
-                left_out = not keep
-        return left_out
+    def _excluded(self, path: Path) -> bool:
+        """Return whether the last rule that matches the path, or one of its folders, excludes it."""
+        candidates = [str(path), *(str(parent) for parent in path.parents)][:-1]
+        excluded = False
+        for negated, pattern in self._rules:
+            if any(pattern.fullmatch(candidate) for candidate in candidates):
+                excluded = not negated
+        return excluded
 
 
 def _rules(path: Path) -> list[tuple[bool, re.Pattern[str]]]:
-    """Read a .dockerignore: (whether the files are kept after all, what matches them)."""
+    """Read a .dockerignore: for each rule whether it begins with `!`, and its pattern."""
     if not path.exists():
         return []
     rules = []
     for line in path.read_text("utf-8", "replace").splitlines():
-        text = line.strip()
-        if text and not text.startswith("#"):
-            keep = text.startswith("!")
-            rules.append((keep, re.compile(_translate(text.removeprefix("!").strip().strip("/")))))
+        rule = line.strip()
+        if rule and not rule.startswith("#"):
+            negated = rule.startswith("!")
+            rules.append((negated, re.compile(_translate(rule.removeprefix("!").strip().strip("/")))))
     return rules
 
 
 def _translate(pattern: str) -> str:
-    """Return the regular expression of a pattern: `*` and `?` stay within a name, `**` does not."""
+    """Return the regular expression of a pattern: `*` and `?` match within a name, `**` across folders."""
     translated = ""
     for part in re.split(r"(\*\*/?|\*|\?)", pattern):
         translated += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))

@@ -1,4 +1,4 @@
-"""A container engine, as far as attempts need one: what Docker and Podman have in common."""
+"""The interface of a container engine: the calls that an attempt needs and that Docker and Podman share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from treadle_containers.spec import ContainerSpec
 
 Answer = TypeVar("Answer")
 
-_NEVER = "0001-"
-"""How a time that has not come begins."""
+_ZERO_TIME = "0001-"
+"""How the timestamp of an event that has not happened begins."""
 
 
 class EngineError(Exception):
@@ -24,7 +24,7 @@ class EngineError(Exception):
 
 
 class EngineUnreachable(EngineError):
-    """The container engine can't be reached, now; the message says where it was looked for."""
+    """The container engine does not answer at present; the message says where it was looked for."""
 
 
 class NoSuchImage(EngineError):
@@ -32,12 +32,12 @@ class NoSuchImage(EngineError):
 
 
 class NameTaken(EngineError):
-    """There is a container of that name."""
+    """The container's name is already in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """A container at one moment."""
+    """The state of a container at one moment."""
 
     id: str
     running: bool
@@ -51,19 +51,22 @@ class ContainerState:
     labels: Mapping[str, str]
 
     @classmethod
-    def of(cls, found: Mapping[str, Any], running: bool) -> Self:
-        """Return what both engines' `inspect` tells in the same words; what counts as running they don't."""
-        state = found["State"]
+    def of(cls, inspected: Mapping[str, Any], running: bool) -> Self:
+        """Return the state from the reply of `inspect`, which has the same fields in both engines.
+
+        The caller decides `running`: the engines' states for it differ.
+        """
+        state = inspected["State"]
         finished = state["FinishedAt"]
         return cls(
-            id=found["Id"],
+            id=inspected["Id"],
             running=running,
-            started=not state["StartedAt"].startswith(_NEVER),
+            started=not state["StartedAt"].startswith(_ZERO_TIME),
             code=state["ExitCode"],
             out_of_memory=bool(state.get("OOMKilled")),
             error=state.get("Error") or "",
-            ended=None if finished.startswith(_NEVER) else datetime.fromisoformat(finished),
-            labels=found["Config"].get("Labels") or {},
+            ended=None if finished.startswith(_ZERO_TIME) else datetime.fromisoformat(finished),
+            labels=inspected["Config"].get("Labels") or {},
         )
 
 
@@ -73,17 +76,17 @@ class ImageInfo:
 
     id: str
     user: str
-    """The user it names; empty for root."""
+    """The user that the image names; empty for root."""
 
 
 Report = Callable[[str], None]
-"""Takes a line that tells how something goes."""
+"""A callback that takes one line of progress."""
 
 
 async def whole(call: Awaitable[Answer]) -> Answer:
-    """Carry a call out to its end even if the caller is cancelled meanwhile; the cancellation follows then.
+    """Await a call to its end even if the caller is cancelled meanwhile, then raise the cancellation.
 
-    A request that an engine has received is carried out by it anyway: better to know how it went.
+    An engine carries out each request that it has received, so the result must be known in any case.
     """
     task = asyncio.ensure_future(call)
     try:
@@ -94,10 +97,14 @@ async def whole(call: Awaitable[Answer]) -> Answer:
 
 
 class ContainerEngine(ABC):
-    """One container engine. Every method raises EngineError, or EngineUnreachable when nobody answers.
+    """The client of one container engine, implemented by a runtime plugin.
 
-    Each call is carried out whole, even where the task that made it is cancelled meanwhile, except
-    for wait, copy_log, build, load and pull.
+    It lives as long as its ContainerRuntime. The runtime calls the methods from one event loop, several
+    of them at a time. The client keeps nothing that must survive a crash. Every method raises EngineError if
+    the engine refuses, and EngineUnreachable if the engine does not answer.
+
+    A call is completed even if its task is cancelled meanwhile (see `whole`). The exceptions are wait,
+    copy_log, build, load and pull.
     """
 
     name: ClassVar[str]
@@ -108,14 +115,14 @@ class ContainerEngine(ABC):
 
     @abstractmethod
     def remedy(self) -> str:
-        """Say what to install or start where the engine can't be reached."""
+        """Return what to install or start where the engine can't be reached."""
 
     @abstractmethod
     async def create(self, spec: ContainerSpec) -> str:
-        """Make a container and return its id; raise NoSuchImage or NameTaken."""
+        """Create a container and return its id; raise NoSuchImage or NameTaken."""
 
-    async def prepare(self, container: str) -> None:  # noqa: B027  # not every engine tells the two apart
-        """Do what comes before the program of a container begins; start does it where this was not called."""
+    async def prepare(self, container: str) -> None:  # noqa: B027  # not every engine has this step
+        """Do the part of a start that comes before the program; start does it if prepare was not called."""
 
     @abstractmethod
     async def start(self, container: str) -> None:
@@ -123,37 +130,37 @@ class ContainerEngine(ABC):
 
     @abstractmethod
     async def inspect(self, container: str) -> ContainerState | None:
-        """Return a container by its id or name, or None if there is none."""
+        """Return the state of a container, given its id or name, or None if there is none."""
 
     @abstractmethod
     async def wait(self, container: str) -> ContainerState | None:
-        """Wait until a container that was started has ended, and return it; None if it has been removed."""
+        """Wait until a started container has ended and return its state; None if it has been removed."""
 
     @abstractmethod
     async def stop(self, container: str, grace: float) -> None:
-        """Send a running container SIGTERM, and after grace seconds SIGKILL; return when it has ended."""
+        """Send a running container SIGTERM, and SIGKILL after grace seconds; return when it has ended."""
 
     @abstractmethod
     async def remove(self, container: str) -> None:
-        """Remove a container, running or not; one that has gone is no error."""
+        """Remove a container, running or not; a container that does not exist is no error."""
 
     @abstractmethod
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
-        """Copy what a container has printed, from the start, into the files for `stdout` or `stderr` or both.
+        """Copy a container's log from its start into the files for `stdout` or `stderr` or both.
 
-        With follow, go on until it has ended. A file that is full ends the copy.
+        With follow, continue until the container has ended. The copy ends when one of the files is full.
         """
 
     async def overflows(self, container: str, limit: int) -> bool:
-        """Say whether what the engine keeps of a container's log must be more than limit bytes of output.
+        """Return whether the engine's own log of a container must hold more than limit bytes of output.
 
-        For engines whose logs have no bound of their own and are slow to read.
+        For engines whose logs are unbounded and slow to read.
         """
         return False
 
     @abstractmethod
     async def containers(self, label: str, value: str) -> list[ContainerState]:
-        """Return the containers that have a label, running or not."""
+        """Return the containers with a label of this value, running or not."""
 
     @abstractmethod
     async def image(self, name: str) -> ImageInfo | None:
@@ -161,15 +168,15 @@ class ContainerEngine(ABC):
 
     @abstractmethod
     async def build(self, tag: str, context: IO[bytes], report: Report) -> None:
-        """Build an image from a tar archive with a Dockerfile, pulling nothing."""
+        """Build an image from a tar archive with a Dockerfile; pull nothing."""
 
     @abstractmethod
     async def load(self, tag: str, archive: Path, report: Report) -> None:
-        """Load an image from an archive that `docker save` or `podman save` has written, as tag."""
+        """Load an image from an archive of `docker save` or `podman save`, and tag it."""
 
     @abstractmethod
     async def pull(self, name: str, report: Report) -> None:
-        """Fetch an image from its registry."""
+        """Pull an image from its registry."""
 
     async def close(self) -> None:  # noqa: B027  # not every client has something open
-        """Close the connections."""
+        """Close the connections; called once, when the runtime is closed."""

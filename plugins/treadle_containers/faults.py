@@ -1,4 +1,4 @@
-"""What container engines complain of, as errors that a user can act on."""
+"""Errors of container engines, translated into errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -29,27 +29,28 @@ _FAULTS: tuple[tuple[str, str, str], ...] = (
         "this host can't give a container the GPU that the service asks for",
     ),
 )
+"""Error code, pattern of the engine's message, and remedy; the first match counts."""
 
-_BROKEN_OFF = re.compile(
-    r"no logs from conmon|conmon exited prematurely"  # Podman: its monitor told nothing
-    r"|write child: broken pipe"  # Podman: its monitor had gone before it was told to go on
-    r"|failed to start shim"  # Docker: containerd's shim ended, or one that was killed is being cleared away
-    r"|ttrpc: closed|shim disconnected"  # Docker: the shim had gone before it was told to go on
-    r"|signal: killed",  # either: the OCI runtime was killed
+_INTERRUPTED = re.compile(
+    r"no logs from conmon|conmon exited prematurely"  # Podman: its monitor reported nothing
+    r"|write child: broken pipe"  # Podman: its monitor ended before Podman told it to continue
+    r"|failed to start shim"  # Docker: containerd's shim ended, or a killed one is still being removed
+    r"|ttrpc: closed|shim disconnected"  # Docker: the shim ended before Docker told it to continue
+    r"|signal: killed",  # both: the OCI runtime was killed
     re.IGNORECASE,
 )
 
 
 def broken_off(error: EngineError) -> bool:
-    """Say whether a start failed because a process that took part in it was killed, not for its own fault.
+    """Return whether a start failed because a process that takes part in it was killed.
 
-    Whether the program has begun can't be told then.
+    Such a failure is no fault of the container. It is unknown then whether the program has begun.
     """
-    return _BROKEN_OFF.search(str(error)) is not None
+    return _INTERRUPTED.search(str(error)) is not None
 
 
 def start_error(engine: ContainerEngine, error: EngineError) -> StartError:
-    """Return why an attempt could not be started, with what to do about it."""
+    """Return the reason why an attempt could not be started, and what to do about it."""
     if isinstance(error, EngineUnreachable):
         return StartError("ENGINE_UNREACHABLE", f"{error}. {engine.remedy()}")
     if isinstance(error, NoSuchImage):

@@ -1,4 +1,4 @@
-"""Logs as both engines send them: frames, each with the stream it is of (Docker's "attach" format)."""
+"""The framed log stream of both engines: each frame names its stream (Docker's "attach" format)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ _STREAMS = {0: "stdout", 1: "stdout", 2: "stderr"}
 
 
 class FrameParser:
-    """Takes a log's bytes as they come and gives the bytes of each stream."""
+    """The parser of one log request: it takes the response's bytes in order and separates the streams."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._incomplete = b""
 
     def feed(self, chunk: bytes) -> dict[str, bytes]:
-        """Return what the chunk completes, by stream; a line is a frame, so there may be thousands."""
-        buffer = self._rest + chunk if self._rest else chunk
-        pieces: dict[str, list[bytes]] = {}
-        at, size, unpack = 0, len(buffer), _HEADER.unpack_from
-        while size - at >= _HEADER.size:
-            kind, length = unpack(buffer, at)
-            end = at + _HEADER.size + length
+        """Return the payload of the frames that the chunk completes, by stream.
+
+        Each printed line is a frame, so a chunk may have thousands.
+        """
+        buffer = self._incomplete + chunk if self._incomplete else chunk
+        payloads: dict[str, list[bytes]] = {}
+        offset, size, unpack = 0, len(buffer), _HEADER.unpack_from
+        while size - offset >= _HEADER.size:
+            kind, length = unpack(buffer, offset)
+            end = offset + _HEADER.size + length
             if size < end:
                 break
-            pieces.setdefault(_STREAMS[kind], []).append(buffer[at + _HEADER.size : end])
-            at = end
-        self._rest = buffer[at:]
-        return {stream: b"".join(found) for stream, found in pieces.items()}
+            payloads.setdefault(_STREAMS[kind], []).append(buffer[offset + _HEADER.size : end])
+            offset = end
+        self._incomplete = buffer[offset:]
+        return {stream: b"".join(parts) for stream, parts in payloads.items()}

@@ -1,4 +1,4 @@
-"""Where a service's image comes from: its name, an archive beside the project, or its Dockerfile."""
+"""The image of a service: a named one, an archive in the project, or one built from its Dockerfile."""
 
 from __future__ import annotations
 
@@ -15,48 +15,57 @@ _ARCHIVE = "image.tar"
 
 
 class Images:
-    """Makes services' images ready on one engine. Nothing is fetched unless the service says so."""
+    """The services' images on one container engine: a cache in memory, for the life of the runtime.
+
+    Tasks that need the same image wait for one build, load or pull. Nothing is pulled unless the service
+    asks for it.
+    """
 
     def __init__(self, engine: ContainerEngine) -> None:
         self._engine = engine
-        self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._known: dict[str, ImageInfo] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._cache: dict[str, ImageInfo] = {}
         self._tags: dict[Path, tuple[str, str]] = {}
-        """For each project its signature and the tag it had then: nothing is read again without need."""
+        """By project: its signature and its tag. A project is read again only when its signature differs."""
 
     async def ready(self, service: Service, report: Report) -> tuple[str, ImageInfo]:
-        """Return the service's image, by its name, on this host by now; raise NoSuchImage or EngineError."""
+        """Build, load or pull the service's image if this host lacks it, and return its name and info.
+
+        Raises NoSuchImage or EngineError.
+        """
         tag = str(service.options.get("image") or await asyncio.to_thread(self._tag, service))
-        async with self._one_at_a_time[tag]:
-            if tag not in self._known:
-                self._known[tag] = await self._find(service, tag, report)
-        return tag, self._known[tag]
+        async with self._locks[tag]:
+            if tag not in self._cache:
+                self._cache[tag] = await self._ensure(service, tag, report)
+        return tag, self._cache[tag]
 
     def forget(self) -> None:
-        """Look for every image anew: one was not there any more when it was needed."""
-        self._known.clear()
+        """Clear the cache of images; called after an image turned out to be missing."""
+        self._cache.clear()
 
     def _tag(self, service: Service) -> str:
-        """Return the name of the image that is made from the project as it is now."""
+        """Return the name of the image that the project's present files result in."""
         archive = service.path / _ARCHIVE
         context = Context(service.path)
-        signature = _stat(archive) if archive.exists() else context.signature()
-        known, tag = self._tags.get(service.path, ("", ""))
-        if signature != known:
+        signature = _signature(archive) if archive.exists() else context.signature()
+        previous, tag = self._tags.get(service.path, ("", ""))
+        if signature != previous:
             digest = _file_digest(archive) if archive.exists() else context.digest()
             tag = f"localhost/treadle/{service.name.lower()}:{digest}"
             self._tags[service.path] = (signature, tag)
         return tag
 
-    async def _find(self, service: Service, tag: str, report: Report) -> ImageInfo:
-        if (found := await self._engine.image(tag)) is None:
-            await self._get(service, tag, report)
-            found = await self._engine.image(tag)
-        if found is None:
-            raise NoSuchImage(f"{tag} is not there although it was just made; is somebody removing images?")
-        return found
+    async def _ensure(self, service: Service, tag: str, report: Report) -> ImageInfo:
+        if (image := await self._engine.image(tag)) is None:
+            await self._obtain(service, tag, report)
+            image = await self._engine.image(tag)
+        if image is None:
+            raise NoSuchImage(
+                f"image {tag} is missing although it was just made: another process may remove images"
+            )
+        return image
 
-    async def _get(self, service: Service, tag: str, report: Report) -> None:
+    async def _obtain(self, service: Service, tag: str, report: Report) -> None:
         if "image" in service.options:
             if not service.options.get("pull", False):
                 raise NoSuchImage(
@@ -72,8 +81,23 @@ class Images:
                 await self._engine.build(tag, context, report)
 
 
+class BuildLog:
+    """build.log in an attempt's folder: the progress of the image that the attempt was the first to need.
+
+    An instance is a Report. The file appears with the first line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, line: str) -> None:
+        """Append a line."""
+        with self._path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(line.rstrip("\n") + "\n")
+
+
 def check_source(service: Service) -> None:
-    """Raise ServiceError unless the service says where its image comes from."""
+    """Raise ServiceError unless the service has a source for its image."""
     sources = (service.path / _ARCHIVE, service.path / "Dockerfile")
     if "image" not in service.options and not any(source.exists() for source in sources):
         raise ServiceError(
@@ -82,9 +106,10 @@ def check_source(service: Service) -> None:
         )
 
 
-def _stat(path: Path) -> str:
-    found = path.stat()
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+def _signature(path: Path) -> str:
+    """Return a file's metadata, to see without reading it whether the file has changed."""
+    stat = path.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
 
 
 def _file_digest(path: Path) -> str:

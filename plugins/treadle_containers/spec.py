@@ -1,4 +1,4 @@
-"""What a service's container is: its image, its input, and what it may do and use."""
+"""The specification of an attempt's container: its image, its input, and its limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INPUT = "/var/input"
 """Where a program finds data.json and params.json (Runtime Interface, "Custom Docker Container", "Input")."""
 
 SPOOL, JOB, ATTEMPT = "treadle.spool", "treadle.job", "treadle.attempt"
-"""The labels by which a container is known to be an attempt's."""
+"""The labels of an attempt's container."""
 
 _NOBODY = "65534:65534"
 _GB = 1000**3
@@ -22,7 +22,7 @@ _MIB = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an attempt's container may do and use: little, unless its service says more."""
+    """What an attempt's container may do and use: least privilege, unless its service asks for more."""
 
     OPTIONS: ClassVar[Mapping[str, type | tuple[type, ...]]] = {
         "network": str,
@@ -40,15 +40,15 @@ class Limits:
 
     network: str = "none"
     user: str | None = None
-    """None for the image's own user, or nobody where that is root."""
+    """None for the image's own user, or for `nobody` if that is root."""
     capabilities: tuple[str, ...] = ()
     new_privileges: bool = False
     writable_root: bool = False
     tmp_size: int = 256
-    """MiB of /tmp, which is in memory."""
+    """The size of /tmp in MiB; it is in memory."""
     pids: int = 1024
     memory: float | None = None
-    """GB, swap included."""
+    """In GB, swap included."""
     cpus: float | None = None
     gpus: int = 0
     output_limit: int = 256 * _MIB
@@ -56,7 +56,10 @@ class Limits:
 
     @classmethod
     def of(cls, service: Service) -> Limits:
-        """Return the limits of a service: its treadle.toml's, else its planqk.json's, else the least."""
+        """Return the limits of a service: from its treadle.toml, else its planqk.json, else the defaults.
+
+        Raises ServiceError for a value that makes no sense.
+        """
         resources, options = service.resources, service.options
         gpus = int((resources.gpu or {}).get("count", 1)) if resources.gpu else 0
         stated: dict[str, Any] = {"memory": resources.memory, "cpus": resources.cpu, "gpus": gpus}
@@ -81,36 +84,36 @@ class Limits:
         return self.tmp_size * _MIB
 
     def describe(self) -> dict[str, Any]:
-        """Return them as status.json tells them."""
+        """Return the limits as status.json shows them."""
         fields = asdict(self)
         fields["user"] = self.user or f"the image's own, or {_NOBODY} where that is root"
         fields["capabilities"] = list(self.capabilities)
         return fields
 
     def user_of(self, image_user: str) -> str:
-        """Return the user that a program runs as, given the one that its image names."""
+        """Return the user that a program runs as; image_user is the one that its image names."""
         name = image_user.split(":", maxsplit=1)[0]
         return self.user or (image_user if name not in {"", "0", "root"} else _NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """A container to be made."""
+    """The parameters of a container that is to be created."""
 
     name: str
     image: str
     command: tuple[str, ...]
-    """What to run instead of the image's own command; empty for that."""
+    """The command that replaces the image's own; empty for the image's own."""
     environment: Mapping[str, str]
     labels: Mapping[str, str]
     input: Path
-    """The folder that is mounted at INPUT, read-only."""
+    """The folder on this host that is mounted read-only at INPUT."""
     user: str
     limits: Limits
 
 
 def container_name(attempt: Attempt) -> str:
-    """Return the name that an attempt's container has, and no other container."""
+    """Return the unique name of an attempt's container."""
     return f"treadle-{attempt.spool_id[:8]}-{attempt.job.id}-{attempt.number}"
 
 

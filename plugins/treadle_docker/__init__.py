@@ -12,7 +12,7 @@ __all__ = ["DockerEngine", "DockerRuntime", "diagnose", "register_runtimes"]
 
 
 class DockerRuntime(ContainerRuntime):
-    """Runs attempts as containers of a Docker engine."""
+    """Runs attempts as containers of a Docker engine; one instance for each Treadle process."""
 
     name: ClassVar[str] = "docker"
 
@@ -24,13 +24,13 @@ def _runtime(settings: Settings) -> DockerRuntime:
 
 @hookimpl
 def register_runtimes(settings: Settings) -> list[Runtime]:
-    """Provide the runtime, with `url`, `patience` and `stranger_grace` of its section."""
+    """Return the runtime, made from `url`, `patience` and `stranger_grace` in its section."""
     return [_runtime(settings)]
 
 
 @hookimpl
 async def diagnose(settings: Settings) -> list[Diagnosis]:
-    """Say whether the engine answers."""
+    """Report whether the engine answers, through a client of its own."""
     runtime = _runtime(settings)
     try:
         return [await runtime.diagnose()]

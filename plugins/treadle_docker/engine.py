@@ -1,4 +1,4 @@
-"""Docker, through aiodocker."""
+"""The client of a Docker engine, over aiodocker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import aiohttp
 from aiodocker import Docker, DockerError
 
 from treadle_containers import (
-    INPUT,
     Address,
     ContainerEngine,
     ContainerSpec,
@@ -25,18 +24,18 @@ from treadle_containers import (
     Report,
     whole,
 )
+from treadle_docker.config import config_of
 
 _UNREACHABLE = 900
-"""The status by which aiodocker says that it can't connect."""
+"""The status of aiodocker's error for a failed connection."""
 _NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
-_NANO = 1_000_000_000
-_SMALLEST_LOG = 16 * 1024 * 1024
-_ROTATE = 2
-"""A log that is so many times as large as what is kept of it is rotated: nothing fills the disk."""
 
 
 class DockerEngine(ContainerEngine):
-    """A Docker engine, at `url` or where DOCKER_HOST or the usual sockets say."""
+    """The client of the Docker engine at `url`, else at DOCKER_HOST, else at the default sockets.
+
+    It connects at its first call.
+    """
 
     name = "docker"
 
@@ -45,7 +44,7 @@ class DockerEngine(ContainerEngine):
         self._client: Docker | None = None
 
     def remedy(self) -> str:
-        """Say what to do where there is no Docker."""
+        """Return how to install and reach Docker."""
         return (
             "Install Docker and start it (`systemctl start docker`), set DOCKER_HOST to its socket, "
             "or let the engine's user join the group `docker`"
@@ -54,21 +53,21 @@ class DockerEngine(ContainerEngine):
     async def version(self) -> str:
         """Return the version."""
         async with self._call() as docker:
-            found = await docker.version()
-            return f"Docker {found['Version']} at {self._address.places()[0]}"
+            reply = await docker.version()
+            return f"Docker {reply['Version']} at {self._address.places()[0]}"
 
     async def create(self, spec: ContainerSpec) -> str:
-        """Make a container."""
+        """Create a container."""
         async with self._call() as docker:
             try:
-                made = await whole(docker.containers.create(_config(spec), name=spec.name))
+                created = await whole(docker.containers.create(config_of(spec), name=spec.name))
             except DockerError as error:
                 if error.status == _NOT_FOUND:
                     raise NoSuchImage(f"image {spec.image!r} is not on this host") from error
                 if error.status == _CONFLICT:
                     raise NameTaken(error.message) from error
                 raise
-            return str(made.id)
+            return str(created.id)
 
     async def start(self, container: str) -> None:
         """Start a container."""
@@ -76,7 +75,7 @@ class DockerEngine(ContainerEngine):
             await whole(docker.containers.container(container).start())
 
     async def inspect(self, container: str) -> ContainerState | None:
-        """Return a container."""
+        """Return the state of a container."""
         async with self._call() as docker:
             try:
                 return _state(await docker.containers.container(container).show())
@@ -86,7 +85,7 @@ class DockerEngine(ContainerEngine):
                 raise
 
     async def wait(self, container: str) -> ContainerState | None:
-        """Wait for a container's end: the engine holds the answer back until then."""
+        """Wait for a container's end: the engine delays its response until then."""
         async with self._call() as docker:
             try:
                 await docker.containers.container(container).wait()
@@ -110,72 +109,72 @@ class DockerEngine(ContainerEngine):
             try:
                 await whole(docker.containers.container(container).delete(force=True, v=True))
             except DockerError as error:
-                if error.status not in {_NOT_FOUND, _CONFLICT}:  # a conflict: it is being removed already
+                if error.status not in {_NOT_FOUND, _CONFLICT}:  # a conflict: it is already being removed
                     raise
 
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
-        """Copy the log, whose frames say which of the two streams they are of."""
+        """Copy the log; its frames name their stream."""
         async with self._call() as docker:
             await docker.version() if docker.api_version == "auto" else None
             url = f"{docker.docker_host}/{docker.api_version}/containers/{container}/logs"
-            wanted = {"follow": str(int(follow)), **dict.fromkeys(into, "1")}
-            async with docker.session.get(url, params=wanted) as answer:
-                if answer.status in {_NOT_FOUND, _CONFLICT}:  # it has gone, or is about to
+            params = {"follow": str(int(follow)), **dict.fromkeys(into, "1")}
+            async with docker.session.get(url, params=params) as response:
+                if response.status in {_NOT_FOUND, _CONFLICT}:  # it has been removed, or is being removed
                     return
-                if not answer.ok:
-                    raise EngineError(f"the log can't be read: {await answer.text()}")
+                if not response.ok:
+                    raise EngineError(f"the log can't be read: {await response.text()}")
                 parser = FrameParser()
-                async for chunk in answer.content.iter_any():
-                    for stream, printed in parser.feed(chunk).items():
-                        into[stream].write(printed)
+                async for chunk in response.content.iter_any():
+                    for stream, payload in parser.feed(chunk).items():
+                        into[stream].write(payload)
                     if any(each.full for each in into.values()):
                         return
 
     async def containers(self, label: str, value: str) -> list[ContainerState]:
         """Return the containers that have a label."""
         async with self._call() as docker:
-            found = await docker.containers.list(all=True, filters=f'{{"label": ["{label}={value}"]}}')
-        states = [await self.inspect(each.id) for each in found]
+            listed = await docker.containers.list(all=True, filters=f'{{"label": ["{label}={value}"]}}')
+        states = [await self.inspect(each.id) for each in listed]
         return [state for state in states if state is not None]
 
     async def image(self, name: str) -> ImageInfo | None:
-        """Return an image."""
+        """Return an image by its name."""
         async with self._call() as docker:
             try:
-                found = await docker.images.inspect(name)
+                image = await docker.images.inspect(name)
             except DockerError as error:
                 if error.status == _NOT_FOUND:
                     return None
                 raise
-            return ImageInfo(found["Id"], found["Config"].get("User") or "")
+            return ImageInfo(image["Id"], image["Config"].get("User") or "")
 
     async def build(self, tag: str, context: IO[bytes], report: Report) -> None:
         """Build an image."""
         async with self._call() as docker:
             progress = docker.images.build(fileobj=context, encoding="identity", tag=tag, stream=True)
-            async for told in progress:
-                _report(told, report)
+            async for event in progress:
+                _report(event, report)
 
     async def load(self, tag: str, archive: Path, report: Report) -> None:
-        """Load an image and give it its name here."""
+        """Load an image and tag it."""
         async with self._call() as docker:
             loaded = ""
             with archive.open("rb") as file:
-                async for told in docker.images.import_image(file, stream=True):
-                    _report(told, report)
-                    for mark in ("Loaded image ID: ", "Loaded image: "):
-                        if (text := told.get("stream", "")).startswith(mark):
-                            loaded = text.removeprefix(mark).strip()
+                async for event in docker.images.import_image(file, stream=True):
+                    _report(event, report)
+                    for prefix in ("Loaded image ID: ", "Loaded image: "):
+                        if (line := event.get("stream", "")).startswith(prefix):
+                            loaded = line.removeprefix(prefix).strip()
             if not loaded:
                 raise EngineError(f"{archive} holds no image")
             repository, _, version = tag.rpartition(":")
             await docker.images.tag(loaded, repository, tag=version)
 
     async def pull(self, name: str, report: Report) -> None:
-        """Fetch an image."""
+        """Pull an image."""
         async with self._call() as docker:
-            async for told in docker.images.pull(name, stream=True):
-                _report(told, report)
+            async for event in docker.images.pull(name, stream=True):
+                _report(event, report)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -185,7 +184,7 @@ class DockerEngine(ContainerEngine):
 
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[Docker]:
-        """Give the client, and turn what goes wrong with it into what callers know."""
+        """Yield the client, and translate its errors into EngineError and EngineUnreachable."""
         try:
             if self._client is None:
                 self._client = Docker(url=self._address.places()[0])
@@ -200,53 +199,16 @@ class DockerEngine(ContainerEngine):
             raise self._address.unreachable(f"{error}") from error
 
 
-def _config(spec: ContainerSpec) -> dict[str, Any]:
-    """Return what Docker's API calls a container's config."""
-    limits = spec.limits
-    rotated = max(_SMALLEST_LOG, limits.output_limit * _ROTATE)
-    host: dict[str, Any] = {
-        "NetworkMode": limits.network,
-        "CapDrop": ["ALL"],
-        "CapAdd": list(limits.capabilities),
-        "ReadonlyRootfs": not limits.writable_root,
-        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
-        "PidsLimit": limits.pids,
-        "Mounts": [{"Type": "bind", "Source": str(spec.input), "Target": INPUT, "ReadOnly": True}],
-        # The default driver replaces bytes that are not UTF-8.
-        "LogConfig": {
-            "Type": "local",
-            "Config": {"max-size": str(rotated), "max-file": "2", "compress": "false"},
-        },
-    }
-    if not limits.new_privileges:
-        host["SecurityOpt"] = ["no-new-privileges"]
-    if limits.memory_bytes is not None:
-        host |= {"Memory": limits.memory_bytes, "MemorySwap": limits.memory_bytes}
-    if limits.cpus is not None:
-        host["NanoCpus"] = int(limits.cpus * _NANO)
-    if limits.gpus:
-        host["DeviceRequests"] = [{"Driver": "", "Count": limits.gpus, "Capabilities": [["gpu"]]}]
-    config: dict[str, Any] = {
-        "Image": spec.image,
-        "Env": [f"{name}={value}" for name, value in spec.environment.items()],
-        "Labels": dict(spec.labels),
-        "User": spec.user,
-        "HostConfig": host,
-    }
-    if spec.command:
-        config["Cmd"] = list(spec.command)
-    return config
-
-
-def _state(found: Mapping[str, Any]) -> ContainerState:
-    state = found["State"]
+def _state(inspected: Mapping[str, Any]) -> ContainerState:
+    state = inspected["State"]
     running = state["Running"] or state.get("Paused", False) or state.get("Restarting", False)
-    return ContainerState.of(found, running)
+    return ContainerState.of(inspected, running)
 
 
-def _report(told: Mapping[str, Any], report: Report) -> None:
-    if "error" in told:
-        raise EngineError(told["error"])
-    parts = (told.get("stream"), told.get("id"), told.get("status"), told.get("progress"))
-    if text := " ".join(str(part).strip() for part in parts if part).strip():
-        report(text)
+def _report(event: Mapping[str, Any], report: Report) -> None:
+    """Report one event of a build, load or pull as a line; raise EngineError for one that is an error."""
+    if "error" in event:
+        raise EngineError(event["error"])
+    parts = (event.get("stream"), event.get("id"), event.get("status"), event.get("progress"))
+    if line := " ".join(str(part).strip() for part in parts if part).strip():
+        report(line)

@@ -1,4 +1,4 @@
-"""The output parser `planqk`: results that a program marks on its standard output."""
+"""The output parser `planqk`: results with a marker on standard output."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ __all__ = ["MarkersParser", "register_parsers"]
 
 @hookimpl
 def register_parsers() -> list[type[OutputParser]]:
-    """Provide the parser."""
+    """Return the parser's class."""
     return [MarkersParser]

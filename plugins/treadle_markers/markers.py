@@ -12,100 +12,99 @@ _PREFIX = b"PlanQK:Job:"
 _RESULT = _PREFIX + b"Result:"
 _INTERIM = _PREFIX + b"InterimResult"
 _BLOCK = _PREFIX + b"MultilineResult"
-_BLANK = b" \t\r\n"
-_EXCERPT = 80
+_WHITESPACE = b" \t\r\n"
+_EXCERPT_LENGTH = 80
 
 LONGEST_BLOCK = 256 * 1024 * 1024
-"""Bytes of a multi-line result; what is longer is not kept."""
+"""The size limit of a multi-line result in bytes; a longer one is not kept in memory."""
 
 
 class MarkersParser(OutputParser):
     """Finds `PlanQK:Job:Result:`, `PlanQK:Job:MultilineResult` blocks and `PlanQK:Job:InterimResult`.
 
-    A marker counts at the start of a line. The first valid result wins, whichever of the two forms
-    it has, and later ones are ignored. All lines between the two marks of a block belong to it.
+    A marker counts at the start of a line. The first valid result wins, in either of its two forms,
+    and later results are ignored. All lines between the two marks of a block belong to the block.
     """
 
     name = "planqk"
 
     def __init__(self) -> None:
-        self._number = 0
+        self._line_number = 0
         self._block: list[bytes] | None = None
-        self._opened = 0
-        self._size = 0
-        self._done = False
+        self._block_start = 0
+        self._block_size = 0
+        self._has_result = False
 
     def feed(self, line: bytes) -> Iterator[Found]:
-        """Take the next line and yield the result, interim result or fault that it completes."""
-        self._number += 1
+        """Take the next line and yield the result, interim result or error that it completes."""
+        self._line_number += 1
         if line.startswith(_PREFIX) and line.rstrip() == _BLOCK:
-            yield from self._turn_block()
+            yield from self._toggle_block()
         elif self._block is not None:
-            self._add(line.removesuffix(b"\r"))
+            self._append(line.removesuffix(b"\r"))
         elif line.startswith(_RESULT):
-            if not self._done:
-                yield self._judge(line[len(_RESULT) :], "result", self._number)
+            if not self._has_result:
+                yield self._parse_result(line[len(_RESULT) :], "result", self._line_number)
         elif line.startswith(_INTERIM):
-            yield self._judge_interim(line[len(_INTERIM) :])
+            yield self._parse_interim(line[len(_INTERIM) :])
 
     def finish(self) -> Iterator[Found]:
-        """Complain of a block that was never closed."""
-        if self._block is not None and not self._done:
+        """Yield an error for a block that was never closed."""
+        if self._block is not None and not self._has_result:
             yield Malformed(
-                f"the multi-line result that begins in line {self._opened} of the output is never closed: "
-                f"print {_BLOCK.decode()} after it"
+                f"the multi-line result that begins in line {self._block_start} of the output is never "
+                f"closed: print {_BLOCK.decode()} after it"
             )
 
     def wants_whole(self, head: bytes) -> bool:
-        """Want every marker's line, and every line of a block, for as long as they can matter."""
+        """Ask for each line that can still be part of a result or an interim result."""
         if self._block is not None:
-            return not self._done
-        return head.startswith(_INTERIM) or (head.startswith(_RESULT) and not self._done)
+            return not self._has_result
+        return head.startswith(_INTERIM) or (head.startswith(_RESULT) and not self._has_result)
 
-    def _turn_block(self) -> Iterator[Found]:
-        """Open a block, or close it and yield what it holds."""
+    def _toggle_block(self) -> Iterator[Found]:
+        """Open a block, or close the open one and yield its result."""
         if self._block is None:
-            self._block, self._opened, self._size = [], self._number, 0
+            self._block, self._block_start, self._block_size = [], self._line_number, 0
             return
-        text, self._block = b"\n".join(self._block), None
-        if self._size > LONGEST_BLOCK:
+        raw, self._block = b"\n".join(self._block), None
+        if self._block_size > LONGEST_BLOCK:
             yield Malformed(
-                f"the multi-line result in line {self._opened + 1} of the output has {self._size} bytes, "
-                f"and {LONGEST_BLOCK} are allowed"
+                f"the multi-line result in line {self._block_start + 1} of the output has "
+                f"{self._block_size} bytes, and {LONGEST_BLOCK} are allowed"
             )
-        elif not self._done:
-            yield self._judge(text, "multi-line result", self._opened + 1)
+        elif not self._has_result:
+            yield self._parse_result(raw, "multi-line result", self._block_start + 1)
 
-    def _add(self, line: bytes) -> None:
-        """Keep a line of the block, as long as it can still become a result."""
+    def _append(self, line: bytes) -> None:
+        """Add a line to the block, unless the block can't become the result any more."""
         assert self._block is not None
-        self._size += len(line) + 1
-        if self._size > LONGEST_BLOCK:
+        self._block_size += len(line) + 1
+        if self._block_size > LONGEST_BLOCK:
             self._block.clear()
-        elif not self._done:
+        elif not self._has_result:
             self._block.append(line)
 
-    def _judge(self, text: bytes, what: str, line: int) -> Found:
-        if fault := _fault(text):
-            return Malformed(
-                f"the {what} in line {line} of the output is not valid JSON: {fault}: {_excerpt(text)}"
-            )
-        self._done = True
-        return Result(text.strip(_BLANK))
+    def _parse_result(self, raw: bytes, what: str, line_number: int) -> Found:
+        if error := _json_error(raw):
+            where = f"the {what} in line {line_number} of the output"
+            return Malformed(f"{where} is not valid JSON: {error}: {_excerpt(raw)}")
+        self._has_result = True
+        return Result(raw.strip(_WHITESPACE))
 
-    def _judge_interim(self, text: bytes) -> Found:
-        text = text.removeprefix(b":").strip(_BLANK)
-        if fault := _fault(text):
-            where = f"the interim result in line {self._number} of the output"
-            return Malformed(f"{where} is not valid JSON: {fault}: {_excerpt(text)}", interim=True)
-        return Interim(text)
+    def _parse_interim(self, raw: bytes) -> Found:
+        raw = raw.removeprefix(b":").strip(_WHITESPACE)
+        if error := _json_error(raw):
+            where = f"the interim result in line {self._line_number} of the output"
+            return Malformed(f"{where} is not valid JSON: {error}: {_excerpt(raw)}", interim=True)
+        return Interim(raw)
 
 
-def _fault(text: bytes) -> str | None:
-    """Say what is wrong with a JSON text (RFC 8259), or None."""
+def _json_error(raw: bytes) -> str | None:
+    """Return why bytes are not a JSON text (RFC 8259), or None if they are."""
     try:
-        text.decode()
-        msgspec.json.decode(text, type=msgspec.Raw)
+        raw.decode()
+        msgspec.json.decode(raw, type=msgspec.Raw)
     except UnicodeDecodeError as error:
         return f"byte {error.start} is not UTF-8"
     except RecursionError:
@@ -115,6 +114,7 @@ def _fault(text: bytes) -> str | None:
     return None
 
 
-def _excerpt(text: bytes) -> str:
-    shown = text.strip().decode(errors="replace")
-    return repr(shown if len(shown) <= _EXCERPT else shown[:_EXCERPT] + "…")
+def _excerpt(raw: bytes) -> str:
+    """Return the beginning of the bytes as text, for an error message."""
+    text = raw.strip().decode(errors="replace")
+    return repr(text if len(text) <= _EXCERPT_LENGTH else text[:_EXCERPT_LENGTH] + "…")

@@ -1,10 +1,9 @@
-"""Calls of Podman's service about one container, for what podman-py makes more than one of, or gets wrong."""
+"""Requests about one container that podman-py sends differently, or not at all."""
 
 from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 from podman import PodmanClient
@@ -12,49 +11,48 @@ from podman.api.client import APIResponse
 from podman.domain.containers import Container
 
 NOT_FOUND, CONFLICT, NOT_MODIFIED, INTERNAL = 404, 409, 304, 500
-"""What the service's answers say by their status."""
+"""Statuses of the service's responses."""
 _ENDING = re.compile(r"/proc/\d+/cgroup: no such (process|file)")
-"""What Podman says of a container whose process ends while it is looked at."""
-_ENDING_LOOKS, _ENDING_PAUSE = 400, 0.005
-"""How often such a container is looked at, and seconds between two looks."""
+"""Podman's error for a container whose process ends during the request."""
+_ENDING_TRIES, _ENDING_PAUSE = 400, 0.005
+"""How often such a container is inspected, and the seconds between two requests."""
 
 
 def handle(podman: PodmanClient, container: str) -> Container:
-    """Return a container to call, without asking Podman for it first."""
+    """Return podman-py's object of a container, without a request to Podman."""
     return Container(attrs={"Id": container}, client=podman.api)
 
 
-def missing(answer: APIResponse) -> bool:
-    """Say whether there is no such container; one that is just being removed is told by an internal error."""
-    if answer.status_code == INTERNAL:
-        return "no such container" in answer.text
-    return bool(answer.status_code == NOT_FOUND)
+def is_missing(response: APIResponse) -> bool:
+    """Return whether there is no such container.
+
+    For a container that is being removed Podman responds with an internal error.
+    """
+    if response.status_code == INTERNAL:
+        return "no such container" in response.text
+    return bool(response.status_code == NOT_FOUND)
 
 
-def show(podman: PodmanClient, container: str) -> dict[str, Any] | None:
-    """Return a container, or None if there is none; one that is just ending is looked at again."""
-    for _ in range(_ENDING_LOOKS):
-        answer = podman.api.get(f"/containers/{container}/json")
-        if not (answer.status_code == INTERNAL and _ENDING.search(answer.text)):
+def inspect(podman: PodmanClient, container: str) -> dict[str, Any] | None:
+    """Return a container as Podman describes it, or None if there is none.
+
+    Retried for a container that is just ending.
+    """
+    for _ in range(_ENDING_TRIES):
+        response = podman.api.get(f"/containers/{container}/json")
+        if not (response.status_code == INTERNAL and _ENDING.search(response.text)):
             break
         time.sleep(_ENDING_PAUSE)
-    if missing(answer):
+    if is_missing(response):
         return None
-    answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
-    return found
+    response.raise_for_status()
+    inspected: dict[str, Any] = response.json()
+    return inspected
 
 
-def remove_at_once(podman: PodmanClient, container: str) -> None:
-    """Remove a container, running or not; one that has gone, or is just being removed, is no error."""
-    at_once = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for a polite end
-    answer = podman.api.delete(f"/containers/{container}", params=at_once)
-    if not missing(answer) and answer.status_code != CONFLICT:
-        answer.raise_for_status()
-
-
-def log_path(podman: PodmanClient, container: str) -> Path | None:
-    """Return the file that a container's log is in, if that is on this host."""
-    config = (show(podman, container) or {}).get("HostConfig", {}).get("LogConfig", {})
-    path = Path(config.get("Path") or "")
-    return path if config.get("Type") == "k8s-file" and path.is_file() else None
+def force_remove(podman: PodmanClient, container: str) -> None:
+    """Remove a container, running or not; a container that is missing or being removed is no error."""
+    params = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for the container's end
+    response = podman.api.delete(f"/containers/{container}", params=params)
+    if not is_missing(response) and response.status_code != CONFLICT:
+        response.raise_for_status()

@@ -1,4 +1,7 @@
-"""A container's processes, where they are on this host: the kernel tells of them, whatever Podman does."""
+"""A container's processes, if they are on this host: the kernel reports their end independently of Podman.
+
+`inspected` is a container as calls.inspect returns it.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,30 @@ from pathlib import Path
 from typing import Any
 
 
-def is_here(found: Mapping[str, Any]) -> bool:
-    """Return whether a container's processes are on this host, and not on that of a remote service."""
-    return Path(found.get("StaticDir") or "/nowhere").is_dir()
+def is_local(inspected: Mapping[str, Any]) -> bool:
+    """Return whether a container's processes are on this host, not on that of a remote service."""
+    return Path(inspected.get("StaticDir") or "/nowhere").is_dir()
 
 
-def is_monitored(found: Mapping[str, Any]) -> bool:
-    """Return whether a container's monitor is alive."""
+def is_monitored(inspected: Mapping[str, Any]) -> bool:
+    """Return whether a container's monitor (conmon) is alive."""
     try:
-        line = Path(f"/proc/{found['State'].get('ConmonPid') or 0}/cmdline").read_bytes()
+        command = Path(f"/proc/{inspected['State'].get('ConmonPid') or 0}/cmdline").read_bytes()
     except OSError:
         return False
-    return found["Id"].encode() in line
+    return inspected["Id"].encode() in command
 
 
-def open_first_process(found: Mapping[str, Any]) -> int | None:
-    """Return a pidfd of a container's first process, if that runs on this host."""
-    pid = found["State"].get("Pid") or 0
+def open_first_process(inspected: Mapping[str, Any]) -> int | None:
+    """Return a pidfd of a container's first process, or None if it does not run on this host.
+
+    The caller closes it. The process's cgroup is checked after the pidfd is open, since the kernel may have
+    given the pid to another process.
+    """
+    pid = inspected["State"].get("Pid") or 0
     try:
         pidfd = os.pidfd_open(pid)
-        if found["Id"] in Path(f"/proc/{pid}/cgroup").read_text("utf-8"):
+        if inspected["Id"] in Path(f"/proc/{pid}/cgroup").read_text("utf-8"):
             return pidfd
     except (OSError, ValueError):
         return None
@@ -36,12 +43,12 @@ def open_first_process(found: Mapping[str, Any]) -> int | None:
     return None
 
 
-async def gone(pidfd: int) -> None:
+async def process_end(pidfd: int) -> None:
     """Wait for the end of a process."""
     loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    loop.add_reader(pidfd, over.set)
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
     try:
-        await over.wait()
+        await ended.wait()
     finally:
         loop.remove_reader(pidfd)

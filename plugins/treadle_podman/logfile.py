@@ -1,7 +1,7 @@
-"""Podman's own log file (driver `k8s-file`): read where it lies, since its service takes long to send it.
+"""Podman's log file (driver `k8s-file`), read directly because Podman's service is slow to send it.
 
-A line is `<time> <stdout|stderr> <F|P> <bytes>`; `P` says that the line goes on in the next one of its
-stream (Kubernetes' "CRI logging format").
+A line is `<time> <stdout|stderr> <F|P> <bytes>` (Kubernetes' "CRI logging format"). `F` is a full line, or
+the end of one. `P` is a part of a line that the next line of the same stream continues.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from pathlib import Path
 
 from treadle_containers import LogFile
 
-_BATCH = 64 * 1024
+_BATCH_SIZE = 64 * 1024
+"""Bytes of the log file that are copied at a time."""
 _FIELDS = 4
 
 
 def copy_file(path: Path, into: Mapping[str, LogFile]) -> bool:
-    """Copy a log file's streams until one of them is full; return False if it can't be read here."""
+    """Copy a log file until a stream's file is full; return False if the log file can't be read."""
     try:
         with path.open("rb") as file:
-            for stream, printed in _batches(file):
+            for stream, payload in _batches(file):
                 if log := into.get(stream):
-                    log.write(printed)
+                    log.write(payload)
                     if log.full:
                         break
     except OSError:
@@ -31,23 +32,23 @@ def copy_file(path: Path, into: Mapping[str, LogFile]) -> bool:
 
 
 def _batches(lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yield (stream, bytes), many lines at a time."""
-    pieces: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    """Yield (stream, bytes) for many lines at a time."""
+    parts: defaultdict[bytes, list[bytes]] = defaultdict(list)
     size = 0
     for line in lines:
         fields = line.split(b" ", _FIELDS - 1)
         if len(fields) < _FIELDS or not line.endswith(b"\n"):
-            break  # the end of a log whose writer was killed
-        _, stream, kind, printed = fields
-        pieces[stream].append(printed if kind == b"F" else printed[:-1])
+            break  # an incomplete line: the log's writer was killed
+        _, stream, kind, payload = fields
+        parts[stream].append(payload if kind == b"F" else payload[:-1])
         size += len(line)
-        if size >= _BATCH:
-            yield from _join(pieces)
+        if size >= _BATCH_SIZE:
+            yield from _join(parts)
             size = 0
-    yield from _join(pieces)
+    yield from _join(parts)
 
 
-def _join(pieces: defaultdict[bytes, list[bytes]]) -> Iterator[tuple[str, bytes]]:
-    for stream, found in pieces.items():
-        yield stream.decode(), b"".join(found)
-    pieces.clear()
+def _join(parts: defaultdict[bytes, list[bytes]]) -> Iterator[tuple[str, bytes]]:
+    for stream, lines in parts.items():
+        yield stream.decode(), b"".join(lines)
+    parts.clear()

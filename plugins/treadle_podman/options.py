@@ -1,4 +1,4 @@
-"""A container, as podman-py's `create` takes it."""
+"""The options of a container, as podman-py's `create` takes them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 from treadle_containers import INPUT, ContainerSpec
 
-_PERIOD = 100_000
+_CPU_PERIOD = 100_000
+"""Microseconds."""
 
 
 def options_of(spec: ContainerSpec) -> dict[str, Any]:
-    """Return what podman-py calls a container's keywords."""
+    """Return the keyword arguments of `create`, without image and command."""
     limits = spec.limits
     tmp = {"type": "tmpfs", "target": "/tmp", "size": limits.tmp_bytes, "mode": "1777"}  # noqa: S108  # the container's own
     options: dict[str, Any] = {
@@ -31,7 +32,7 @@ def options_of(spec: ContainerSpec) -> dict[str, Any]:
     if limits.memory_bytes is not None:
         options |= {"mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes}
     if limits.cpus is not None:
-        options |= {"cpu_period": _PERIOD, "cpu_quota": int(limits.cpus * _PERIOD)}
+        options |= {"cpu_period": _CPU_PERIOD, "cpu_quota": int(limits.cpus * _CPU_PERIOD)}
     if limits.gpus:
         options["devices"] = [f"nvidia.com/gpu={number}" for number in range(limits.gpus)]
     return options

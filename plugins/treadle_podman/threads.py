@@ -1,4 +1,4 @@
-"""Calls of a client that blocks, each in a thread that keeps nobody from ending."""
+"""Blocking calls, each in a daemon thread of its own."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ Answer = TypeVar("Answer")
 
 
 async def in_thread(call: Callable[[], Answer]) -> Answer:
-    """Call in a thread and return what it returns.
+    """Call a function in a new thread and return its result, or raise its error.
 
-    Unlike asyncio's executor, nobody waits for the thread at the end: a call may block as long as a job runs.
+    A call may block as long as a job runs. So the process's end does not wait for the thread, as it would
+    with asyncio's executor. If the caller is cancelled, the thread continues and its result is dropped.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Answer] = loop.create_future()
+    future: asyncio.Future[Answer] = loop.create_future()
 
     def settle(value: Answer | None, error: BaseException | None) -> None:
-        if answer.done():
+        if future.done():
             return
         if error is not None:
-            answer.set_exception(error)
+            future.set_exception(error)
         else:
-            answer.set_result(value)  # type: ignore[arg-type]  # what the call has returned
+            future.set_result(value)  # type: ignore[arg-type]  # the call's own result
 
-    def work() -> None:
-        value, fault = None, None
+    def run() -> None:
+        result, fault = None, None
         try:
-            value = call()
-        except BaseException as error:  # noqa: BLE001  # it is raised where the answer is awaited
+            result = call()
+        except BaseException as error:  # noqa: BLE001  # it is raised where the future is awaited
             fault = error
-        with suppress(RuntimeError):  # the loop has been closed: nobody awaits the answer
-            loop.call_soon_threadsafe(settle, value, fault)
+        with suppress(RuntimeError):  # the loop is closed, so the future is not awaited
+            loop.call_soon_threadsafe(settle, result, fault)
 
-    threading.Thread(target=work, name="podman", daemon=True).start()
-    return await answer
+    threading.Thread(target=run, name="podman", daemon=True).start()
+    return await future

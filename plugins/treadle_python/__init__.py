@@ -1,4 +1,4 @@
-"""The runtime `python-template`: a new process of the service's interpreter for every execution."""
+"""The runtime `python-template`: a new process of the service's interpreter for every attempt."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["PythonRuntime", "diagnose", "register_runtimes"]
 
 @hookimpl
 def register_runtimes(settings: Settings) -> list[Runtime]:
-    """Provide the runtime, with `contain` (`auto`, `namespace`, `subreaper`) and `idle` of its section."""
+    """Provide the runtime; its section may set `contain` (`auto`, `namespace`, `subreaper`) and `idle`."""
     return [PythonRuntime(**settings.of_plugin("python-template"), jobs=settings.jobs)]
 
 
 @hookimpl
 async def diagnose() -> list[Diagnosis]:
-    """Say which interpreter is used."""
+    """Report which interpreter is used by default."""
     return [await PythonRuntime().diagnose()]

@@ -1,4 +1,4 @@
-"""What a program finds around it: its interpreter and its environment variables."""
+"""The interpreter and the environment variables of a program."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from treadle import Attempt, Service, StartError
 
-_PASSED = re.compile(
+_INHERITED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
     r"|LD_LIBRARY_PATH|(CUDA|NVIDIA)_\w+"
 )
-"""Of the engine's own environment, only this reaches a program: secrets stay where they are."""
+"""The variables of the engine that a program inherits; no others, because they may be secrets."""
 
-_THREADS = (
+_THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -23,11 +23,11 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""What numerical libraries read; without it each job takes every CPU of the host for itself."""
+"""The variables that cap the threads of numerical libraries; without them each job uses every CPU."""
 
 
 def interpreter(service: Service) -> Path:
-    """Return the service's Python; raise StartError if there is none."""
+    """Return the path of the service's Python. Raises StartError if it is not executable."""
     if service.python is None:
         return Path(sys.executable)
     path = service.python / "bin" / "python" if service.python.is_dir() else service.python
@@ -39,17 +39,17 @@ def interpreter(service: Service) -> Path:
 
 
 def of_service(service: Service, python: Path, cpus: int) -> dict[str, str]:
-    """Return what is the same for all of a service's programs; their libraries may use so many threads."""
-    variables = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+    """Return the variables of all programs of a service; cpus caps the threads of their libraries."""
+    variables = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
     venv = python.parent.parent
     if (venv / "pyvenv.cfg").exists():
         variables["VIRTUAL_ENV"] = str(venv)
         variables["PATH"] = f"{python.parent}{os.pathsep}{variables.get('PATH', os.defpath)}"
-    return {**variables, **dict.fromkeys(_THREADS, str(cpus)), **service.environment}
+    return {**variables, **dict.fromkeys(_THREAD_VARIABLES, str(cpus)), **service.environment}
 
 
 def of_attempt(attempt: Attempt) -> dict[str, str]:
-    """Return what an attempt's program finds besides what is the same for all of its service's."""
+    """Return the variables of one attempt's program, in addition to those of its service."""
     name, _, value = mark(attempt).partition("=")
     return {
         "TREADLE_JOB_ID": attempt.job.id,
@@ -59,5 +59,5 @@ def of_attempt(attempt: Attempt) -> dict[str, str]:
 
 
 def mark(attempt: Attempt) -> str:
-    """Return the variable that every process of the attempt has in its environment, and no other process."""
+    """Return the `name=value` that every process of the attempt has in its environment, and no other."""
     return f"TREADLE_ATTEMPT={attempt.spool_id}/{attempt.job.id}/{attempt.number}"

@@ -1,4 +1,21 @@
-"""The fork servers seen from the engine: made, found again, asked, replaced."""
+"""The engine's side of the fork servers: it starts, finds and replaces them, and sends attempts.
+
+To start an attempt (`ForkServers.start`):
+
+1. Take an idle supervisor of the service's fork server, the most recently used first.
+2. If there is none, hold a lease of the server: connect to its abstract socket. If no process listens there,
+   start a server, wait until its first process has exited, and connect. A server of an earlier engine is
+   found by the same name. Then open one more connection, on which the server forks a supervisor.
+3. Send the request, and wait for the first reply. OUTDATED, or a supervisor that has ended before: close all
+   idle links and the lease of this server, and try again from 1. CANNOT_FORK: the server is unfit, and
+   attempts are started without one (spawn).
+
+The name of a server is a hash of everything that it is made for (`ForkServerSpec`). So another interpreter,
+environment or preload means another server, and the old one ends when it is idle. A link that is idle for
+some time is closed, and its supervisor ends.
+A server that is unfit is tried again after some time, and each reason is logged once. Every step has a
+timeout or a limit of tries: a server may end or be replaced at any moment, and it must not block a job.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +37,38 @@ from typing import Any
 import orjson
 
 from treadle import may_pass
-from treadle_python.supervisor_handle import gone
-from treadle_python.supervisor_link import OUTDATED, PLAIN, SupervisedAttempt, SupervisorLink
+from treadle_python.supervisor_handle import wait_for_end
+from treadle_python.supervisor_link import CANNOT_FORK, OUTDATED, SupervisedAttempt, SupervisorLink
 
 log = logging.getLogger(__name__)
 
-_MAIN = """import sys
+_BOOTSTRAP = """import sys
 sys.path[0] = sys.argv.pop(1)
 from treadle_inside.fork_server import main
 del sys.path[0]
 main()
 """
 _HERE = Path(__file__).parent
-_BELIEVED = 30.0
-"""Seconds after which a server that could not be forked from is tried again: its code may have changed."""
-_LARGEST = 128 * 1024
+_UNFIT_RETRY_DELAY = 30.0
+"""Seconds after which an unfit server is tried again: its code may have changed."""
+_MAX_REQUEST = 128 * 1024
 """Bytes of a request."""
-_LONGEST_PRELOAD = 300.0
-_TRIES = 4
-"""How often a server is asked or made for one request: it may go, or be replaced, at any moment."""
+_PRELOAD_TIMEOUT = 300.0
+_MAX_TRIES = 4
+"""Tries for one request, or to start a server: it may end, or be replaced, at any moment."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class _Report:
+    """A new server's report."""
+
     ready: bool
     problem: str | None = None
 
 
 @dataclass(frozen=True)
 class ForkServerSpec:
-    """For what a server is made; one that was made for something else is another server."""
+    """Everything that a server is made for; a server with another specification is another server."""
 
     spool_id: str
     service: str
@@ -57,13 +76,13 @@ class ForkServerSpec:
     project: Path
     preload: tuple[str, ...]
     environment: Mapping[str, str]
-    """What is around the preloaded modules."""
+    """The environment variables of the server, and so of the preloaded modules."""
     contain: str
 
     @cached_property
     def name(self) -> str:
         """The server's address in the kernel's namespace of abstract sockets."""
-        made_for = orjson.dumps(
+        specification = orjson.dumps(
             [
                 self.spool_id,
                 self.service,
@@ -76,98 +95,102 @@ class ForkServerSpec:
                 str(_HERE),
             ]
         )
-        return f"treadle/{hashlib.sha256(made_for).hexdigest()[:40]}"
+        return f"treadle/{hashlib.sha256(specification).hexdigest()[:40]}"
 
 
 class ForkServers:
-    """One server for each service, and the supervisors that it has forked.
+    """The leases of the fork servers, one server for each service, and the links to their supervisors.
 
-    Servers outlive this engine, and go when nobody has a lease of them. A supervisor that is free waits for
-    the next attempt; it goes with this engine, or when there was none for a while.
+    It lives as long as the runtime; only the event loop's thread may use it. Servers outlive the engine: the
+    next engine finds them by name. Supervisors end with this engine, after their attempts.
     """
 
     def __init__(self, idle: float) -> None:
-        """Have servers and supervisors go that nobody has used, or had a lease of, for so many seconds."""
-        self._idle = idle
+        """End servers without a lease, and supervisors without an attempt, after idle seconds."""
+        self._idle_timeout = idle
         self._leases: dict[str, socket.socket] = {}
-        self._making: dict[str, asyncio.Lock] = {}
+        self._start_locks: dict[str, asyncio.Lock] = {}
         self._links: set[SupervisorLink] = set()
-        self._free: defaultdict[str, list[SupervisorLink]] = defaultdict(list)
-        """Those whose supervisors have nothing to do, by server; the one that was busy last is the last."""
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._idle_links: defaultdict[str, list[SupervisorLink]] = defaultdict(list)
+        """The links of idle supervisors, by server; the most recently used is the last."""
+        self._sweep_timer: asyncio.TimerHandle | None = None
         self._unfit: dict[str, tuple[str, float]] = {}
-        """Servers that can't be forked from: why, which is said once, and until when that is believed."""
+        """Servers that can't be forked from: the reason, and until when no other try is made."""
 
     async def start(self, spec: ForkServerSpec, request: Mapping[str, Any]) -> SupervisedAttempt | None:
-        """Have a supervisor run an attempt; None where it is to be started without a server."""
+        """Send an attempt to a supervisor; None if it has to be started without a fork server.
+
+        The first reply has arrived when this returns. Raises OSError if a transient error prevents the start
+        of a server.
+        """
         message = orjson.dumps(request)
-        if len(message) > _LARGEST:
+        if len(message) > _MAX_REQUEST:
             return None
-        for _ in range(_TRIES):
-            link = self._take(spec.name)
+        for _ in range(_MAX_TRIES):
+            link = self._take_idle(spec.name)
             if link is None:
                 if not await self._lease(spec):
                     return None
-                link = self._call(spec.name)
+                link = self._open_link(spec.name)
             supervised = await link.begin(message) if link else None
-            if supervised is None or supervised.answer.result() == OUTDATED:
+            if supervised is None or supervised.reply.result() == OUTDATED:
                 self._drop(spec.name)
-            elif supervised.answer.result() == PLAIN:
-                self._say_unfit(spec, "it has started threads, or may not make PID namespaces")
+            elif supervised.reply.result() == CANNOT_FORK:
+                self._mark_unfit(spec, "it has started threads, or may not make PID namespaces")
                 return None
             else:
                 return supervised
         return None
 
     async def close(self) -> None:
-        """Give the leases back; the servers go some time later, unless another engine comes."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        """Close all leases and links; the servers end after the idle time, if no other engine leases them."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
         for name in list(self._leases):
             self._drop(name)
         for link in self._links:
             link.close()
 
-    def _take(self, name: str) -> SupervisorLink | None:
-        """Take a supervisor that is free."""
-        while free := self._free[name]:
-            link = free.pop()
+    def _take_idle(self, name: str) -> SupervisorLink | None:
+        """Take the link of an idle supervisor, if there is one."""
+        while idle_links := self._idle_links[name]:
+            link = idle_links.pop()
             if not link.closed:
                 return link
         return None
 
-    def _call(self, name: str) -> SupervisorLink | None:
-        """Connect to the server, for another supervisor; None if it has gone."""
+    def _open_link(self, name: str) -> SupervisorLink | None:
+        """Connect to the server, which forks one more supervisor; None if the server has ended."""
         connection = _connect(name)
         if connection is None:
             return None
-        link = SupervisorLink(connection, partial(self._be_free, name))
+        link = SupervisorLink(connection, partial(self._add_idle, name))
         self._links = {link, *(each for each in self._links if not each.closed)}
         return link
 
-    def _be_free(self, name: str, link: SupervisorLink) -> None:
-        self._free[name].append(link)
-        if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(self._idle, self._sweep)
+    def _add_idle(self, name: str, link: SupervisorLink) -> None:
+        self._idle_links[name].append(link)
+        if self._sweep_timer is None:
+            self._sweep_timer = asyncio.get_running_loop().call_later(self._idle_timeout, self._sweep)
 
     def _sweep(self) -> None:
-        """Let those supervisors go that have had nothing to do for a while."""
+        """Close the links that have been idle for the idle time."""
         loop = asyncio.get_running_loop()
-        for free in self._free.values():
-            for link in [each for each in free if each.free_since + self._idle <= loop.time()]:
-                free.remove(link)
+        for links in self._idle_links.values():
+            for link in [each for each in links if each.idle_since + self._idle_timeout <= loop.time()]:
+                links.remove(link)
                 link.close()
-        left = any(self._free.values())
-        self._sweeping = loop.call_later(self._idle, self._sweep) if left else None
+        any_idle = any(self._idle_links.values())
+        self._sweep_timer = loop.call_later(self._idle_timeout, self._sweep) if any_idle else None
 
     async def _lease(self, spec: ForkServerSpec) -> bool:
-        """See to it that there is a server and that it stays; False if there can't be one."""
+        """Hold a lease of the server, and start it if necessary; return False if there can't be one."""
         if spec.name in self._leases:
             return True
         if time.monotonic() < self._unfit.get(spec.name, ("", 0.0))[1]:
             return False
-        async with self._making.setdefault(spec.name, asyncio.Lock()):
-            for _ in range(_TRIES):
+        async with self._start_locks.setdefault(spec.name, asyncio.Lock()):
+            for _ in range(_MAX_TRIES):
                 if spec.name in self._leases:
                     return True
                 lease = _connect(spec.name)
@@ -175,31 +198,31 @@ class ForkServers:
                     lease.send(b"lease")
                     self._leases[spec.name] = lease
                     return True
-                if not await self._make(spec):
+                if not await self._start_server(spec):
                     return False
         return False
 
-    async def _make(self, spec: ForkServerSpec) -> bool:
-        """Start a server and wait until it is ready; False if it can't be forked from."""
+    async def _start_server(self, spec: ForkServerSpec) -> bool:
+        """Start a server and wait until it is ready; return False if it can't be forked from."""
         try:
             with subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
-                [spec.python, "-s", "-c", _MAIN, _HERE],
+                [spec.python, "-s", "-c", _BOOTSTRAP, _HERE],
                 env=dict(spec.environment),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             ) as process:
-                told = _Ready(**await _outcome(process, self._setup(spec)))
+                report = _Report(**await _set_up(process, self._setup(spec)))
         except OSError as error:
             if may_pass(error):
                 raise
-            told = _Ready(ready=False, problem=f"{spec.python} can't be started: {error.strerror}")
-        if told.ready and told.problem is None:
+            report = _Report(ready=False, problem=f"{spec.python} can't be started: {error.strerror}")
+        if report.ready and report.problem is None:
             return True
-        if _connect_again(spec.name):
-            return True  # another engine's process was first
-        self._say_unfit(spec, told.problem or "nobody knows why")
+        if _is_listening(spec.name):
+            return True  # another engine has started the same server first
+        self._mark_unfit(spec, report.problem or "the reason is not known")
         return False
 
     def _setup(self, spec: ForkServerSpec) -> dict[str, Any]:
@@ -208,23 +231,28 @@ class ForkServers:
             "contain": spec.contain,
             "preload": spec.preload,
             "project": str(spec.project),
-            "idle": self._idle,
+            "idle": self._idle_timeout,
         }
 
-    def _say_unfit(self, spec: ForkServerSpec, problem: str) -> None:
+    def _mark_unfit(self, spec: ForkServerSpec, problem: str) -> None:
+        """Log a new reason once, and do not use the server for some time."""
         if self._unfit.get(spec.name, ("", 0.0))[0] != problem:
             log.warning("jobs of service %s are started without a fork server: %s", spec.service, problem)
-        self._unfit[spec.name] = (problem, time.monotonic() + _BELIEVED)
+        self._unfit[spec.name] = (problem, time.monotonic() + _UNFIT_RETRY_DELAY)
 
     def _drop(self, name: str) -> None:
-        for link in self._free.pop(name, ()):
+        """Close the lease of a server, and the links of its idle supervisors."""
+        for link in self._idle_links.pop(name, ()):
             link.close()
         if lease := self._leases.pop(name, None):
             lease.close()
 
 
-async def _outcome(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a new process its setup, wait until it has made the server, and return what it says."""
+async def _set_up(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) -> dict[str, Any]:
+    """Send a new process its setup, wait until it exits, and return its report.
+
+    The process exits when it has forked the server. It is killed after a timeout, or if this is cancelled.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     pidfd = os.pidfd_open(process.pid)
@@ -232,25 +260,25 @@ async def _outcome(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) -
         with suppress(BrokenPipeError):
             process.stdin.write(orjson.dumps(setup))
             process.stdin.close()
-        async with asyncio.timeout(_LONGEST_PRELOAD):
-            await gone(pidfd)
+        async with asyncio.timeout(_PRELOAD_TIMEOUT):
+            await wait_for_end(pidfd)
     except TimeoutError:
         process.kill()
-        return {"ready": False, "problem": f"preload took longer than {_LONGEST_PRELOAD:g} s"}
+        return {"ready": False, "problem": f"preload took longer than {_PRELOAD_TIMEOUT:g} s"}
     except BaseException:
         process.kill()
         raise
     finally:
         os.close(pidfd)
     try:
-        told: dict[str, Any] = orjson.loads(process.stdout.read())
+        report: dict[str, Any] = orjson.loads(process.stdout.read())
     except orjson.JSONDecodeError:
-        told = {"ready": False, "problem": "the interpreter failed before it was ready"}
-    return told
+        report = {"ready": False, "problem": "the interpreter failed before it was ready"}
+    return report
 
 
 def _connect(name: str) -> socket.socket | None:
-    """Connect to a server of this user, or return None."""
+    """Connect to a server; None if there is none, or another user runs it."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.setblocking(False)
     try:
@@ -265,8 +293,8 @@ def _connect(name: str) -> socket.socket | None:
     return connection
 
 
-def _connect_again(name: str) -> bool:
-    """Say whether somebody listens."""
+def _is_listening(name: str) -> bool:
+    """Return whether a server of this user listens at the name."""
     connection = _connect(name)
     if connection is not None:
         connection.close()

@@ -1,4 +1,19 @@
-"""The runtime `python-template`: start, wait, stop, over the files that a supervisor leaves."""
+"""The runtime `python-template`: it starts, waits for and stops attempts, by the files of a supervisor.
+
+1. start: if process.json exists, the attempt has its supervisor, or a fence: change nothing. Otherwise send
+   the request to the service's fork server (fork_servers.py). Where that is impossible or not wanted
+   (`start = "spawn"`), start a spawn process, which forks a supervisor and exits.
+2. wait: if a supervisor of this engine's links has the attempt, wait for its report. Otherwise open a pidfd
+   of the process in process.json, and wait for its end. Then read the exit from the name of a file
+   (`exit-...`). Without such a name the attempt is lost.
+3. stop: SIGTERM to the supervisor, after the grace period SIGUSR1 (kill all), at last SIGKILL. Before each
+   of the first two signals look for the exit, because the supervisor may have its next attempt by then.
+
+The invariant: process.json is published exclusively (identity.py). The first publisher decides whether the
+program runs: a supervisor, or an engine that publishes a fence (`SupervisorHandle.fence`). So an attempt that
+is given up here is never started later, and many calls of start run one program.
+Replies and links only save time. Everything that another engine needs to adopt the attempt is in its folder.
+"""
 
 from __future__ import annotations
 
@@ -19,61 +34,61 @@ import orjson
 from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service, ServiceError, StartError, may_pass
 from treadle_python.environment import interpreter, mark, of_attempt, of_service
 from treadle_python.fork_servers import ForkServers, ForkServerSpec
-from treadle_python.supervisor_handle import SupervisorHandle, gone, kill_marked, send
-from treadle_python.supervisor_link import STARTED, TAKEN, TRANSIENT_ERROR, SupervisedAttempt
+from treadle_python.supervisor_handle import SupervisorHandle, kill_marked, send, wait_for_end
+from treadle_python.supervisor_link import ALREADY_PUBLISHED, STARTED, TRANSIENT_ERROR, SupervisedAttempt
 
-_STARTER = """import sys
+_BOOTSTRAP = """import sys
 sys.path[0] = sys.argv.pop(1)
 from treadle_inside.spawn import main
 del sys.path[0]
 main()
 """
 _HERE = str(Path(__file__).parent)
-_STARTS = ("fork", "spawn")
-_EXIT = re.compile(
-    r"exit-(?P<how>code|signal)-(?P<number>\d+)-(?P<moment>\d+)(-(?P<left>returned|error))?(-(?P<cut>cut))?",
+_START_METHODS = ("fork", "spawn")
+_EXIT_NAME = re.compile(
+    r"exit-(?P<how>code|signal)-(?P<number>\d+)-(?P<ended_ms>\d+)(-(?P<result>returned|error))?(-(?P<cut>cut))?",
     re.ASCII,
 )
-"""The name that tells how an attempt ended (treadle_inside/supervisor.py)."""
-_TAKEN = 3
-_TRANSIENT_ERROR = 100
-_LAST_RESORT = 5.0
+"""The name of a file that records how an attempt ended (treadle_inside/supervisor.py)."""
+_EXIT_ALREADY_PUBLISHED = 3
+_EXIT_TRANSIENT_ERROR = 100
+"""Exit codes of a spawn process (treadle_inside/spawn.py); an errno is added to the second."""
+_KILL_TIMEOUT = 5.0
 """Seconds that a supervisor has to kill its program before it is killed itself."""
-_SAID = 2000
-"""Characters of what a failing interpreter said."""
+_MAX_STDERR = 2000
+"""Characters of a failing interpreter's stderr that are reported, from its end."""
 _DEFAULT_OUTPUT_LIMIT = 1024**3
 
 
 class PythonRuntime(Runtime):
-    """Calls a service's function in a new process for every execution.
+    """Calls a service's function in a new process for every attempt.
 
-    A fork server, or a starter (`start = "spawn"`, or where no server is possible), both processes of
-    the service's interpreter, forks a supervisor; that forks the program, and outlives this engine.
-    `process.json` in the attempt's folder is the supervisor's identity, put down exclusively: whoever
-    publishes it first, a supervisor or an engine that gives the attempt up, decides whether the program
-    runs. A second name of that file, `exit-…`, tells how it ended.
+    It lives as long as the engine. Its fork servers, and supervisors with a running program, outlive it;
+    another engine adopts the attempts by their folders. A service may set `output_limit`, `start` and
+    `preload`.
     """
 
     name: ClassVar[str] = "python-template"
     options: ClassVar = {"output_limit": int, "start": str, "preload": list}
 
     def __init__(self, contain: str = "auto", *, jobs: int = 1, idle: float = 30.0) -> None:
-        """Contain programs in `namespace`s, as `subreaper`, or in whichever is possible (`auto`).
+        """Contain programs by `namespace`, by `subreaper`, or by the first that is permitted (`auto`).
 
-        jobs is how many run at a time; fork servers that nobody wants go after idle seconds.
+        jobs is how many run at a time. Fork servers without a lease end after idle seconds.
         """
         self._contain = contain
-        self._share = max(1, (os.cpu_count() or 1) // jobs)
-        """CPUs for each of the jobs that run at a time."""
+        self._cpus_per_job = max(1, (os.cpu_count() or 1) // jobs)
+        """CPUs for each of the jobs that run at the same time."""
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
         self._supervised: dict[Path, SupervisedAttempt] = {}
-        """Attempts that a supervisor tells of, by their folders."""
+        """The attempts whose exit a supervisor of this engine reports, by folder."""
 
     def check(self, service: Service) -> None:
         """Raise ServiceError if the interpreter is missing, or `start` or `preload` is wrong."""
-        if (start := _start(service)) not in _STARTS:
-            raise ServiceError(f"{service.path}: start must be one of {', '.join(_STARTS)}, not {start!r}")
+        if (start := _start_method(service)) not in _START_METHODS:
+            methods = ", ".join(_START_METHODS)
+            raise ServiceError(f"{service.path}: start must be one of {methods}, not {start!r}")
         if not all(isinstance(name, str) for name in service.options.get("preload", ())):
             raise ServiceError(f"{service.path}: preload must be a list of the names of modules")
         try:
@@ -86,23 +101,26 @@ class PythonRuntime(Runtime):
         return {"output": _output_limit(service)}
 
     async def diagnose(self) -> Diagnosis:
-        """Say which interpreter is used by default; services may have their own."""
+        """Report which interpreter is used by default; services may have their own."""
         detail = f"Python {platform.python_version()} at {sys.executable}, for services without their own"
         return Diagnosis(f"runtime {self.name}", works=True, detail=detail)
 
     async def start(self, attempt: Attempt) -> None:
-        """Fork a supervisor for the attempt, or find the one it has."""
+        """Start a supervisor for the attempt, unless process.json exists. Idempotent."""
         if SupervisorHandle.of(attempt.folder) is not None:
             return
-        if _start(attempt.service) == "spawn" or not await self._fork(attempt):
+        if _start_method(attempt.service) == "spawn" or not await self._fork(attempt):
             await self._spawn(attempt, interpreter(attempt.service))
 
     async def close(self) -> None:
-        """Let the fork servers go; running programs do not need them."""
+        """Close the leases of the fork servers and the links; running programs go on."""
         await self._servers.close()
 
     async def _fork(self, attempt: Attempt) -> bool:
-        """Have the service's fork server start the attempt; False if it has to be started without one."""
+        """Start the attempt by the service's fork server; return False if it needs a spawn process.
+
+        Raises OSError at a transient error. A cancelled call publishes a fence.
+        """
         spec = self._spec(attempt.service, attempt.spool_id)
         try:
             supervised = await self._servers.start(spec, self._request(attempt))
@@ -111,20 +129,20 @@ class PythonRuntime(Runtime):
             raise
         if supervised is None:
             return False
-        answer = supervised.answer.result()
-        if answer[:1] == TRANSIENT_ERROR:
-            raise OSError(answer[1], os.strerror(answer[1]))
-        if answer == STARTED:
+        reply = supervised.reply.result()
+        if reply[:1] == TRANSIENT_ERROR:
+            raise OSError(reply[1], os.strerror(reply[1]))
+        if reply == STARTED:
             self._supervised[attempt.folder] = supervised
-        elif answer != TAKEN:
-            SupervisorHandle.fence(attempt.folder)  # killed: wait() tells which attempt it is
+        elif reply != ALREADY_PUBLISHED:
+            SupervisorHandle.fence(attempt.folder)  # it was killed: wait() sees whether it had published
         return True
 
     def _spec(self, service: Service, spool_id: str) -> ForkServerSpec:
-        """Return for what the service's server is made; worked out once for a service as it is."""
-        known = self._specs.get((spool_id, service.name))
-        if known is not None and known[0] is service:
-            return known[1]
+        """Return the specification of the service's server; it is cached until the service changes."""
+        cached = self._specs.get((spool_id, service.name))
+        if cached is not None and cached[0] is service:
+            return cached[1]
         python = interpreter(service)
         spec = ForkServerSpec(
             spool_id=spool_id,
@@ -139,12 +157,12 @@ class PythonRuntime(Runtime):
         return spec
 
     def _cpus(self, service: Service) -> int:
-        """Return how many CPUs the threads of a program's libraries are meant to use."""
-        return self._share if service.resources.cpu is None else max(1, int(service.resources.cpu))
+        """Return the number of CPUs that the threads of a program's libraries should use."""
+        return self._cpus_per_job if service.resources.cpu is None else max(1, int(service.resources.cpu))
 
     async def _spawn(self, attempt: Attempt, python: Path) -> None:
-        """Start an interpreter that forks the supervisor and goes."""
-        command = [str(python), "-s", "-c", _STARTER, _HERE]
+        """Start a spawn process and wait until it has forked the supervisor. Raises StartError or OSError."""
+        command = [str(python), "-s", "-c", _BOOTSTRAP, _HERE]
         environment = of_service(attempt.service, python, self._cpus(attempt.service))
         try:
             with attempt.stderr.open("ab") as stderr:
@@ -161,17 +179,17 @@ class PythonRuntime(Runtime):
                 raise
             raise StartError("PYTHON_NOT_STARTED", f"{python} can't be started: {error.strerror}") from error
         with process:
-            await self._hand_over(attempt, process)
+            await self._send_request(attempt, process)
 
     async def wait(self, attempt: Attempt) -> Exit:
-        """Wait for the attempt's supervisor, and read what it wrote down."""
-        if (exit_ := await self._told(attempt)) is not None:
+        """Wait until the attempt is over, and return its exit; the attempt is lost if none is recorded."""
+        if (exit_ := await self._reported_exit(attempt)) is not None:
             return exit_
         supervisor = SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
         with supervisor.pidfd() as pidfd:
             if pidfd is not None:
-                await gone(pidfd)
-        if (exit_ := _read_exit(attempt)) is not None:
+                await wait_for_end(pidfd)
+        if (exit_ := _recorded_exit(attempt)) is not None:
             return exit_
         if supervisor.fenced:
             return Exit(Reason.LOST, detail="the engine ended before it was started")
@@ -180,61 +198,66 @@ class PythonRuntime(Runtime):
         return Exit(Reason.LOST, detail="the process that waited for it was killed, or the machine went down")
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
-        """Have the supervisor end its program: SIGTERM, after the grace period SIGKILL."""
+        """Have the supervisor end its program: SIGTERM, after the grace period SIGKILL.
+
+        A supervisor that does not kill its program in time is killed itself.
+        """
         supervisor = SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
         with supervisor.pidfd() as pidfd:
             if pidfd is None:
                 return
-            for number, patience in ((SIGTERM, grace), (SIGUSR1, _LAST_RESORT)):
-                if _read_exit(attempt) is not None:
-                    return  # its supervisor may have another attempt by now
+            for number, timeout in ((SIGTERM, grace), (SIGUSR1, _KILL_TIMEOUT)):
+                if _recorded_exit(attempt) is not None:
+                    return  # the supervisor may run another attempt by now
                 send(pidfd, number)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(patience):
-                        if await self._told(attempt) is None:
-                            await gone(pidfd)
+                    async with asyncio.timeout(timeout):
+                        if await self._reported_exit(attempt) is None:
+                            await wait_for_end(pidfd)
                         return
             send(pidfd, SIGKILL)
-            await gone(pidfd)
+            await wait_for_end(pidfd)
         if supervisor.kind == "subreaper":
             await asyncio.to_thread(kill_marked, mark(attempt))
 
-    async def _told(self, attempt: Attempt) -> Exit | None:
-        """Wait as long as the supervisor can tell of the end, and return what it wrote down, if it did."""
+    async def _reported_exit(self, attempt: Attempt) -> Exit | None:
+        """Wait while a link may report the exit; return the reported or recorded exit, or None."""
         if (supervised := self._supervised.get(attempt.folder)) is not None:
             await supervised.over.wait()
             self._supervised.pop(attempt.folder, None)
-            if supervised.ended is not None:
-                return _exit(attempt, supervised.ended.decode())
-        return _read_exit(attempt)
+            if supervised.exit_name is not None:
+                return _parse_exit_name(attempt, supervised.exit_name.decode())
+        return _recorded_exit(attempt)
 
-    async def _hand_over(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
-        """Give the starter its request and wait until it has forked a supervisor."""
+    async def _send_request(self, attempt: Attempt, process: subprocess.Popen[bytes]) -> None:
+        """Send the spawn process its request, and wait until it exits; its exit code is the reply."""
         assert process.stdin is not None
         try:
             pidfd = os.pidfd_open(process.pid)
         except OSError:
-            process.kill()  # it has no request yet
+            process.kill()  # it has no request, so it has forked no supervisor
             raise
         try:
             process.stdin.write(orjson.dumps(self._request(attempt)))
             process.stdin.close()
-            await gone(pidfd)
+            await wait_for_end(pidfd)
         except BrokenPipeError:
-            await gone(pidfd)
+            await wait_for_end(pidfd)
         except asyncio.CancelledError:
             SupervisorHandle.fence(attempt.folder)
-            os.killpg(process.pid, SIGKILL)  # its session; a supervisor that left it has published itself
+            os.killpg(process.pid, SIGKILL)  # its session; a supervisor outside has published, or can't
             raise
         finally:
             os.close(pidfd)
         code = process.wait()
-        if code > _TRANSIENT_ERROR:
-            raise OSError(code - _TRANSIENT_ERROR, os.strerror(code - _TRANSIENT_ERROR))
-        # A supervisor that has published itself and was killed before it could answer is for wait() to find.
-        if code not in {0, _TAKEN} and SupervisorHandle.fence(attempt.folder).fenced:
-            said = attempt.stderr.read_text("utf-8", "replace").strip()[-_SAID:]
-            raise StartError("PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {said}")
+        if code > _EXIT_TRANSIENT_ERROR:
+            raise OSError(code - _EXIT_TRANSIENT_ERROR, os.strerror(code - _EXIT_TRANSIENT_ERROR))
+        # A supervisor that was killed after it published and before it replied is left for wait().
+        if code not in {0, _EXIT_ALREADY_PUBLISHED} and SupervisorHandle.fence(attempt.folder).fenced:
+            stderr = attempt.stderr.read_text("utf-8", "replace").strip()[-_MAX_STDERR:]
+            raise StartError(
+                "PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {stderr}"
+            )
 
     def _request(self, attempt: Attempt) -> dict[str, Any]:
         return {
@@ -248,34 +271,34 @@ class PythonRuntime(Runtime):
         }
 
 
-def _read_exit(attempt: Attempt) -> Exit | None:
-    """Look for how an attempt has ended; None if nobody has told."""
+def _recorded_exit(attempt: Attempt) -> Exit | None:
+    """Return the exit that is recorded in the attempt's folder, or None."""
     try:
-        found = (_exit(attempt, name) for name in os.listdir(attempt.folder))  # noqa: PTH208  # names are wanted
-        return next(filter(None, found), None)
+        names = os.listdir(attempt.folder)  # noqa: PTH208  # names are wanted
+        return next(filter(None, (_parse_exit_name(attempt, name) for name in names)), None)
     except FileNotFoundError:
         return None
 
 
-def _exit(attempt: Attempt, name: str) -> Exit | None:
-    """Return what the name of a file tells of an attempt's end; None if it is not such a file."""
-    if (found := _EXIT.fullmatch(name)) is None:
+def _parse_exit_name(attempt: Attempt, name: str) -> Exit | None:
+    """Return the exit that a file's name records; None for the name of any other file."""
+    if (match := _EXIT_NAME.fullmatch(name)) is None:
         return None
-    number, left = int(found["number"]), found["left"]
+    number, result = int(match["number"]), match["result"]
     return Exit(
         Reason.ENDED,
-        code=number if found["how"] == "code" else None,
-        signal=number if found["how"] == "signal" else None,
-        ended=datetime.fromtimestamp(int(found["moment"]) / 1000, UTC),
-        detail=f"its output was cut at {_output_limit(attempt.service)} bytes" if found["cut"] else None,
-        returned=attempt.folder / f"{left}.json" if left else None,
-        failed=left == "error",
+        code=number if match["how"] == "code" else None,
+        signal=number if match["how"] == "signal" else None,
+        ended=datetime.fromtimestamp(int(match["ended_ms"]) / 1000, UTC),
+        detail=f"its output was cut at {_output_limit(attempt.service)} bytes" if match["cut"] else None,
+        returned=attempt.folder / f"{result}.json" if result else None,
+        failed=result == "error",
     )
 
 
-def _start(service: Service) -> str:
-    start: str = service.options.get("start", "fork")
-    return start
+def _start_method(service: Service) -> str:
+    method: str = service.options.get("start", "fork")
+    return method
 
 
 def _output_limit(service: Service) -> int:

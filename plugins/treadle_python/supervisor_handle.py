@@ -1,4 +1,4 @@
-"""A supervisor seen from outside: who it is, whether it lives, and how to wait for it."""
+"""A supervisor as the engine sees it: its identity, whether it is alive, and how to wait for its end."""
 
 from __future__ import annotations
 
@@ -15,30 +15,36 @@ import orjson
 
 
 class SupervisorHandle(msgspec.Struct, frozen=True):
-    """process.json: the one process that may run an attempt, or the word that nobody will."""
+    """The content of process.json: the one process that may run an attempt, or a fence.
+
+    A fence means that no process will ever run it. The file outlives the supervisor and the engine.
+    """
 
     pid: int = 0
     started: int = 0
-    """Clock ticks after the boot, field 22 of /proc/<pid>/stat."""
+    """Start time in clock ticks after the boot, field 22 of /proc/<pid>/stat."""
     boot: str = ""
     kind: str = ""
     fenced: bool = False
-    """The engine was first: no supervisor will ever run this attempt."""
+    """An engine was the first to publish: no supervisor will ever run this attempt."""
 
     @classmethod
     def of(cls, folder: Path) -> SupervisorHandle | None:
-        """Read the attempt's supervisor, or None if nobody has published one."""
+        """Read the identity of the attempt's supervisor; None if nothing is published."""
         try:
-            with open(f"{folder}/process.json", "rb", buffering=0) as file:  # noqa: PTH123  # a path to join less
+            with open(f"{folder}/process.json", "rb", buffering=0) as file:  # noqa: PTH123  # it saves a join of pathlib
                 return msgspec.json.decode(file.read(), type=cls)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError:
-            return cls()  # a power cut took its content: whoever it was is not alive
+            return cls()  # a power cut removed the content, so the process is not alive
 
     @classmethod
     def fence(cls, folder: Path) -> SupervisorHandle:
-        """See to it that an attempt without a supervisor never gets one, and return what stands there now."""
+        """Publish a fence, unless a supervisor was first; return what is published now.
+
+        After that, an attempt without a supervisor never gets one.
+        """
         draft = folder / f".fence-{os.getpid()}"
         draft.write_bytes(orjson.dumps({"fenced": True}))
         with suppress(FileExistsError):
@@ -48,9 +54,9 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
 
     @contextmanager
     def pidfd(self) -> Iterator[int | None]:
-        """Give a pidfd of the supervisor, or None if it is not alive any more.
+        """Open a pidfd of the supervisor; None if it is not alive.
 
-        The start time is compared once the pidfd is open: from then on the pid can't become another's.
+        The start time is compared after the pidfd is open: an open pidfd never refers to another process.
         """
         fd = self._open()
         try:
@@ -74,51 +80,51 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
 
 @cache
 def boot_id() -> str:
-    """Return what is different after every boot; no process sees more than one."""
+    """Return the id of this boot; the kernel makes a new one at each boot, so it is read once."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def send(pidfd: int, number: signal.Signals) -> None:
-    """Send a signal; a process that has gone meanwhile is no error."""
+    """Send a signal; it is no error if the process has ended."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, number)
 
 
-async def gone(pidfd: int) -> None:
-    """Wait until the process has ended; the kernel tells."""
+async def wait_for_end(pidfd: int) -> None:
+    """Wait until the process has ended: its pidfd becomes readable then."""
     loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
+    ended: asyncio.Future[None] = loop.create_future()
 
-    def tell() -> None:
-        if not over.done():
-            over.set_result(None)
+    def set_ended() -> None:
+        if not ended.done():
+            ended.set_result(None)
 
-    loop.add_reader(pidfd, tell)
+    loop.add_reader(pidfd, set_ended)
     try:
-        await over
+        await ended
     finally:
         loop.remove_reader(pidfd)
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process that has `mark` in the environment it was started with.
+    """Kill every process that was started with `mark` in its environment.
 
-    For what a supervisor without a PID namespace left behind when it was killed itself: a program's
-    descendants inherit the mark, wherever they have moved to.
+    These are the processes that a killed supervisor without a PID namespace leaves. A program's descendants
+    inherit the mark; a new session or a new parent does not change it.
     """
-    wanted = mark.encode()
+    variable = mark.encode()
     alive = True
     while alive:
         alive = False
         for environ in Path("/proc").glob("[0-9]*/environ"):
             with suppress(OSError):
-                if wanted in environ.read_bytes().split(b"\0"):
+                if variable in environ.read_bytes().split(b"\0"):
                     os.kill(int(environ.parent.name), signal.SIGKILL)
                     alive = _start_time(int(environ.parent.name)) is not None
 
 
 def _start_time(pid: int) -> int | None:
-    """Return the start time of a living process; None for one that has gone or is a zombie."""
+    """Return the start time of a process; None if it has ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""A line to a supervisor: it is given one attempt after the other, and says how far each is."""
+"""The engine's connection to a supervisor: it sends attempts, one at a time, and receives the replies."""
 
 from __future__ import annotations
 
@@ -7,92 +7,99 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-STARTED, TAKEN, TRANSIENT_ERROR, ENDED = b"s", b"t", b"e", b"d"
-"""A supervisor's answers (treadle_inside/supervisor.py): an errno follows TRANSIENT_ERROR, a name ENDED."""
-PLAIN, OUTDATED = b"p", b"o"
-"""What is answered where there can be no supervisor (treadle_inside/fork_server.py)."""
-_LONGEST = 1024
-"""Bytes of an answer."""
-_PATIENCE = 60.0
-"""Seconds that a supervisor has to begin with an attempt."""
+STARTED, ALREADY_PUBLISHED, TRANSIENT_ERROR, ENDED = b"s", b"t", b"e", b"d"
+"""Replies of a supervisor (treadle_inside/supervisor.py). An errno follows TRANSIENT_ERROR; the name that
+records the exit follows ENDED."""
+CANNOT_FORK, OUTDATED = b"p", b"o"
+"""Replies if there can be no supervisor (treadle_inside/fork_server.py)."""
+_MAX_REPLY = 1024
+"""Bytes of a reply."""
+_START_TIMEOUT = 60.0
+"""Seconds from a request to the first reply."""
 
 
 @dataclass(eq=False, slots=True)
 class SupervisedAttempt:
-    """An attempt that a supervisor was asked to run."""
+    """An attempt that was sent to a supervisor. It lives in this engine, until the attempt is over."""
 
-    answer: asyncio.Future[bytes]
-    """What the supervisor says first; nothing if nobody can tell whether it has begun."""
-    ended: bytes | None = None
-    """How it ended, as the name of a file tells it, once the supervisor has told of that."""
+    reply: asyncio.Future[bytes]
+    """The first reply; empty if the link was closed before, and the attempt may have begun."""
+    exit_name: bytes | None = None
+    """The name that records the exit, once the supervisor has reported it."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the supervisor has told of the end, or has gone, or is not listened to any more."""
+    """Set when the supervisor has reported the exit, or when the link is closed."""
 
 
 class SupervisorLink:
-    """An open connection to a supervisor, which goes when it is closed."""
+    """One open connection to a supervisor of a fork server; only the event loop's thread may use it.
 
-    def __init__(self, connection: socket.socket, on_free: Callable[[SupervisorLink], None]) -> None:
-        """Own a connected, non-blocking socket; call on_free whenever its supervisor is free again."""
+    When the link is closed, or the engine ends, the supervisor ends too: at once, or after its attempt.
+    """
+
+    def __init__(self, connection: socket.socket, on_idle: Callable[[SupervisorLink], None]) -> None:
+        """Own a connected, non-blocking socket; call on_idle each time the supervisor becomes idle."""
         self.closed = False
-        self.free_since = 0.0
+        self.idle_since = 0.0
         """On the loop's clock."""
         self._connection = connection
-        self._on_free = on_free
+        self._on_idle = on_idle
         self._supervised: SupervisedAttempt | None = None
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(connection.fileno(), self._hear)
+        self._loop.add_reader(connection.fileno(), self._receive)
 
     async def begin(self, request: bytes) -> SupervisedAttempt | None:
-        """Give the supervisor an attempt and wait for its answer; None if it had gone before."""
+        """Send an attempt and wait for the first reply; None if the supervisor had ended before.
+
+        A timeout or a cancelled call closes the link; after a timeout the reply is empty.
+        """
         try:
             self._connection.send(request)
         except OSError:
             self.close()
             return None
         supervised = self._supervised = SupervisedAttempt(self._loop.create_future())
-        patience = self._loop.call_later(_PATIENCE, self.close)
+        timeout = self._loop.call_later(_START_TIMEOUT, self.close)
         try:
-            await supervised.answer
+            await supervised.reply
         except asyncio.CancelledError:
             self.close()
             raise
         finally:
-            patience.cancel()
+            timeout.cancel()
         return supervised
 
     def close(self) -> None:
-        """Let the supervisor go: at once, or when its attempt is over."""
+        """Close the connection, and wake the callers that wait for a reply or the exit. Idempotent."""
         if self.closed:
             return
         self.closed = True
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
         if self._supervised is not None:
-            if not self._supervised.answer.done():
-                self._supervised.answer.set_result(b"")
+            if not self._supervised.reply.done():
+                self._supervised.reply.set_result(b"")
             self._supervised.over.set()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         try:
-            said = self._connection.recv(_LONGEST)
+            message = self._connection.recv(_MAX_REPLY)
         except BlockingIOError:
             return
         except OSError:
-            said = b""
+            message = b""
         supervised = self._supervised
-        if not said or supervised is None:
+        if not message or supervised is None:
             self.close()
-        elif supervised.answer.done():
-            supervised.ended = said.removeprefix(ENDED)
+        elif supervised.reply.done():
+            supervised.exit_name = message.removeprefix(ENDED)
             supervised.over.set()
-            self._be_free()
+            self._become_idle()
         else:
-            supervised.answer.set_result(said)
-            if said != STARTED:
-                self._be_free()
+            supervised.reply.set_result(message)
+            if message != STARTED:
+                self._become_idle()
 
-    def _be_free(self) -> None:
+    def _become_idle(self) -> None:
         self._supervised = None
-        self.free_since = self._loop.time()
-        self._on_free(self)
+        self.idle_since = self._loop.time()
+        self._on_idle(self)

@@ -1,5 +1,5 @@
-"""What runs inside a service's own interpreter: standard library only, Python 3.8 and later.
+"""What runs in a service's own interpreter: standard library only, Python 3.8 and later.
 
-The starter forks a supervisor, the supervisor forks the program. Nothing here knows the engine; what these
-processes have to tell it, they write into the attempt's folder.
+A fork server or a spawn process forks a supervisor. The supervisor forks the program. Nothing here imports
+the engine: these processes report to it through the files of the attempt's folder.
 """

@@ -1,8 +1,9 @@
-"""Containment: that nobody of a program's process tree survives it.
+"""Containment: no process of a program's tree survives the program.
 
-`namespace`: the supervisor is the first process of a PID namespace; when it ends, the kernel kills all
-the others. `subreaper`: where namespaces are not permitted, orphans become the supervisor's children, and
-it kills until none is left.
+`namespace`: the supervisor is the first process of a PID namespace. When it ends, the kernel kills all
+other processes of the namespace.
+`subreaper`: used where namespaces are not permitted. Orphans become children of the supervisor, and it
+kills until none is left.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _MS_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
 _MS_REC_SLAVE = 0x4000 | 0x80000
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_CLOSE_RANGE = 436
-_LAST_FILE = 0xFFFFFFFF
+_MAX_FD = 0xFFFFFFFF
 _LIBC = ctypes.CDLL(None, use_errno=True)
-# Looked up and described once: what a forked process does for the first time, it pays for in copied pages.
+# The lookup is done before the fork: a forked process pays for its first use of anything in copied pages.
 _unshare = _LIBC.unshare
 _mount = _LIBC.mount
 _syscall = _LIBC.syscall
@@ -31,73 +32,77 @@ NAMESPACE = "namespace"
 SUBREAPER = "subreaper"
 
 
-def enter(wanted: str) -> str:
-    """Arrange that the next fork makes a contained process, and return the kind that was possible.
+def enter(contain: str) -> str:
+    """Prepare this process so that its next fork makes a contained process; return the kind of containment.
 
-    wanted is `auto`, `namespace` or `subreaper`; a namespace that is asked for and not permitted
-    raises OSError.
+    contain is `auto`, `namespace` or `subreaper`. Where namespaces are not permitted, `auto` gives
+    `subreaper` and `namespace` raises OSError.
     """
-    if wanted == SUBREAPER:
+    if contain == SUBREAPER:
         return SUBREAPER
     try:
-        _unshare_processes()
+        _unshare_pids()
     except OSError:
-        if wanted == NAMESPACE:
+        if contain == NAMESPACE:
             raise
         return SUBREAPER
     return NAMESPACE
 
 
-def settle(kind: str) -> None:
-    """Finish the arrangement in the process that is to wait for the contained ones."""
+def become_reaper(kind: str) -> None:
+    """Make this process the parent of orphans. Called once by the supervisor, after the fork.
+
+    The first process of a PID namespace is their parent already.
+    """
     if kind == SUBREAPER:
         _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
-def show_own(kind: str) -> None:
-    """Show a program the processes of its own namespace in /proc, and nobody else's.
+def mount_own_proc(kind: str) -> None:
+    """Mount a /proc that shows a program the processes of its own namespace only.
 
-    In mounts of its own, which go with it: a process that waits would hold mounts of the host.
+    The program has a mount namespace of its own, which ends with it. A waiting process must not have one:
+    it would keep mounts of the host busy.
     """
     if kind == SUBREAPER:
         return
-    # Where /proc is masked, as in a container, the program's own pid and /proc disagree, and that is all.
+    # In a container /proc may be masked. Then the program's own pid and /proc disagree; nothing else fails.
     with contextlib.suppress(OSError):
         _check(_unshare(_CLONE_NEWNS))
-        _check(_mount(b"none", b"/", None, _MS_REC_SLAVE, None))  # what the host unmounts goes here as well
+        _check(_mount(b"none", b"/", None, _MS_REC_SLAVE, None))  # an unmount on the host is followed here
         _check(_mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC, None))
 
 
-def close_files(first: int) -> None:
-    """Close all file descriptors from one on: what the supervisor, or what was preloaded, has open.
+def close_fds_from(first: int) -> None:
+    """Close all file descriptors from first on: those of the supervisor and of preloaded modules.
 
-    In one call, which not every interpreter's os.closerange() makes: it may call close() for each number
-    there can be, and in a container these can be a thousand million.
+    This is one system call. os.closerange() of some interpreters calls close() for each possible number,
+    and in a container there can be a thousand million of them.
     """
-    if _syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(_LAST_FILE), 0) != 0:
+    if _syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(_MAX_FD), 0) != 0:
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))  # Linux before 5.9
 
 
 def signal_all(kind: str, number: int) -> bool:
-    """Send a signal to every process of the tree but this one; return whether there was any."""
+    """Send a signal to every process of the tree except this one; return whether there was any."""
     if kind == NAMESPACE:
         try:
             os.kill(-1, number)
         except ProcessLookupError:
             return False
         return True
-    found = descendants(os.getpid())
-    for pid in found:
+    pids = descendants(os.getpid())
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-    return bool(found)
+    return bool(pids)
 
 
 def kill_all(kind: str) -> None:
-    """Kill every process of the tree but this one, and reap them."""
+    """Kill every process of the tree except this one, and reap them."""
     while True:
         if kind == SUBREAPER:
-            signal_all(kind, signal.SIGSTOP)  # whoever forks meanwhile is met in the next round
+            signal_all(kind, signal.SIGSTOP)  # a process forked meanwhile is killed next round
         alive = signal_all(kind, signal.SIGKILL)
         try:
             while os.waitpid(-1, 0)[0]:
@@ -108,8 +113,8 @@ def kill_all(kind: str) -> None:
 
 
 def descendants(root: int) -> list[int]:
-    """Return the pids of all processes below root."""
-    parents: dict[int, list[int]] = {}
+    """Return the pids of all processes below root; zombies are left out."""
+    children_of: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -118,18 +123,18 @@ def descendants(root: int) -> list[int]:
             except OSError:
                 continue
             if fields[0] != b"Z":
-                parents.setdefault(int(fields[1]), []).append(int(name))
-    found: list[int] = []
-    todo = [root]
-    while todo:
-        children = parents.get(todo.pop(), [])
-        found += children
-        todo += children
-    return found
+                children_of.setdefault(int(fields[1]), []).append(int(name))
+    pids: list[int] = []
+    pending = [root]
+    while pending:
+        children = children_of.get(pending.pop(), [])
+        pids += children
+        pending += children
+    return pids
 
 
-def _unshare_processes() -> None:
-    """Move this process's future children into a new PID namespace, with root's rights or without."""
+def _unshare_pids() -> None:
+    """Put the future children of this process into a new PID namespace, as root or as an ordinary user."""
     user, group = os.geteuid(), os.getegid()
     try:
         _check(_unshare(_CLONE_NEWPID))
@@ -140,8 +145,8 @@ def _unshare_processes() -> None:
         _write("/proc/self/gid_map", f"{group} {group} 1")
 
 
-def _check(answer: int) -> None:
-    if answer != 0:
+def _check(result: int) -> None:
+    if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

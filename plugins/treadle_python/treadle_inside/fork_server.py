@@ -1,10 +1,25 @@
 """The fork server: a process of a service's interpreter that stays, and forks supervisors.
 
-It listens on an abstract socket, whose name says for what it was made; whoever binds that name first is
-the one. A connection's first message is `lease` (the server stays as long as it is open) or a request:
-then the connection goes to a new supervisor, which takes that request and others after it, one at a time,
-and goes when the connection is closed. The server says once, as JSON on its standard output, whether it
-is ready. What is imported here is what `preload` names, and nothing else of the service.
+1. The engine starts the process with its setup on stdin. The process imports the modules of `preload`, and
+   binds an abstract socket. The socket's name is a hash of everything that the server is made for. Only one
+   process can bind a name, so there is one server for each.
+2. It reports once on stdout, as JSON, whether it is ready. Then it forks, and the first process exits: the
+   server is no child of the engine, and outlives it.
+3. The first message on a connection is `lease` or a request. The server stays as long as a lease is open.
+   Without a lease it ends after `idle` seconds without a request.
+4. For a request the server forks a process. This one enters a PID namespace, forks the supervisor as its
+   first process, and exits. The supervisor owns the connection: it runs this request and later ones, one at
+   a time, and ends when the connection is closed.
+5. Replies instead of a start: CANNOT_FORK if the server has threads, or namespaces are not permitted;
+   OUTDATED, from a supervisor too, if loaded code has changed on the disk, or the process is too old or too
+   large. Before this reply a server closes its socket, so that its name is free for another one.
+
+The invariant: of the service, only `preload` and empty packages are imported here. The rest is imported in
+the process of each job.
+
+Dropped: one supervisor for each job, and a spare one that waits for the next job. Both cost two forks and a
+namespace for each job. A prefork at once after an attempt, which takes the CPU from the engine while it
+publishes the outcome (_PREFORK_DELAY).
 """
 
 from __future__ import annotations
@@ -22,58 +37,59 @@ import struct
 import sys
 import time
 
-from . import containment, supervisor
+from . import containment
 from .preimport import Preimport
+from .supervisor import RunProgram, Supervisor, transient_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
-_OLDEST = 3600.0
-"""Seconds after which a server is replaced, whatever it has gathered by then."""
-_GROWN = 64 * 1024 * 1024
-"""Bytes that a server may grow by, until it is replaced."""
-_PATIENCE = 2.0
-"""Seconds that whoever connects has to say what for."""
-_QUIET = 0.003
-"""Seconds after an attempt in which the engine publishes it, and had better not share its CPU with a fork;
-where attempts follow each other faster, a program that waits is worth more."""
-_LARGEST = 256 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_MAX_AGE = 3600.0
+"""Seconds after which a process is replaced, to limit what it may have accumulated."""
+_MAX_GROWTH = 64 * 1024 * 1024
+"""Bytes by which a process may grow before it is replaced."""
+_FIRST_MESSAGE_TIMEOUT = 2.0
+"""Seconds that a new connection has to send its first message."""
+_PREFORK_DELAY = 0.003
+"""Seconds from the end of an attempt to the prefork: meanwhile the engine publishes the outcome, and a fork
+would take CPU time from it. Where requests follow faster, there is no delay: a waiting child saves more."""
+_MAX_REQUEST = 256 * 1024
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
-PLAIN = b"p"
-"""Answer: this process can't be forked from; start the job without it."""
+CANNOT_FORK = b"p"
+"""Reply: no supervisor can be forked from this process; start the job without a fork server."""
 OUTDATED = b"o"
-"""Answer: what was loaded here has changed on the disk; make another server."""
+"""Reply: loaded code has changed on the disk, or this process has expired; make another server."""
 
 
 def main() -> None:
-    """Serve, until nobody wants it any more."""
+    """Serve until no engine needs the server any more."""
     setup = json.load(sys.stdin)
     try:
         _preload(setup["preload"], setup["project"])
         server = _Server(setup)
-    except BaseException as error:  # noqa: BLE001  # whatever an import raises, SystemExit too
-        _tell({"ready": False, "problem": f"{type(error).__name__}: {error}"})
+    except BaseException as error:  # noqa: BLE001  # an import may raise anything, SystemExit too
+        _report({"ready": False, "problem": f"{type(error).__name__}: {error}"})
         return
-    _tell({"ready": True, "problem": server.problem()})
+    _report({"ready": True, "problem": server.problem()})
     if server.problem() is not None or os.fork():
-        os._exit(0)  # the engine waits for this process; the server is nobody's child
+        os._exit(0)  # the engine waits for this process; the server has no parent that waits for it
     server.serve()
 
 
-def _run_and_leave(become_program: Callable[[], None]) -> NoReturn:
-    """Run the program and end as a forked process does: its threads, exit handlers and output, and no more.
+def _run_and_exit(run_program: Callable[[], None]) -> NoReturn:
+    """Run the program and exit as a forked process does: join threads, call exit handlers, flush output.
 
-    Taking the interpreter to pieces costs more than all the rest; multiprocessing does not do it either.
-    Nor is the supervisor's stack unwound, which would only write to what is shared with it.
+    The interpreter is not finalized, which costs more than all the rest; multiprocessing does not do it
+    either. The rest of the stack is not unwound: that would only write to memory shared with the supervisor.
     """
     code = 0
     try:
-        become_program()
-    except SystemExit as leaving:
-        code = _exit_code(leaving.code)
+        run_program()
+    except SystemExit as error:
+        code = _exit_code(error.code)
     if "threading" in sys.modules:
         sys.modules["threading"]._shutdown()
     atexit._run_exitfuncs()
@@ -83,27 +99,27 @@ def _run_and_leave(become_program: Callable[[], None]) -> NoReturn:
     os._exit(code)
 
 
-def _exit_code(code: object) -> int:
-    """Return what the interpreter makes of the argument of sys.exit()."""
-    if code is None:
+def _exit_code(argument: object) -> int:
+    """Return the exit code for an argument of sys.exit(), by the interpreter's rules."""
+    if argument is None:
         return 0
-    if isinstance(code, int):
-        return code & 0xFF
-    sys.stderr.write(f"{code}\n")
+    if isinstance(argument, int):
+        return argument & 0xFF
+    sys.stderr.write(f"{argument}\n")
     return 1
 
 
 def _preload(modules: list[str], project: str) -> None:
-    """Import what the service names, from its project or from what is installed."""
+    """Import the modules that the service names, from its project or from the installed packages."""
     sys.path.insert(0, project)
     for name in modules:
         importlib.import_module(name)
     sys.path.remove(project)
 
 
-def _tell(answer: dict[str, Any]) -> None:
-    """Say once how it is, and let go of what belongs to the engine."""
-    os.write(1, json.dumps(answer).encode() + b"\n")
+def _report(readiness: dict[str, Any]) -> None:
+    """Write the report to stdout, and give up stdin, stdout and stderr, which belong to the engine."""
+    os.write(1, json.dumps(readiness).encode() + b"\n")
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -111,24 +127,28 @@ def _tell(answer: dict[str, Any]) -> None:
 
 
 class _Server:
-    """Its socket, its leases, and what it must not outlive."""
+    """The fork server of this process; in a forked process, the code that runs its supervisor.
+
+    It ends when it is idle without a lease, when it is outdated, or when it is killed. Its supervisors go on.
+    """
 
     def __init__(self, setup: dict[str, Any]) -> None:
         self._contain = setup["contain"]
-        self._idle = setup["idle"]
-        """Seconds without a request after which a server goes that nobody has a lease of."""
+        self._idle_timeout = setup["idle"]
+        """Seconds without a request after which a server without a lease ends."""
         self._leases: dict[int, socket.socket] = {}
-        self._loaded = _times(_files(setup["project"]))
-        self._born = time.monotonic()
+        self._loaded = _mtimes(_watched_paths(setup["project"]))
+        """The mtimes of the watched paths, as they were when the code was loaded."""
+        self._started_at = time.monotonic()
         gc.collect()
-        gc.freeze()  # so that a child's garbage collection does not copy what is here
-        self._size = _memory()
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listening.bind(b"\0" + setup["name"].encode())
-        self._listening.listen(128)
+        gc.freeze()  # so that a child's garbage collection does not copy the objects that exist now
+        self._initial_memory = _resident_memory()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(b"\0" + setup["name"].encode())
+        self._listener.listen(128)
 
     def problem(self) -> str | None:
-        """Say what forbids to fork from this process, or None."""
+        """Return why this process must not be forked, or None."""
         threads = len(os.listdir("/proc/self/task"))
         if threads > 1:
             return (
@@ -137,13 +157,13 @@ class _Server:
         return None
 
     def serve(self) -> None:
-        """Fork a supervisor for every connection that has a request, and return at the end."""
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for supervisors: the kernel reaps them
+        """Fork a supervisor for every connection with a request; return when the server has to end."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that the kernel reaps supervisors
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         poll = select.poll()
-        poll.register(self._listening, select.POLLIN)
+        poll.register(self._listener, select.POLLIN)
         while True:
-            ready = poll.poll(None if self._leases else self._idle * 1000)
+            ready = poll.poll(None if self._leases else self._idle_timeout * 1000)
             if not ready:
                 return
             for fd, _ in ready:
@@ -151,143 +171,145 @@ class _Server:
                     poll.unregister(fd)
                     self._leases.pop(fd).close()
                     continue
-                connection, _ = self._listening.accept()
-                message = _hear(connection)
+                connection, _ = self._listener.accept()
+                message = _receive_first(connection)
                 if message == b"lease":
                     self._leases[connection.fileno()] = connection
                     poll.register(connection, select.POLLIN)
                     continue
                 if message:
-                    if self._is_worn() or self._has_changed():
-                        self._listening.close()  # its name is free before the answer is heard
+                    if self._has_expired() or self._has_changed():
+                        self._listener.close()  # the name is free before the engine reads the reply
                         connection.send(OUTDATED)
                         return
                     self._fork(connection, message)
                 connection.close()
 
     def _fork(self, connection: socket.socket, message: bytes) -> None:
-        """Give a connection to a new supervisor."""
+        """Fork a supervisor that owns the connection; return in this process only."""
         if self.problem() is not None:
-            connection.send(PLAIN)
+            connection.send(CANNOT_FORK)
             return
         try:
             if os.fork():
                 return
         except OSError as error:
-            connection.send(supervisor.transient_error(error))
+            connection.send(transient_error(error))
             return
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._listening.close()
+        self._listener.close()
         for lease in self._leases.values():
             lease.close()
-        _go_inside(self._contain, connection)
-        self._supervise(connection, message)
+        _enter_namespace(self._contain, connection)
+        self._run_supervisor(connection, message)
 
-    def _supervise(self, connection: socket.socket, message: bytes) -> NoReturn:
-        """Keep one attempt after the other; in a program's process, run the program."""
+    def _run_supervisor(self, connection: socket.socket, message: bytes) -> NoReturn:
+        """Run attempts until the connection is closed; in a program's process, run the program."""
         try:
-            self._supervise_all(connection, message)
-        except supervisor.Begin as begun:
-            run = begun.run
+            self._supervise(connection, message)
+        except RunProgram as raised:
+            run = raised.run
         else:
             os._exit(0)
-        _run_and_leave(run)
+        _run_and_exit(run)
 
-    def _supervise_all(self, connection: socket.socket, message: bytes) -> None:
+    def _supervise(self, connection: socket.socket, message: bytes) -> None:
         try:
-            supervisor_ = supervisor.Supervisor(containment.NAMESPACE, json.loads(message)["place"])
+            supervisor = Supervisor(containment.NAMESPACE, json.loads(message)["place"])
         except OSError as error:
-            connection.send(supervisor.transient_error(error))
+            connection.send(transient_error(error))
             return
         preimport: Preimport | None = None
-        worn = hurried = False
-        more = select.poll()
-        more.register(connection, select.POLLIN)
-        room = bytearray(_LARGEST)  # made once: the C library maps and unmaps so much each time
+        expired = busy = False
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        buffer = bytearray(_MAX_REQUEST)  # one for all: the C library would map and unmap it each time
         while message:
-            if worn or self._has_changed():
+            if expired or self._has_changed():
                 connection.send(OUTDATED)
                 break
-            if preimport is None or not preimport.holds():
+            if preimport is None or not preimport.is_current():
                 request = json.loads(message)
                 preimport = Preimport(request["project"], request["entrypoint"])
-                supervisor_.use_preimport(preimport)
+                supervisor.use_preimport(preimport)
                 self._loaded.update(preimport.packages)
-            supervisor_.supervise(message, connection.fileno())
-            ended = time.monotonic()
-            if hurried or not more.poll(_QUIET * 1000):
-                supervisor_.fork_next()
-            worn = self._is_worn()
-            message = bytes(room[: connection.recv_into(room)])
-            hurried = time.monotonic() - ended < _QUIET
-        supervisor_.close()
+            supervisor.supervise(message, connection.fileno())
+            ended_at = time.monotonic()
+            if busy or not poll.poll(_PREFORK_DELAY * 1000):
+                supervisor.prefork()
+            expired = self._has_expired()
+            message = bytes(buffer[: connection.recv_into(buffer)])
+            busy = time.monotonic() - ended_at < _PREFORK_DELAY
+        supervisor.close()
 
     def _has_changed(self) -> bool:
-        """Say whether something that was loaded is another one now."""
-        return _times(self._loaded) != self._loaded
+        """Return whether a file or folder of the loaded code has changed on the disk."""
+        return _mtimes(self._loaded) != self._loaded
 
-    def _is_worn(self) -> bool:
-        """Say whether this process is old, or has grown."""
-        return time.monotonic() - self._born > _OLDEST or _memory() - self._size > _GROWN
+    def _has_expired(self) -> bool:
+        """Return whether this process is older or has grown more than permitted."""
+        age = time.monotonic() - self._started_at
+        return age > _MAX_AGE or _resident_memory() - self._initial_memory > _MAX_GROWTH
 
 
-def _go_inside(contain: str, connection: socket.socket) -> None:
-    """Go on in the first process of a new PID namespace; this one, which has to be between, ends here.
+def _enter_namespace(contain: str, connection: socket.socket) -> None:
+    """Fork again into a new PID namespace; return only in its first process. This process ends here.
 
-    Nothing else will do: what a killed supervisor leaves without a namespace is found by its environment,
-    and what is forked shows the server's.
+    Containment by subreaper is refused. Without a namespace, the processes that a killed supervisor leaves
+    are found by their environment, and a forked process shows the environment of the server.
     """
     try:
         kind = containment.enter(contain)
     except OSError:
         kind = containment.SUBREAPER
     if kind == containment.SUBREAPER:
-        connection.send(PLAIN)
+        connection.send(CANNOT_FORK)
         os._exit(0)
     try:
         if os.fork() == 0:
             return
     except OSError as error:
-        connection.send(supervisor.transient_error(error))
+        connection.send(transient_error(error))
     os._exit(0)
 
 
-def _hear(connection: socket.socket) -> bytes:
-    """Return what a process of the same user says, or nothing."""
-    connection.settimeout(_PATIENCE)
+def _receive_first(connection: socket.socket) -> bytes:
+    """Return the first message; empty at a timeout, or if the peer is neither this user nor root."""
+    connection.settimeout(_FIRST_MESSAGE_TIMEOUT)
     _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if user not in (os.geteuid(), 0):
         return b""
     try:
-        message = connection.recv(_LARGEST)
+        message = connection.recv(_MAX_REQUEST)
     except OSError:
         return b""
     connection.settimeout(None)
     return message
 
 
-def _files(project: str) -> list[str]:
-    """Return what tells of a change: in our own modules, in what is installed, in the project."""
+def _watched_paths(project: str) -> list[str]:
+    """Return the paths whose mtimes show a change: our modules, installed packages, the project's modules."""
     modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     files = [file for file in modules if file and file.startswith(project)]
     installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return [sys.executable, os.path.dirname(__file__), *installed, *files]
 
 
-def _times(paths: Iterable[str]) -> dict[str, int]:
-    found = {}
+def _mtimes(paths: Iterable[str]) -> dict[str, int]:
+    """Return the mtime of each path, in nanoseconds; 0 if there is no such file."""
+    mtimes = {}
     for path in paths:
         try:
-            found[path] = os.stat(path).st_mtime_ns
+            mtimes[path] = os.stat(path).st_mtime_ns
         except OSError:
-            found[path] = 0
-    return found
+            mtimes[path] = 0
+    return mtimes
 
 
-def _memory() -> int:
+def _resident_memory() -> int:
     """Return the bytes of this process that are in memory."""
-    file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return int(os.read(file, 100).split()[1]) * _PAGE
+        return int(os.read(fd, 100).split()[1]) * _PAGE_SIZE
     finally:
-        os.close(file)
+        os.close(fd)

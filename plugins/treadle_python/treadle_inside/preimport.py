@@ -1,4 +1,4 @@
-"""What can be done of a program's import before there is a program: nothing of the service's is run."""
+"""The part of a program's import that is done before the program starts; no code of the service is run."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from importlib.machinery import ModuleSpec
 
-_SETTLED = 3.0
-"""Seconds since a file or folder was changed after which its next change shows in its time."""
+_SETTLE_TIME = 3.0
+"""Seconds after a change of a file or folder. A later change is sure to give it another mtime."""
 
 
 class Preimport:
-    """An entrypoint's packages, imported where they are an empty __init__.py, and its module's code.
+    """The prepared import of one entrypoint: its empty packages are imported, its module is compiled.
 
-    The interpreter also gets to know the packages' folders. It looks again at those that have changed
-    since, which it tells by the time of their modification.
+    A supervisor makes it, and the programs that are forked later use it. The interpreter also caches the
+    listings of the packages' folders; it reads a folder again when the folder's mtime has changed.
     """
 
     def __init__(self, project: str, entrypoint: str) -> None:
-        """Do what can be done; whatever is wrong with the module, the program will meet it."""
+        """Prepare as much as possible. An error in the module is left for the program to raise."""
         self.module = entrypoint.partition(":")[0]
         self.packages: dict[str, int] = {}
-        """The files of the packages that were imported, with their times of modification."""
+        """The files of the imported packages, with their mtimes."""
         self._source: dict[str, int] = {}
-        """The file that the code was made of, likewise."""
+        """The file that was compiled, with its mtime."""
         self._spec: ModuleSpec | None = None
         self._code: types.CodeType | None = None
-        self._again = 0.0
-        """When more might be known; 0 if never."""
+        self._retry_at = 0.0
+        """When a new Preimport may prepare more, on the monotonic clock; 0 for never."""
         sys.path.insert(0, project)
         try:
-            self._look(project)
+            self._prepare(project)
         except Exception:  # noqa: BLE001  # a finder or the compiler may raise anything
             self._code = None
         finally:
             sys.path.remove(project)
 
-    def holds(self) -> bool:
-        """Say whether this is as it would be if it was made now."""
-        if self._again and time.monotonic() > self._again:
+    def is_current(self) -> bool:
+        """Return whether a new Preimport would have the same result."""
+        if self._retry_at and time.monotonic() > self._retry_at:
             return False
-        return all(_time(path) == then for path, then in self._source.items())
+        return all(_mtime(path) == then for path, then in self._source.items())
 
     def run(self) -> None:
-        """Have the module imported, if its code is known and it is not imported yet."""
+        """Import the module, if it is compiled and not yet imported. Called in the program's process."""
         if self._code is None or self._spec is None or self.module in sys.modules:
             return
         spec = self._spec
@@ -64,7 +64,7 @@ class Preimport:
         )
         sys.modules[self.module] = module
         try:
-            exec(self._code, module.__dict__)  # noqa: S102  # that is what an import is
+            exec(self._code, module.__dict__)  # noqa: S102  # an import does the same
         except BaseException:
             sys.modules.pop(self.module, None)
             raise
@@ -72,14 +72,14 @@ class Preimport:
         if parent:
             setattr(sys.modules[parent], name, module)
 
-    def _look(self, project: str) -> None:
-        """Go from package to package to the module, up to where something of the service's would run."""
+    def _prepare(self, project: str) -> None:
+        """Import package after package down to the module; stop where code of the service would run."""
         folder, *names = project, *self.module.split(".")
         for depth, name in enumerate(names, 1):
-            whole = ".".join(names[:depth])
+            qualified_name = ".".join(names[:depth])
             if not self._is_settled(folder):
                 return
-            spec = importlib.machinery.PathFinder.find_spec(whole, [folder])
+            spec = importlib.machinery.PathFinder.find_spec(qualified_name, [folder])
             if spec is None or spec.origin is None or not self._is_settled(spec.origin):
                 return
             if depth == len(names):
@@ -87,25 +87,25 @@ class Preimport:
             elif os.path.getsize(spec.origin) or not spec.submodule_search_locations:
                 return
             else:
-                self.packages[spec.origin] = _time(spec.origin)
-                importlib.import_module(whole)
+                self.packages[spec.origin] = _mtime(spec.origin)
+                importlib.import_module(qualified_name)
                 folder = os.path.join(folder, name)
 
     def _is_settled(self, path: str) -> bool:
-        if time.time() - os.stat(path).st_mtime > _SETTLED:
+        if time.time() - os.stat(path).st_mtime > _SETTLE_TIME:
             return True
-        self._again = time.monotonic() + _SETTLED
+        self._retry_at = time.monotonic() + _SETTLE_TIME
         return False
 
     def _compile(self, spec: ModuleSpec, source: str) -> None:
         if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
             self._spec = spec
-            self._source = {source: _time(source)}
+            self._source = {source: _mtime(source)}
             self._code = spec.loader.get_code(spec.name)
 
 
-def _time(path: str) -> int:
-    """Return when a file was changed, in nanoseconds; 0 if it is not there."""
+def _mtime(path: str) -> int:
+    """Return when a file was changed, in nanoseconds; 0 if there is no such file."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError:

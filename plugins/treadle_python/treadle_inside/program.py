@@ -1,8 +1,20 @@
-"""The program's own process: a clean one, in which the service's function is called once.
+"""The program's process: it is forked by a supervisor, and calls the service's function once.
 
-A forked process pays for each page of memory that it is the first to write to, and that is most of what
-a small job costs. So whatever is the same for every program is made ready before the fork, and nothing
-is imported or looked up here that the program does not need.
+1. Before the fork, in the supervisor: `open_streams`. All its programs print through these streams.
+2. After the fork: `prepare` makes a session, puts the pipes on file descriptors 1 to 3, closes all others,
+   enters the working folder and reseeds random numbers.
+3. Warm-up: while no request has arrived, the process does once what every program does.
+4. It reads its request up to the end of the pipe. An empty request means that the process is not needed.
+5. It mounts its own /proc, sets the environment of the attempt, imports the service's module, and calls the
+   function with the job's data and params.
+6. It writes returned.json or error.json: to a draft that is renamed, so the file is complete or absent.
+   A function that returns None leaves no file; its output decides then.
+
+What this order saves: a forked process copies each page of memory that it writes to first, and this is most
+of the cost of a small job. So the same work for every program is done before the fork (1), or before the
+request (2, 3), and inspect and asyncio are imported only if the program needs them.
+Reading the input before the fork was tried and dropped, because the process is forked before its request
+is known. The supervisor's frames are not on the stack here (`supervisor.RunProgram`).
 """
 
 from __future__ import annotations
@@ -25,25 +37,26 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from .preimport import Preimport
 
 RETURNED, ERROR = "returned.json", "error.json"
-"""What the function has returned, or what is served of its failure."""
+"""The files of the function's result, and of the failure that is served to clients."""
 
 _JOB = "job.json"
 _STDERR = 2
-_TOLD = 3
-_PIECE = 64 * 1024
-_DEEP = 20000
-"""Recursion limit while input is read: nothing that was accepted is too deep."""
+_REQUEST_FD = 3
+_READ_SIZE = 64 * 1024
+_INPUT_RECURSION_LIMIT = 20000
+"""Recursion limit while the input is parsed: no accepted input is nested more deeply."""
 
 _POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD, _VAR_POSITIONAL, _KEYWORD_ONLY, _VAR_KEYWORD = range(5)
-"""The kinds of parameters, numbered as inspect does."""
+"""The kinds of parameters, with the numbers of inspect."""
 
 
 def open_streams() -> None:
-    """Have print() write to file descriptors 1 and 2, whatever they will be in a program.
+    """Make print() write to file descriptors 1 and 2, which each program connects to its own pipes.
 
-    Line by line: an interim result is seen when it is printed, not when the buffer is full.
+    The streams are line-buffered: an interim result is visible when it is printed, not when the buffer is
+    full.
     """
-    sys.stdout = sys.__stdout__ = _stream(1, "strict")  # type: ignore[misc]  # whoever prints there is heard
+    sys.stdout = sys.__stdout__ = _stream(1, "strict")  # type: ignore[misc]  # some programs print there
     sys.stderr = sys.__stderr__ = _stream(_STDERR, "backslashreplace")  # type: ignore[misc]  # likewise
 
 
@@ -52,35 +65,34 @@ def _stream(fd: int, errors: str) -> TextIOWrapper:
 
 
 def prepare(
-    kind: str, work: str, preimport: Preimport | None, *, told: int, stdout: int, stderr: int
+    kind: str, workdir: str, preimport: Preimport | None, *, request_fd: int, stdout: int, stderr: int
 ) -> Callable[[], None]:
-    """Make this forked process a clean one; return what waits for a request, and runs its program.
+    """Prepare this forked process for a program; return the function that waits for the request and runs it.
 
-    kind is how it is contained, work is the folder that it is to work in, preimport is what has been done of
-    its import. The request is all that can be read from told; if that is nothing, this process is not
-    needed any more.
+    kind is the kind of containment. preimport is the prepared import of the entrypoint, if there is one. The
+    request is read from request_fd up to its end; if it is empty, the process exits with code 0.
     """
     os.setsid()
     os.dup2(stdout, 1)
     os.dup2(stderr, _STDERR)
-    os.dup2(told, _TOLD)
-    containment.close_files(_TOLD + 1)
-    os.chdir(work)
-    os.environ["TMPDIR"] = work
+    os.dup2(request_fd, _REQUEST_FD)
+    containment.close_fds_from(_REQUEST_FD + 1)
+    os.chdir(workdir)
+    os.environ["TMPDIR"] = workdir
     _reseed()
-    return lambda: _wait(kind, preimport)
+    return lambda: _receive_and_run(kind, preimport)
 
 
-def _wait(kind: str, preimport: Preimport | None) -> None:
+def _receive_and_run(kind: str, preimport: Preimport | None) -> None:
     _warm_up()
-    text = b""
-    while piece := os.read(_TOLD, _PIECE):
-        text += piece
-    os.close(_TOLD)
-    if not text:
+    raw = b""
+    while chunk := os.read(_REQUEST_FD, _READ_SIZE):
+        raw += chunk
+    os.close(_REQUEST_FD)
+    if not raw:
         os._exit(0)
-    request = json.loads(text)
-    containment.show_own(kind)
+    request = json.loads(raw)
+    containment.mount_own_proc(kind)
     for name, value in request["environment"].items():
         os.environ[name] = value
     sys.path.insert(0, request["project"])
@@ -89,14 +101,14 @@ def _wait(kind: str, preimport: Preimport | None) -> None:
 
 
 def _warm_up() -> None:
-    """Do once what the program will do, step by step until it is told to begin.
+    """Do once what every program does, step by step until the request arrives.
 
-    The memory that takes is copied by then, and the program does not wait for it.
+    The pages of memory that this writes to are copied now, and not while a job waits.
     """
-    begins = select.poll()
-    begins.register(_TOLD, select.POLLIN)
+    poll = select.poll()
+    poll.register(_REQUEST_FD, select.POLLIN)
     for step in (_warm_up_json, _warm_up_call):
-        if begins.poll(0):
+        if poll.poll(0):
             return
         step()
 
@@ -113,24 +125,24 @@ def _warm_up_call() -> None:
 
 
 def run(folder: str, entrypoint: str, preimport: Preimport | None) -> None:
-    """Call the service's function and write down what it returns or raises."""
+    """Call the service's function, and write its result or its failure. Exits with code 1 if it raises."""
     try:
         value = _call(_load(entrypoint, preimport), *_read_input(folder))
         failed = results.is_error(value)
-        text = None if value is None else results.to_json(value)
+        content = None if value is None else results.to_json(value)
     except results.NotSerialisable as error:
-        failed, text = True, results.failure("INVALID_RESULT", str(error))
-    except Exception as error:  # noqa: BLE001  # whatever the program raises is its failure
+        failed, content = True, results.failure("INVALID_RESULT", str(error))
+    except Exception as error:  # noqa: BLE001  # any exception of the program is its failure
         sys.__excepthook__(type(error), error, error.__traceback__)
-        failed, text = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
-        _write(folder, failed, text)
+        failed, content = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
+        _write(folder, failed, content)
         sys.exit(1)
-    if text is not None:
-        _write(folder, failed, text)
+    if content is not None:
+        _write(folder, failed, content)
 
 
 def _reseed() -> None:
-    """Give what was seeded before the fork a seed of its own; Python's `random` sees to that by itself."""
+    """Reseed preloaded libraries after the fork; Python's own `random` reseeds itself."""
     for name, seed in (("numpy.random", "seed"), ("torch", "seed")):
         if name in sys.modules:
             getattr(sys.modules[name], seed)()
@@ -138,12 +150,12 @@ def _reseed() -> None:
 
 def _read_input(folder: str) -> tuple[Any, Any]:
     with open(os.path.join(folder, _JOB), "rb", buffering=0) as file:
-        text = file.read()
+        raw = file.read()
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _DEEP))
+    sys.setrecursionlimit(max(limit, _INPUT_RECURSION_LIMIT))
     try:
         with results.integers_of_any_size():
-            job = json.loads(text)
+            job = json.loads(raw)
     finally:
         sys.setrecursionlimit(limit)
     return job.get("data", {}), job.get("params", {})
@@ -157,70 +169,75 @@ def _load(entrypoint: str, preimport: Preimport | None) -> Any:
 
 
 def _call(function: Any, data: Any, params: Any) -> Any:
-    """Call the function with whichever of data and params its signature asks for; await what is awaitable."""
+    """Call the function with those of data and params that its signature names; await an awaitable result."""
     positional, named = _arguments(function, data, params)
     value = function(*positional, **named)
     if hasattr(type(value), "__await__"):
-        import asyncio  # noqa: PLC0415  # only a program that is asynchronous pays for it
+        import asyncio  # noqa: PLC0415  # only an asynchronous program needs it
 
-        async def wait() -> Any:
+        async def await_value() -> Any:
             return await value
 
-        value = asyncio.run(wait())
+        value = asyncio.run(await_value())
     return value
 
 
 def _arguments(function: Any, data: Any, params: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Return the positional and the named arguments of the call.
+
+    A parameter takes the input of its own name. An input that no parameter names goes to the next required
+    parameter, else to *args or **kwargs.
+    """
     try:
         parameters = list(_parameters(function))
     except (TypeError, ValueError):  # a builtin or an extension's function
         return [data, params], {}
-    offered = {"data": data, "params": params}
-    wanted = [name for name, _, _ in parameters]
-    left = [name for name in offered if name not in wanted]
+    inputs = {"data": data, "params": params}
+    names = [name for name, _, _ in parameters]
+    unassigned = [name for name in inputs if name not in names]
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    for name, kind, needed in parameters:
+    for name, kind, required in parameters:
         if kind == _VAR_KEYWORD:
-            named.update((each, offered[each]) for each in left)
+            named.update((each, inputs[each]) for each in unassigned)
         elif kind == _VAR_POSITIONAL:
-            positional += [offered[left.pop(0)] for _ in list(left)]
-        elif name in offered and kind == _POSITIONAL_ONLY:
-            positional.append(offered[name])
-        elif name in offered:
-            named[name] = offered[name]
-        elif needed and kind != _KEYWORD_ONLY and left:
-            offer = left.pop(0)
+            positional += [inputs[unassigned.pop(0)] for _ in list(unassigned)]
+        elif name in inputs and kind == _POSITIONAL_ONLY:
+            positional.append(inputs[name])
+        elif name in inputs:
+            named[name] = inputs[name]
+        elif required and kind != _KEYWORD_ONLY and unassigned:
+            input_name = unassigned.pop(0)
             if named:
-                named[name] = offered[offer]
+                named[name] = inputs[input_name]
             else:
-                positional.append(offered[offer])
+                positional.append(inputs[input_name])
     return positional, named
 
 
 def _parameters(function: Any) -> Iterator[tuple[str, int, bool]]:
-    """Yield the name and the kind of each parameter, and whether it has no default.
+    """Yield for each parameter its name, its kind, and whether it has no default.
 
-    Raises TypeError or ValueError for what has no signature.
+    Raises TypeError or ValueError if function has no signature.
     """
     if type(function) is types.FunctionType and not function.__dict__:
-        yield from _of_plain_function(function)
+        yield from _parameters_of_plain_function(function)
         return
-    import inspect  # noqa: PLC0415  # most programs are a plain function, for which it costs more than they do
+    import inspect  # noqa: PLC0415  # its import costs more than most programs; a plain function needs none
 
     for each in inspect.signature(function).parameters.values():
         yield each.name, int(each.kind), each.default is each.empty
 
 
-def _of_plain_function(function: types.FunctionType) -> Iterator[tuple[str, int, bool]]:
+def _parameters_of_plain_function(function: types.FunctionType) -> Iterator[tuple[str, int, bool]]:
     code = function.__code__
     names = iter(code.co_varnames)
     positional = [next(names) for _ in range(code.co_argcount)]
     named = [next(names) for _ in range(code.co_kwonlyargcount)]
     without_default = code.co_argcount - len(function.__defaults__ or ())
-    for place, name in enumerate(positional):
-        only = place < code.co_posonlyargcount
-        yield name, _POSITIONAL_ONLY if only else _POSITIONAL_OR_KEYWORD, place < without_default
+    for index, name in enumerate(positional):
+        kind = _POSITIONAL_ONLY if index < code.co_posonlyargcount else _POSITIONAL_OR_KEYWORD
+        yield name, kind, index < without_default
     if code.co_flags & 0x04:  # inspect.CO_VARARGS
         yield next(names), _VAR_POSITIONAL, True
     for name in named:
@@ -229,10 +246,10 @@ def _of_plain_function(function: types.FunctionType) -> Iterator[tuple[str, int,
         yield next(names), _VAR_KEYWORD, True
 
 
-def _write(folder: str, failed: bool, text: bytes) -> None:
-    """Put the result or the error down, whole or not at all."""
+def _write(folder: str, failed: bool, content: bytes) -> None:
+    """Write the result or the error by renaming a draft: the file is complete or absent."""
     name = ERROR if failed else RETURNED
     draft = os.path.join(folder, "." + name)
     with open(draft, "wb") as file:
-        file.write(text)
+        file.write(content)
     os.rename(draft, os.path.join(folder, name))

@@ -1,4 +1,4 @@
-"""What a program returns, as JSON: the rules of the contract, section 4."""
+"""The result of a program as JSON, by the rules of the contract, section 4."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Iterator
     from typing import Any
 
-
-_DEEPEST = 900
-"""Levels of a result that are looked at for what is wrong with it."""
+_MAX_DEPTH = 900
+"""Levels of a result in which the cause of an error is looked for."""
 
 
 class NotSerialisable(Exception):
-    """A value that JSON does not have; the message says which, and where."""
+    """A value has no JSON form; the message names the value and its path."""
 
 
 def is_error(value: Any) -> bool:
-    """Say whether the program returned an object of a class named ErrorResponse."""
+    """Return whether the program returned an object of a class named ErrorResponse."""
     return any(kind.__name__ == "ErrorResponse" for kind in type(value).__mro__)
 
 
@@ -33,11 +32,11 @@ def failure(code: str, detail: str) -> bytes:
 
 
 def to_json(value: Any) -> bytes:
-    """Return the value as UTF-8 JSON; raise NotSerialisable with the path of what can't be.
+    """Return the value as UTF-8 JSON; raise NotSerialisable with the path of the first part that has none.
 
     An object is serialised by its to_json() where it has one, else by pydantic's dump, else by
-    tolist() (numpy), else by its fields. What to_json() returns as a string is JSON already, and is
-    carried as it is.
+    tolist() (numpy), else by its fields. A string from to_json() is JSON already: it is checked, and at the
+    top level it is kept unchanged.
     """
     with integers_of_any_size():
         method = getattr(value, "to_json", None)
@@ -47,7 +46,7 @@ def to_json(value: Any) -> bytes:
                 _parse(value, "$")
                 return _encode(value)
         try:
-            text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_default)
         except NotSerialisable:
             _explain(value, "$", ())
             raise
@@ -59,7 +58,7 @@ def to_json(value: Any) -> bytes:
 
 @contextlib.contextmanager
 def integers_of_any_size() -> Iterator[None]:
-    """Lift the interpreter's guard against long integers, and put it back."""
+    """Lift the interpreter's limit on the digits of an integer, and restore it at the end."""
     if not hasattr(sys, "set_int_max_str_digits"):
         yield
         return
@@ -71,8 +70,8 @@ def integers_of_any_size() -> Iterator[None]:
         sys.set_int_max_str_digits(limit)
 
 
-def _plain(value: Any) -> Any:
-    """Return an object one step nearer to what JSON has."""
+def _default(value: Any) -> Any:
+    """Return a simpler value for an object that json does not know; json calls it again if necessary."""
     if isinstance(value, enum.Enum):
         return value.value
     if not isinstance(value, type):
@@ -84,8 +83,8 @@ def _plain(value: Any) -> Any:
         ):
             method = getattr(value, name, None)
             if callable(method):
-                plain = method(**arguments)
-                return _parse(plain, "$") if name == "to_json" and isinstance(plain, str) else plain
+                simpler = method(**arguments)
+                return _parse(simpler, "$") if name == "to_json" and isinstance(simpler, str) else simpler
         if hasattr(value, "__dict__"):
             return value.__dict__
         if hasattr(value, "__dataclass_fields__"):
@@ -112,29 +111,32 @@ def _encode(text: str) -> bytes:
         ) from None
 
 
-def _explain(value: Any, path: str, outer: tuple[int, ...]) -> None:
-    """Raise NotSerialisable for the first thing below value that JSON does not have."""
+def _explain(value: Any, path: str, ancestors: tuple[int, ...]) -> None:
+    """Raise NotSerialisable for the first part of value that has no JSON form.
+
+    ancestors are the ids of the objects that contain value.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         raise NotSerialisable(f"{name} at {path} is not JSON")
     if value is None or isinstance(value, (str, int, float)):
         return
-    if id(value) in outer:
+    if id(value) in ancestors:
         raise NotSerialisable(f"{path} refers to something that it is part of")
-    if len(outer) > _DEEPEST:
+    if len(ancestors) > _MAX_DEPTH:
         raise NotSerialisable("the result is nested too deeply")
-    outer = (*outer, id(value))
+    ancestors = (*ancestors, id(value))
     if isinstance(value, dict):
         for key, each in value.items():
             if not (key is None or isinstance(key, (str, int, float))):
                 raise NotSerialisable(f"{path} has a key that is not a string: {key!r}")
-            _explain(each, f"{path}.{key}", outer)
+            _explain(each, f"{path}.{key}", ancestors)
     elif isinstance(value, (list, tuple)):
         for index, each in enumerate(value):
-            _explain(each, f"{path}[{index}]", outer)
+            _explain(each, f"{path}[{index}]", ancestors)
     else:
         try:
-            plain = _plain(value)
+            simpler = _default(value)
         except NotSerialisable as error:
             raise NotSerialisable(f"{path}: {error}") from None
-        _explain(plain, path, outer)
+        _explain(simpler, path, ancestors)

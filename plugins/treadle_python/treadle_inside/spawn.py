@@ -1,6 +1,6 @@
-"""The starter: a process of the service's interpreter that forks one supervisor and goes.
+"""The spawn process: a new interpreter of the service that forks one supervisor for one request, and ends.
 
-It serves a single request.
+It is the plain start, where a fork server is not wanted or not possible.
 """
 
 from __future__ import annotations
@@ -9,49 +9,50 @@ import json
 import os
 import sys
 
-from . import containment, supervisor
+from . import containment
+from .supervisor import ALREADY_PUBLISHED, STARTED, TRANSIENT_ERROR, RunProgram, Supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import NoReturn
 
-STARTED = 0
+EXIT_STARTED = 0
 """Exit code: the supervisor has published itself."""
-TAKEN = 3
-"""Exit code: process.json was there already; nothing has been started."""
-TRANSIENT_ERROR = 100
+EXIT_ALREADY_PUBLISHED = 3
+"""Exit code: process.json existed before; nothing has been started."""
+EXIT_TRANSIENT_ERROR = 100
 """Exit code, with an errno added: the supervisor could not publish itself; nothing has been started."""
 
 
 def main() -> None:
-    """Read a request from stdin, fork its supervisor, and end; the program's process goes on from here.
+    """Read a request from stdin, fork its supervisor, and end; the program's process continues from here.
 
-    No frame of the supervisor is around the program then: it could hold up an exception or the
-    interpreter's orderly end.
+    Then no frame of the supervisor is on the stack around the program: such a frame could catch an exception
+    or disturb the normal exit of the interpreter.
     """
     try:
         _launch(sys.stdin.buffer.read())
-    except supervisor.Begin as begun:
-        run = begun.run
+    except RunProgram as raised:
+        run = raised.run
     run()
 
 
 def _launch(request: bytes) -> NoReturn:
-    """Fork a supervisor for the request and end this process with the answer it gives.
+    """Fork a supervisor for the request, and end this process with the exit code for its first reply.
 
-    Raises Begin in the program's process.
+    Raises RunProgram in the program's process.
     """
     read_end, write_end = os.pipe()
     fields = json.loads(request)
     kind = containment.enter(fields["contain"])
     if os.fork() == 0:
         os.close(read_end)
-        supervisor_ = supervisor.Supervisor(kind, fields["place"])
-        supervisor_.supervise(request, write_end)
-        supervisor_.close()
+        supervisor = Supervisor(kind, fields["place"])
+        supervisor.supervise(request, write_end)
+        supervisor.close()
         os._exit(0)
     os.close(write_end)
-    answer = os.read(read_end, 1)
-    if answer == supervisor.TRANSIENT_ERROR:
-        os._exit(TRANSIENT_ERROR + os.read(read_end, 1)[0])
-    os._exit({supervisor.STARTED: STARTED, supervisor.TAKEN: TAKEN}.get(answer, 1))
+    reply = os.read(read_end, 1)
+    if reply == TRANSIENT_ERROR:
+        os._exit(EXIT_TRANSIENT_ERROR + os.read(read_end, 1)[0])
+    os._exit({STARTED: EXIT_STARTED, ALREADY_PUBLISHED: EXIT_ALREADY_PUBLISHED}.get(reply, 1))

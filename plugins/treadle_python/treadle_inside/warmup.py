@@ -1,4 +1,4 @@
-"""A program that does nothing: imported and run by a process that waits for its own one."""
+"""A program that does nothing: a forked process calls it once while it waits for its own program."""
 
 from __future__ import annotations
 

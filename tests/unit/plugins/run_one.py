@@ -1,4 +1,4 @@
-"""Runs the one job of a folder, and prints what it returned: a process for tests."""
+"""Run the one job of a folder and print its result; tests start it as a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from treadle_spool import now
 
 
 async def main(folder: Path, project: Path) -> None:
-    """Run it as an engine does."""
+    """Run the job as an engine does."""
     runtime = PythonRuntime("auto", idle=0.2)
     service = Service("test", project)
     attempt = Attempt(Job("job", "test", now(), 0, None, {}), service, folder, 1, str(folder), now())

@@ -1,4 +1,4 @@
-"""The parts of a container runtime that need no engine."""
+"""The parts of a container runtime that work without an engine."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def frame(kind: int, data: bytes) -> bytes:
 )
 def test_frames_are_read_however_they_are_cut(frames, cuts):
     sent = b"".join(frame(kind, data) for kind, data in frames)
-    parser, found = FrameParser(), {"stdout": b"", "stderr": b""}
+    parser, streams = FrameParser(), {"stdout": b"", "stderr": b""}
     edges = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
-    for start, end in zip(edges, edges[1:], strict=False):  # noqa: RUF007  # the last may be empty
+    for start, end in zip(edges, edges[1:], strict=False):  # noqa: RUF007  # the last one may be empty
         for stream, data in parser.feed(sent[start:end]).items():
-            found[stream] += data
-    assert found["stdout"] == b"".join(data for kind, data in frames if kind == 1)
-    assert found["stderr"] == b"".join(data for kind, data in frames if kind == 2)
+            streams[stream] += data
+    assert streams["stdout"] == b"".join(data for kind, data in frames if kind == 1)
+    assert streams["stderr"] == b"".join(data for kind, data in frames if kind == 2)
 
 
 def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path):
@@ -175,7 +175,7 @@ def test_the_digest_changes_with_a_file_s_content_name_or_mode_and_with_nothing_
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("message", "expected"),
     [
         ('container create failed (no logs from conmon): conmon bytes "": readObjectStart', True),
         ("write child: broken pipe", True),
@@ -186,5 +186,5 @@ def test_the_digest_changes_with_a_file_s_content_name_or_mode_and_with_nothing_
         ("crun: executable file `nothing` not found in $PATH", False),
     ],
 )
-def test_a_start_that_was_broken_off_is_told_from_one_that_can_t_work(said, expected):
-    assert broken_off(EngineError(said)) is expected
+def test_a_start_that_was_broken_off_is_told_from_one_that_can_t_work(message, expected):
+    assert broken_off(EngineError(message)) is expected

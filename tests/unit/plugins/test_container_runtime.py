@@ -1,4 +1,4 @@
-"""A container runtime over real engines: started once, found again, removed in the end."""
+"""A container runtime over real engines: a container is started once, adopted, and removed in the end."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def attempt(tmp_path):
 
 
 def ids(kind: str, attempt: Attempt) -> list[str]:
-    wanted = f"label=treadle.spool={attempt.spool_id}"
-    command = [client(kind), "ps", "-a", "-q", "--no-trunc", "--filter", wanted]
+    label = f"label=treadle.spool={attempt.spool_id}"
+    command = [client(kind), "ps", "-a", "-q", "--no-trunc", "--filter", label]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 async def run(kind: str, *arguments: str) -> str:
-    """Call the engine's own client and return what it prints."""
+    """Run the engine's own client and return its standard output."""
     ran = partial(subprocess.run, capture_output=True, text=True, check=True)
     return (await asyncio.to_thread(ran, [client(kind), *arguments])).stdout
 
@@ -89,7 +89,7 @@ async def test_a_container_that_was_made_and_not_started_is_started_once(runtime
     record = Record.read(made.folder)
     for name in ("container.json", "stdout.log", "stderr.log"):
         (made.folder / name).unlink()
-    # What an engine leaves that is killed after it has made the container, before it has put its id down.
+    # The state after a crash between the creation of the container and the record of its id.
     Record(name=record.name).write(made.folder)
     label = f"treadle.spool={made.spool_id}"
     program = [IMAGE, "/bin/sh", "-c", "echo once"]
@@ -111,7 +111,7 @@ async def test_a_container_that_podman_was_killed_over_making_is_made_anew(attem
     name = Record.read(made.folder).name
     for each in ("container.json", "stdout.log", "stderr.log"):
         (made.folder / each).unlink()
-    # Podman makes a container in its storage first, and then in its database: that is as it was before.
+    # Podman creates a container in its storage first, then in its database. The database is set back.
     root = (await run("podman", "info", "--format", "{{.Store.GraphRoot}}")).strip()
     database = Path(root, "libpod", "bolt_state.db")
     before = shutil.copyfile(database, tmp_path / "before")
@@ -196,9 +196,6 @@ async def test_an_image_that_was_removed_is_told(runtime, attempt):
     assert caught.value.code == "NO_SUCH_IMAGE"
 
 
-# ---------------------------------------------------------------------- what podman-py does not tell
-
-
 @pytest.fixture
 async def podman():
     need("podman")
@@ -208,10 +205,10 @@ async def podman():
 
 
 async def test_waiting_for_a_container_that_was_never_started_is_no_end(podman, attempt):
-    """Podman's own wait answers 0 at once then."""
+    """Podman's own wait returns 0 at once then."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    record = await runtime._make(made, resumed=False)
+    record = await runtime._launcher.create(made, resumed=False)
     state = await podman.wait(record.id)
     assert (state.running, state.started) == (False, False)
     assert (await runtime.wait(made)).reason is Reason.LOST
@@ -219,28 +216,28 @@ async def test_waiting_for_a_container_that_was_never_started_is_no_end(podman, 
 
 
 async def test_containers_are_found_by_their_label(podman, attempt):
-    """podman-py finds none by a mapping of labels."""
+    """With a mapping of labels podman-py finds none."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    record = await runtime._make(made, resumed=False)
-    found = await podman.containers("treadle.spool", made.spool_id)
-    assert [each.id for each in found] == [record.id]
+    record = await runtime._launcher.create(made, resumed=False)
+    containers = await podman.containers("treadle.spool", made.spool_id)
+    assert [each.id for each in containers] == [record.id]
     await runtime.cleanup(made)
 
 
 async def test_a_container_of_which_something_is_in_use_is_removed_all_the_same(podman, attempt, monkeypatch):
-    """Podman answers so now and then, where its service was killed in the middle of a start."""
+    """Podman may respond with this error after its service was killed during a start."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    await runtime._make(made, resumed=False)
+    await runtime._launcher.create(made, resumed=False)
     delete, refused = APIClient.delete, []
 
     def refuse_twice(client, path, **options):
         if len(refused) == 2:
             return delete(client, path, **options)
         refused.append(path)
-        told = "removing root filesystem: unlinkat shm: device or resource busy"
-        raise APIError("500 Internal Server Error", response=Response(), explanation=told)
+        explanation = "removing root filesystem: unlinkat shm: device or resource busy"
+        raise APIError("500 Internal Server Error", response=Response(), explanation=explanation)
 
     monkeypatch.setattr(APIClient, "delete", refuse_twice)
     await runtime.cleanup(made)
@@ -249,19 +246,19 @@ async def test_a_container_of_which_something_is_in_use_is_removed_all_the_same(
 
 
 async def test_a_container_that_ends_while_it_is_looked_at_is_looked_at_again(podman, attempt, monkeypatch):
-    """Podman answers with an error of its own then, until its monitor has told of the end."""
+    """Podman responds with an internal error then, until its monitor has reported the end."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    get, said = APIClient.get, Response()
-    said.status_code = 500
-    said._content = b'{"message": "read /proc/15263/cgroup: no such process", "response": 500}'
+    get, response = APIClient.get, Response()
+    response.status_code = 500
+    response._content = b'{"message": "read /proc/15263/cgroup: no such process", "response": 500}'
     refused = []
 
     def refuse_twice(client, path, **options):
         if not path.endswith("/json") or len(refused) == 2:
             return get(client, path, **options)
         refused.append(path)
-        return APIResponse(said)
+        return APIResponse(response)
 
     await runtime.start(made)
     monkeypatch.setattr(APIClient, "get", refuse_twice)
@@ -271,11 +268,11 @@ async def test_a_container_that_ends_while_it_is_looked_at_is_looked_at_again(po
 
 
 async def test_memory_and_swap_together_are_limited(podman, attempt):
-    """A limit of memory alone allows as much again of swap."""
+    """A memory limit alone allows the same amount of swap in addition."""
     runtime = PodmanRuntime(podman)
     made = attempt(memory=0.1)
-    record = await runtime._make(made, resumed=False)
-    wanted = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}"
-    shown = await run("podman", "inspect", record.id, "--format", wanted)
+    record = await runtime._launcher.create(made, resumed=False)
+    template = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}"
+    shown = await run("podman", "inspect", record.id, "--format", template)
     assert shown.split() == ["100000000", "100000000"]
     await runtime.cleanup(made)

@@ -1,4 +1,4 @@
-"""The fork server: every job a process of its own, at the price of a fork."""
+"""The fork server: every job has a process of its own, at the cost of a fork."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from treadle_python import PythonRuntime
 from treadle_spool import now
 
 GATED = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
-"""It ends when somebody opens the pipe GATE for writing."""
+"""It ends when the pipe GATE is opened for writing."""
 FORKED = "import sys\ndef run():\n    return 'treadle_inside.fork_server' in sys.modules\n"
 
 
@@ -85,12 +85,12 @@ def run(project, tmp_path, runtime):
 
 
 def servers(project: Path) -> list[psutil.Process]:
-    """Return the fork servers of a project that are alive."""
+    """Return the live fork servers of a project."""
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
         forked = "treadle_inside.fork_server" in " ".join(process.info["cmdline"] or [])
         if forked and (process.info["environ"] or {}).get("FOR") == str(project):
-            with suppress(OSError):  # its supervisors are in namespaces of their own
+            with suppress(OSError):  # a supervisor has a PID namespace of its own
                 if namespace_of(process.pid) == namespace_of(os.getpid()):
                     found.append(process)
     return found
@@ -98,7 +98,7 @@ def servers(project: Path) -> list[psutil.Process]:
 
 async def until(condition) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # what only /proc tells
+        while not condition():  # noqa: ASYNC110  # only /proc shows it
             await asyncio.sleep(0.01)
 
 
@@ -124,7 +124,7 @@ def run():
 
 @pytest.fixture
 def of_a_new_process():
-    """Return the signals of an interpreter that anybody starts."""
+    """Return the signals of a newly started interpreter."""
     script = f"{SIGNALS}\nimport json\nprint(json.dumps(run()))"
     new = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     return json.loads(new.stdout)
@@ -204,16 +204,16 @@ async def test_preloaded_code_that_changes_is_loaded_anew(run, project):
 
 
 OLD = 10.0
-"""Seconds since a file was changed after which it is settled."""
+"""Seconds since the last change of a settled file."""
 
 
 def grow_old(*paths: Path) -> None:
-    """Have files and folders be some time old."""
+    """Set the mtimes of files and folders into the past."""
     for path in paths:
         os.utime(path, (time.time() - OLD, time.time() - OLD))
 
 
-async def test_the_code_of_a_program_is_known_ahead_and_that_is_not_seen(run, project, keep):
+async def test_the_code_of_a_program_is_preimported_and_that_is_not_seen(run, project, supervise):
     (project / "src" / "helper.py").write_text("NAME = __name__\n")
     program = project / "src" / "program.py"
     program.write_text(
@@ -285,7 +285,7 @@ async def test_a_server_outlives_its_engine_is_found_again_and_goes_when_nobody_
     assert await run(FORKED, other, mark)
     await runtime.close()
     await asyncio.sleep(0.5)
-    assert servers(project) == [server]  # the other one has a lease
+    assert servers(project) == [server]  # the other engine has a lease
     await other.close()
     await until(lambda: not servers(project))
 
@@ -294,7 +294,7 @@ async def test_threads_are_waited_for_and_exit_handlers_are_called(run, tmp_path
     program = (
         "import atexit, os, threading, time\n"
         "def write(text):\n"
-        "    with open(os.environ['TOLD'], 'a') as file:\n"
+        "    with open(os.environ['LOG'], 'a') as file:\n"
         "        file.write(text)\n"
         "def later():\n"
         "    time.sleep(0.1)\n"
@@ -304,8 +304,8 @@ async def test_threads_are_waited_for_and_exit_handlers_are_called(run, tmp_path
         "    threading.Thread(target=later).start()\n"
         "    return 1\n"
     )
-    assert await run(program, None, {"TOLD": str(tmp_path / "told")}) == 1
-    assert (tmp_path / "told").read_text() == "thread exit "
+    assert await run(program, None, {"LOG": str(tmp_path / "log")}) == 1
+    assert (tmp_path / "log").read_text() == "thread exit "
 
 
 @pytest.mark.parametrize(("code", "expected"), [("3", 3), ("None", 0), ("'why'", 1), ("-1", 255)])
@@ -314,8 +314,8 @@ async def test_an_exit_is_what_it_is_elsewhere(run, runtime, code, expected):
     await runtime.start(attempt)
     assert (await runtime.wait(attempt)).code == expected
     assert attempt.stdout.read_text() == "out"
-    told = attempt.stderr.read_text() if attempt.stderr.exists() else ""
-    assert told == ("why\n" if expected == 1 else "")
+    stderr = attempt.stderr.read_text() if attempt.stderr.exists() else ""
+    assert stderr == ("why\n" if expected == 1 else "")
 
 
 async def test_a_stop_leaves_nobody_of_the_process_tree(run, runtime, tmp_path):
@@ -332,10 +332,10 @@ async def test_a_stop_leaves_nobody_of_the_process_tree(run, runtime, tmp_path):
     attempt = run.attempt(program, {"READY": str(tmp_path / "ready")})
     await runtime.start(attempt)
     await until((tmp_path / "ready").exists)
-    supervisor = keeper_of(attempt)
+    supervisor = supervisor_of(attempt)
     namespace = namespace_of(supervisor)
     found = inside(namespace)
-    assert len(found) == 4  # the supervisor, the program, its child, and that one's
+    assert len(found) == 4  # the supervisor, the program, its child and its grandchild
     await runtime.stop(attempt, 0.1)
     assert set(found) & set(inside(namespace)) == {supervisor}
 
@@ -376,52 +376,52 @@ async def test_a_server_that_is_killed_is_replaced_and_its_running_job_goes_on(
     assert json.loads(exit_.returned.read_bytes()) == 1
 
 
-def keeper_of(attempt: Attempt) -> int:
-    """Return the process that has kept an attempt."""
+def supervisor_of(attempt: Attempt) -> int:
+    """Return the pid of the supervisor of an attempt."""
     supervisor = json.loads((attempt.folder / "process.json").read_bytes())
     assert isinstance(supervisor["pid"], int)
     return supervisor["pid"]
 
 
 @pytest.fixture
-def keep(run, runtime):
-    """Run a job that does nothing and return the process that has kept it."""
+def supervise(run, runtime):
+    """Run a job that does nothing and return the process of its supervisor."""
 
-    async def keep() -> psutil.Process:
+    async def supervise() -> psutil.Process:
         attempt = run.attempt("def run():\n    return 1\n")
         await runtime.start(attempt)
         assert (await runtime.wait(attempt)).returned is not None
-        return psutil.Process(keeper_of(attempt))
+        return psutil.Process(supervisor_of(attempt))
 
-    return keep
+    return supervise
 
 
-async def test_a_supervisor_takes_one_job_after_the_other_and_goes_when_there_is_none(keep):
-    first = await keep()
-    await until(first.children)  # the process that waits to be the next program
+async def test_a_supervisor_takes_one_job_after_the_other_and_goes_when_there_is_none(supervise):
+    first = await supervise()
+    await until(first.children)  # the preforked process that waits for its request
     files = first.num_fds()
-    assert [await keep() for _ in range(5)] == [first] * 5
+    assert [await supervise() for _ in range(5)] == [first] * 5
     await until(lambda: first.num_fds() == files)
     await until(lambda: not first.is_running())  # two times 0.2 s without a job
-    assert await keep() != first
+    assert await supervise() != first
 
 
-async def test_a_supervisor_says_who_it_is_though_the_jobs_before_are_removed(run, runtime, keep):
-    first = await keep()
+async def test_a_supervisor_says_who_it_is_though_the_jobs_before_are_removed(run, runtime, supervise):
+    first = await supervise()
     for folder in run.folder.iterdir():
         shutil.rmtree(folder)
-    assert await keep() == await keep() == first
+    assert await supervise() == await supervise() == first
     one, other = (folder / "process.json" for folder in run.folder.iterdir())
     assert one.samefile(other)
     assert list(run.folder.rglob(".process*")) == []
 
 
-async def test_jobs_that_run_together_have_keepers_of_their_own(run, runtime, tmp_path):
+async def test_jobs_that_run_together_have_supervisors_of_their_own(run, runtime, tmp_path):
     os.mkfifo(tmp_path / "gate")
     attempts = [run.attempt(GATED, {"GATE": str(tmp_path / "gate")}) for _ in range(3)]
     for attempt in attempts:
         await runtime.start(attempt)
-    assert len({keeper_of(attempt) for attempt in attempts}) == 3
+    assert len({supervisor_of(attempt) for attempt in attempts}) == 3
     gate = os.open(tmp_path / "gate", os.O_RDWR)
     for attempt in attempts:
         assert (await runtime.wait(attempt)).code == 0
@@ -433,7 +433,7 @@ async def test_a_supervisor_goes_with_its_engine_when_its_job_has_ended(run, pro
     engine, next_engine = [PythonRuntime("namespace", idle=0.2) for _ in range(2)]
     attempt = run.attempt(GATED, {"GATE": str(tmp_path / "gate")})
     await engine.start(attempt)
-    supervisor = psutil.Process(keeper_of(attempt))
+    supervisor = psutil.Process(supervisor_of(attempt))
     await engine.close()
     await next_engine.start(attempt)
     gate = os.open(tmp_path / "gate", os.O_RDWR)
@@ -442,29 +442,29 @@ async def test_a_supervisor_goes_with_its_engine_when_its_job_has_ended(run, pro
     await until(lambda: not supervisor.is_running())
 
 
-async def test_a_free_supervisor_that_is_killed_is_not_missed(keep):
-    first = await keep()
+async def test_a_free_supervisor_that_is_killed_is_not_missed(supervise):
+    first = await supervise()
     first.kill()
     await until(lambda: not first.is_running())
-    assert await keep() != first
+    assert await supervise() != first
 
 
-async def test_a_process_that_is_killed_while_it_waits_to_be_a_program_is_not_missed(keep):
-    first = await keep()
+async def test_a_process_that_is_killed_while_it_waits_to_be_a_program_is_not_missed(supervise):
+    first = await supervise()
     for _ in range(3):
         await until(first.children)
         (waiting,) = first.children()
         waiting.kill()
         await until(lambda: waiting.status() == psutil.STATUS_ZOMBIE)  # noqa: B023  # it is awaited at once
-        assert await keep() == first
+        assert await supervise() == first
     await until(lambda: len(first.children()) == 1)  # none is left over
 
 
-async def test_a_signal_that_comes_too_late_means_nothing_to_the_next_job(keep):
-    first = await keep()
+async def test_a_signal_that_comes_too_late_means_nothing_to_the_next_job(supervise):
+    first = await supervise()
     for number in (signal.SIGTERM, signal.SIGUSR1):
         first.send_signal(number)
-        assert await keep() == first
+        assert await supervise() == first
 
 
 async def test_stopping_what_has_ended_leaves_the_supervisor_s_next_job_alone(run, runtime, tmp_path):
@@ -477,7 +477,7 @@ async def test_stopping_what_has_ended_leaves_the_supervisor_s_next_job_alone(ru
     await runtime.start(same)
     await runtime.wait(same)
     await runtime.start(running)
-    assert keeper_of(running) == keeper_of(same)
+    assert supervisor_of(running) == supervisor_of(same)
     await runtime.stop(same, 0.1)
     await runtime.stop(ended, 0.1)
     gate = os.open(tmp_path / "gate", os.O_RDWR)
@@ -486,7 +486,7 @@ async def test_stopping_what_has_ended_leaves_the_supervisor_s_next_job_alone(ru
 
 
 def drop_administration() -> None:
-    """Go on without CAP_SYS_ADMIN, which an ordinary user does not have either, from the next exec on."""
+    """Drop CAP_SYS_ADMIN from the next exec on, because an ordinary user does not have it."""
     pr_capbset_drop, cap_sys_admin = 24, 21
     ctypes.CDLL(None).prctl(pr_capbset_drop, cap_sys_admin, 0, 0, 0)
 
@@ -517,8 +517,8 @@ def test_jobs_are_forked_without_root_s_rights_too(project, tmp_path):
         "os.mkdir('folder'), os.chmod('.', 0)",
     ],
 )
-async def test_each_job_finds_its_working_folder_empty_and_as_it_was_made(run, keep, spoil):
-    first = await keep()
+async def test_each_job_finds_its_working_folder_empty_and_as_it_was_made(run, supervise, spoil):
+    first = await supervise()
     await run(f"import os\ndef run():\n    {spoil}\n    return 1\n")
     program = "import os\ndef run():\n    return [os.listdir(), os.getcwd(), oct(os.stat('.').st_mode)]\n"
     files, folder, mode = await run(program)
@@ -526,8 +526,8 @@ async def test_each_job_finds_its_working_folder_empty_and_as_it_was_made(run, k
     assert Path(folder).name == f"{first.pid}-work"
 
 
-async def test_a_supervisor_that_goes_takes_its_working_folder_with_it(run, keep, runtime):
-    await keep()
+async def test_a_supervisor_that_goes_takes_its_working_folder_with_it(run, supervise, runtime):
+    await supervise()
     (folder,) = (run.folder.parent / "tmp").iterdir()
     await runtime.close()
     await until(lambda: not folder.exists())

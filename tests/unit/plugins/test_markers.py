@@ -1,4 +1,4 @@
-"""The laws of the markers: the Runtime Interface document, and section 4 of the contract."""
+"""The markers: the examples of the Runtime Interface document, and properties (section 4 of the contract)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ outputs = st.lists(log_lines | marker_lines, max_size=12).map(b"\n".join)
 
 
 def parse(output: bytes, cuts: tuple[int, ...] = ()) -> list[Found]:
-    """Return what is found in an output that is written in pieces."""
+    """Return the findings in an output that is written in pieces, cut at these positions."""
     splitter = LineSplitter(MarkersParser(), LIMIT)
     found: list[Found] = []
     edges = [0, *sorted(min(cut, len(output)) for cut in cuts), len(output)]
@@ -65,9 +65,6 @@ def faults(output: bytes) -> list[Malformed]:
     return [found for found in parse(output) if isinstance(found, Malformed)]
 
 
-# ---------------------------------------------------------------------- the document's examples
-
-
 def test_a_result_in_one_line():
     assert parse(b'PlanQK:Job:Result: {"sum":42}\n') == [Result(b'{"sum":42}')]
 
@@ -79,9 +76,6 @@ def test_a_result_in_many_lines():
 
 def test_an_interim_result():
     assert parse(b'PlanQK:Job:InterimResult: {"sum":25.2}\n') == [Interim(b'{"sum":25.2}')]
-
-
-# ---------------------------------------------------------------------- laws
 
 
 @given(outputs, st.lists(st.integers(0, 400), max_size=8).map(tuple))
@@ -147,9 +141,6 @@ def test_carriage_returns_do_not_matter(value):
         b"",
     ]
     assert parse(b"\r\n".join(lines)) == parse(b"\n".join(lines)) == [Interim(b"1"), Result(value)]
-
-
-# ---------------------------------------------------------------------- cases
 
 
 @pytest.mark.parametrize("space", [b"", b" ", b"    ", b"\t"])

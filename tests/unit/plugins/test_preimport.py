@@ -14,7 +14,7 @@ RUNS = "with open({!r}, 'a') as file:\n    file.write('x')\n"
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Return a project of two packages within each other and a module that tells when it is run."""
+    """Return a project with a package in a package, and a module that records each run."""
     folder = tmp_path / "project" / "outer_package" / "inner"
     folder.mkdir(parents=True)
     for package in (folder, folder.parent):
@@ -36,7 +36,7 @@ def look(project) -> Preimport:
 
 def test_empty_packages_are_imported_and_nothing_is_run(project, tmp_path):
     made = look(project)
-    assert made.holds()
+    assert made.is_current()
     assert len(made.packages) == 2
     assert "outer_package.inner" in sys.modules
     assert "outer_package.inner.program" not in sys.modules
@@ -68,7 +68,7 @@ def test_a_package_with_something_in_it_is_left_to_the_program(project):
     grow_old(project)
     made = look(project)
     assert list(made.packages) == [str(project / "outer_package" / "__init__.py")]
-    assert made.holds()
+    assert made.is_current()
     made.run()
     assert "outer_package.inner" not in sys.modules
 
@@ -79,7 +79,7 @@ def test_what_is_wrong_with_a_module_is_left_to_the_program(project, broken):
     module.unlink() if broken is None else module.write_text(broken)
     grow_old(project)
     made = look(project)
-    assert made.holds()
+    assert made.is_current()
     made.run()
     assert "outer_package.inner.program" not in sys.modules
 
@@ -87,15 +87,15 @@ def test_what_is_wrong_with_a_module_is_left_to_the_program(project, broken):
 def test_changed_code_does_not_hold(project):
     made = look(project)
     (project / "outer_package" / "inner" / "program.py").write_text("VALUE = 2\n")
-    assert not made.holds()
+    assert not made.is_current()
 
 
 def test_what_was_changed_just_now_is_looked_at_again_later(project, monkeypatch):
     os.utime(project / "outer_package" / "inner" / "program.py")
     made = look(project)
-    assert made.holds()
+    assert made.is_current()
     made.run()
     assert "outer_package.inner.program" not in sys.modules
-    later = time.monotonic() + preimport._SETTLED + 1
+    later = time.monotonic() + preimport._SETTLE_TIME + 1
     monkeypatch.setattr(preimport.time, "monotonic", lambda: later)
-    assert not made.holds()
+    assert not made.is_current()

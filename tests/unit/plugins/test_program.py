@@ -51,8 +51,8 @@ async def asynchronous(data, params):
     ids=str,
 )
 def test_parameters_are_what_inspect_says(function):
-    said = inspect.signature(function).parameters.values()
-    expected = [(each.name, int(each.kind), each.default is each.empty) for each in said]
+    parameters = inspect.signature(function).parameters.values()
+    expected = [(each.name, int(each.kind), each.default is each.empty) for each in parameters]
     assert list(_parameters(function)) == expected
 
 

@@ -1,7 +1,7 @@
-"""The runtime `python-template`, without an engine: start, wait, stop over a folder.
+"""The runtime `python-template`, without an engine: start, wait and stop over a folder.
 
-Here every start is a plain one, so that a process is known by the environment that it was started
-with; what a fork server adds is in test_fork_server.py.
+Every attempt is started by a spawn process here, so that its processes are found by their environment. The
+fork server is tested in test_fork_server.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def runtime(request):
 
 @pytest.fixture
 def attempt(tmp_path):
-    """Return an attempt of the given program."""
+    """Return a function that makes an attempt of a program."""
 
     def make(program: str, data: str = "{}", params: str = "{}", **service: object) -> Attempt:
         project = tmp_path / "project"
@@ -62,12 +62,12 @@ def returned(exit_: Exit) -> object:
 
 async def until(condition) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # what only /proc and files tell
+        while not condition():  # noqa: ASYNC110  # only /proc and files show it
             await asyncio.sleep(0.01)
 
 
 def marked(attempt: Attempt) -> list[int]:
-    """Return the processes that belong to the attempt."""
+    """Return the pids of the processes that have the attempt in their environment."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -76,9 +76,6 @@ def marked(attempt: Attempt) -> list[int]:
         except psutil.Error:
             continue
     return found
-
-
-# ---------------------------------------------------------------------- calling
 
 
 @pytest.mark.parametrize(
@@ -143,9 +140,6 @@ async def test_deep_input_reaches_the_program(attempt):
     assert returned(await run(PythonRuntime(), attempt(program, deep))) == 900
 
 
-# ---------------------------------------------------------------------- surroundings
-
-
 async def test_output_goes_to_files_byte_for_byte(runtime, attempt):
     program = """
 import os, sys
@@ -174,7 +168,7 @@ def run():
     assert found["cwd"] == found["tmp"]
     assert Path(found["cwd"]).parent == made.scratch
     assert found["files"] == ["0", "1", "2"]
-    assert found["open"] == 4  # the fourth is the listing's own
+    assert found["open"] == 4  # the fourth one is of the listing itself
     await until(lambda: not (Path(found["cwd"]) / "scratch").exists())
 
 
@@ -193,9 +187,6 @@ async def test_output_is_cut_at_its_limit_and_the_program_goes_on(runtime, attem
     assert made.stdout.stat().st_size == 1000
     assert "cut at 1000 bytes" in exit_.detail
     assert returned(exit_) == 1
-
-
-# ---------------------------------------------------------------------- ends
 
 
 async def test_an_exit_code(runtime, attempt):
@@ -261,7 +252,7 @@ async def test_a_polite_program_has_its_grace_period(runtime, attempt):
 import os, signal, sys, time
 def run():
     def leave(*_):
-        os.write(1, b'cleaned up')  # print() may be what is interrupted, and can't be entered twice
+        os.write(1, b'cleaned up')  # print() may be interrupted here, and is not reentrant
         sys.exit(0)
     signal.signal(signal.SIGTERM, leave)
     print('ready')
@@ -283,9 +274,6 @@ async def test_when_the_supervisor_is_killed_nobody_is_left_and_the_attempt_is_l
     os.kill(SupervisorHandle.of(made.folder).pid, signal.SIGKILL)
     assert (await runtime.wait(made)).reason is Reason.LOST
     assert marked(made) == []
-
-
-# ---------------------------------------------------------------------- starting once
 
 
 async def test_starting_again_adopts_what_runs(runtime, attempt):

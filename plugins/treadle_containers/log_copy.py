@@ -1,0 +1,109 @@
+"""When a container's log is copied: continuously while it runs, and once in full after its end.
+
+While the container runs, the copy serves readers of the log, and it detects a container that prints more
+than its limit. This copy may miss the end of the log. After the container's end the log is copied in full.
+
+To follow the log would not be enough: of a container that had ended, podman-py's `logs` with `follow` lost
+most of a long log. The last copy consists of two requests: a request ends when one of its files is full, so
+the second request leaves a full file out and completes the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+
+import msgspec
+
+from treadle import Attempt
+from treadle_containers import spec
+from treadle_containers.engine import ContainerEngine, EngineError
+from treadle_containers.logs import LogFile
+from treadle_containers.record import Record
+from treadle_containers.retries import backoff, retry_until_reached
+from treadle_containers.termination import stop_container
+
+_FOLLOW_DELAY = 0.2
+"""Seconds until a container's log is followed: for a shorter run the last copy is enough.
+
+Also the seconds between two checks of a log's size.
+"""
+
+
+class LogCopy:
+    """The copies of one container's log, for one call of the runtime's `wait`.
+
+    Nothing of it must survive a crash: the next call of `wait` copies the log from its start.
+    """
+
+    def __init__(self, engine: ContainerEngine, attempt: Attempt, container: str) -> None:
+        self._engine = engine
+        self._attempt = attempt
+        self._container = container
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Copy the log continuously in a task for as long as the context is open."""
+        with _open_logs(self._attempt) as logs:
+            task = asyncio.create_task(self._follow(logs))
+            try:
+                yield
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def complete(self, overflowed: bool) -> bool:
+        """Copy the whole log of an ended container; return whether a stream is longer than the limit.
+
+        With overflowed, that is known already, and a file that has reached the limit is not copied again.
+        """
+        with _open_logs(self._attempt) as logs:
+            for _ in logs:  # a copy ends when one file is full, and the other file needs another copy
+                incomplete = {
+                    stream: each
+                    for stream, each in logs.items()
+                    if not (each.full or (overflowed and each.complete))
+                }
+                for each in incomplete.values():
+                    each.rewind()
+                if incomplete:
+                    copy = partial(self._engine.copy_log, self._container, incomplete, follow=False)
+                    await retry_until_reached(copy)
+            return any(each.full for each in logs.values())
+
+    async def _follow(self, logs: Mapping[str, LogFile]) -> None:
+        """Copy the log, again after each interruption. Errors are ignored: the last copy is complete."""
+        await asyncio.sleep(_FOLLOW_DELAY)
+        watching = asyncio.create_task(self._stop_when_full(logs))
+        try:
+            for pause in backoff():
+                with suppress(EngineError):
+                    await self._engine.copy_log(self._container, logs, follow=True)
+                await asyncio.sleep(pause)
+                for each in logs.values():
+                    each.rewind()
+        finally:
+            watching.cancel()
+
+    async def _stop_when_full(self, logs: Mapping[str, LogFile]) -> None:
+        """Stop a container that prints more than its limit: the engine would keep all of the output."""
+        limit = spec.Limits.of(self._attempt.service).output_limit
+        while not any(each.full for each in logs.values()):
+            await asyncio.sleep(_FOLLOW_DELAY)
+            with suppress(EngineError):
+                if await self._engine.overflows(self._container, limit):
+                    break
+        record = Record.read(self._attempt.folder) or Record(id=self._container)
+        msgspec.structs.replace(record, overflowed=True).write(self._attempt.folder)
+        await retry_until_reached(partial(stop_container, self._engine, self._container, 0))
+
+
+@contextmanager
+def _open_logs(attempt: Attempt) -> Iterator[dict[str, LogFile]]:
+    """Open the attempt's log files by stream, at their start and with the service's limit."""
+    limit = spec.Limits.of(attempt.service).output_limit
+    with LogFile(attempt.stdout, limit) as stdout, LogFile(attempt.stderr, limit) as stderr:
+        yield {"stdout": stdout, "stderr": stderr}

@@ -1,0 +1,50 @@
+"""A container's config, as Docker's API takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from treadle_containers import INPUT, ContainerSpec
+
+_NANO = 1_000_000_000
+_MIN_LOG_SIZE = 16 * 1024 * 1024
+_LOG_SIZE_FACTOR = 2
+"""Docker rotates a log at this multiple of the output limit, so that a log can't fill the disk."""
+
+
+def config_of(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the body of a request to create a container."""
+    limits = spec.limits
+    log_size = max(_MIN_LOG_SIZE, limits.output_limit * _LOG_SIZE_FACTOR)
+    host_config: dict[str, Any] = {
+        "NetworkMode": limits.network,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(limits.capabilities),
+        "ReadonlyRootfs": not limits.writable_root,
+        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
+        "PidsLimit": limits.pids,
+        "Mounts": [{"Type": "bind", "Source": str(spec.input), "Target": INPUT, "ReadOnly": True}],
+        # The default log driver replaces bytes that are not UTF-8.
+        "LogConfig": {
+            "Type": "local",
+            "Config": {"max-size": str(log_size), "max-file": "2", "compress": "false"},
+        },
+    }
+    if not limits.new_privileges:
+        host_config["SecurityOpt"] = ["no-new-privileges"]
+    if limits.memory_bytes is not None:
+        host_config |= {"Memory": limits.memory_bytes, "MemorySwap": limits.memory_bytes}
+    if limits.cpus is not None:
+        host_config["NanoCpus"] = int(limits.cpus * _NANO)
+    if limits.gpus:
+        host_config["DeviceRequests"] = [{"Driver": "", "Count": limits.gpus, "Capabilities": [["gpu"]]}]
+    config: dict[str, Any] = {
+        "Image": spec.image,
+        "Env": [f"{name}={value}" for name, value in spec.environment.items()],
+        "Labels": dict(spec.labels),
+        "User": spec.user,
+        "HostConfig": host_config,
+    }
+    if spec.command:
+        config["Cmd"] = list(spec.command)
+    return config

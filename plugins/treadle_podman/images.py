@@ -1,0 +1,32 @@
+"""Requests about an image, with podman-py's client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from podman import PodmanClient
+from podman.errors import ImageNotFound
+
+from treadle_containers import EngineError, ImageInfo
+
+
+def find_image(podman: PodmanClient, name: str) -> ImageInfo | None:
+    """Return an image of this host by its name, or None if there is none."""
+    try:
+        attributes = podman.images.get(name).attrs
+    except ImageNotFound:
+        return None
+    return ImageInfo(attributes["Id"], attributes.get("User") or "")
+
+
+def load_image(podman: PodmanClient, tag: str, archive: Path) -> None:
+    """Load an image from an archive and tag it; raise EngineError for an archive without an image."""
+    with archive.open("rb") as file:
+        headers = {"Content-type": "application/x-tar"}
+        response = podman.api.post("/images/load", data=file, headers=headers)
+    response.raise_for_status()
+    names = response.json().get("Names") or []
+    if not names:
+        raise EngineError(f"{archive} holds no image")
+    repository, _, version = tag.rpartition(":")
+    podman.images.get(names[0]).tag(repository, version)
