@@ -1,4 +1,4 @@
-"""Treadle's public names: what a plugin, or a program that embeds the engine, may import."""
+"""The public names of Treadle, for plugins and for programs that embed the engine."""
 
 from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError

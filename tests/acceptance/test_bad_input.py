@@ -1,4 +1,4 @@
-"""Bad input: no 500, no crash, no job lost, and each refusal with a reason."""
+"""Bad input causes no 500, no crash and no lost job; every refusal has a reason."""
 
 from __future__ import annotations
 

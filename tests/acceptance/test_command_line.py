@@ -1,4 +1,4 @@
-"""The command line, as a person at a terminal meets it."""
+"""The command line, run as a user does: arguments in, output and exit status out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def server(module_server):
 
 @pytest.fixture(params=["url", "spool"])
 def where(request, server):
-    """The two ways to the jobs of a running engine."""
+    """The options of both backends: a server's URL, and a spool's folder."""
     return ["--url", server.url] if request.param == "url" else ["--spool", server.spool]
 
 
@@ -127,9 +127,6 @@ def test_logs_are_followed_until_the_end(server):
     assert treadle("logs", job, "--spool", server.spool).stdout == followed
 
 
-# ---------------------------------------------------------------------- without a server
-
-
 def test_one_job_is_run_without_a_server():
     ran = treadle("run", EXAMPLES / "sum", "--data", '{"values": [20, 22]}')
     assert (ran.returncode, json.loads(ran.stdout)["result"]) == (0, {"sum": 42})
@@ -176,9 +173,6 @@ def test_a_job_waits_in_the_spool_for_an_engine(serve):
     server = serve(EXAMPLES / "sum")
     server.dropped("early")
     assert server.result("early")["result"] == {"sum": 1}
-
-
-# ---------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

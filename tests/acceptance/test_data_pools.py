@@ -1,4 +1,4 @@
-"""`dataRef`: the input of a job is a file of a data pool."""
+"""`dataRef`: a file of a data pool as the input of a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listening instead of polling: server-sent events, and taking them up again."""
+"""Server-sent events: a stream in place of polling, and reconnecting to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(data):
 
 @dataclass(frozen=True)
 class Heard:
-    """One event, as it came."""
+    """One event, as it was received."""
 
     id: str
     kind: str
@@ -36,7 +36,7 @@ class Heard:
 
 
 def listen(server, job, last="", at_most=None):
-    """Return the events of a job up to the end, or the first ones."""
+    """Return the events of a job after `last`, up to its end or up to a number of events."""
     headers = {"Last-Event-ID": last} if last else {}
     request = urllib.request.Request(f"{server.url}/{job}/events", headers=headers)
     heard: list[Heard] = []

@@ -1,4 +1,4 @@
-"""Waiting for the end without asking again and again."""
+"""Long polling: one request that waits for the job's end."""
 
 from __future__ import annotations
 

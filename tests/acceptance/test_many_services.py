@@ -1,4 +1,4 @@
-"""An engine that serves many projects."""
+"""One engine that serves several projects."""
 
 from __future__ import annotations
 

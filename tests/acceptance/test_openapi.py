@@ -1,4 +1,4 @@
-"""openapi.json tells the truth: what it says of every answer is checked against the answers."""
+"""openapi.json is correct: the responses of a server are validated against its schemas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def document(server):
 
 
 def conforms(document: dict[str, Any], path: str, method: str, answer: Any) -> bool:
-    """Say whether an answer is one of those that the document describes."""
+    """Validate a response against the document; raise KeyError or ValidationError if it does not conform."""
     responses = document["paths"][path][method]["responses"]
     response = responses[str(answer.status)]
     if "$ref" in response:
@@ -39,7 +39,7 @@ def conforms(document: dict[str, Any], path: str, method: str, answer: Any) -> b
 
 
 def _as_2020_12(schema: Any, document: str = "") -> Any:
-    """Return a schema of OpenAPI 3.0 as one of JSON Schema 2020-12, its references leading into document."""
+    """Return a schema of OpenAPI 3.0 as one of JSON Schema 2020-12, with references into document."""
     if isinstance(schema, list):
         return [_as_2020_12(each, document) for each in schema]
     if not isinstance(schema, dict):

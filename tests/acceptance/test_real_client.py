@@ -1,4 +1,4 @@
-"""The client that users have, from PyPI, against a served example."""
+"""The public client from PyPI, unchanged, against a served example."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The HTTP API. It creates files in the spool and reads them; it never meets the dispatcher."""
+"""The HTTP API. It creates files in the spool and reads them; it never imports the dispatcher."""

@@ -1,4 +1,7 @@
-"""Every error is a JSON body: `code` for programs, `detail` for people, `path` where there is one."""
+"""Errors as HTTP responses: a JSON body with `code` for programs, `detail` for people, and `path` if known.
+
+Every exception of a handler becomes such a response in one middleware; the table is in `_explain`.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ from treadle_spool import InvalidDescriptor, NameTaken, UnknownJob, UnsafeName
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 5
-"""Seconds after which a client that was turned away may try again."""
+"""Seconds after which a client that was refused may try again."""
 
 
 class ApiError(Exception):
-    """The request can't be answered as it was meant."""
+    """An error response, raised by a handler: the HTTP status, and the fields of its body.
+
+    With retry the response has a Retry-After.
+    """
 
     def __init__(
         self, status: int, code: str, detail: str, path: str | None = None, *, retry: bool = False
@@ -35,13 +41,13 @@ class ApiError(Exception):
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return a JSON answer."""
+    """Return a JSON response; bytes are sent as they are."""
     body = value if isinstance(value, bytes) else orjson.dumps(value)
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
-def refusal(error: ApiError) -> web.Response:
-    """Return an error as every error looks."""
+def error_response(error: ApiError) -> web.Response:
+    """Return the response of an error; what is not valid UTF-8 in its text is replaced."""
     fields = {"code": error.code, "detail": error.detail.encode("utf-8", "replace").decode()}
     if error.path is not None:
         fields["path"] = error.path.encode("utf-8", "replace").decode()
@@ -49,25 +55,26 @@ def refusal(error: ApiError) -> web.Response:
 
 
 def errors_as_json(refused: Callable[[str], None]) -> Middleware:
-    """Return the middleware that turns whatever goes wrong below into an answer; refused is told its code."""
+    """Return the middleware that turns exceptions into error responses; refused is called with each code."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except web.HTTPException as error:
-            if error.status < 400:  # noqa: PLR2004  # redirections and the like are no errors
+            if error.status < 400:  # noqa: PLR2004  # a redirection, for instance, is no error
                 raise
-            told = _of_aiohttp(error)
-        except Exception as error:  # noqa: BLE001  # the last word: a server answers, whatever happens
-            told = _explain(request, error)
-        refused(told.code)
-        return refusal(told)
+            api_error = _of_aiohttp(error)
+        except Exception as error:  # noqa: BLE001  # every request gets a response, also after a bug
+            api_error = _explain(request, error)
+        refused(api_error.code)
+        return error_response(api_error)
 
     return middleware
 
 
 def _explain(request: web.Request, error: Exception) -> ApiError:
+    """Return the error response for an exception; an unexpected exception is logged."""
     match error:
         case ApiError():
             return error
@@ -89,14 +96,15 @@ def _explain(request: web.Request, error: Exception) -> ApiError:
             log.error("%s %s: %s", request.method, request.path, error)
             return ApiError(503, "UNAVAILABLE", f"the spool can't be used: {error.strerror}", retry=True)
     log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return ApiError(500, "INTERNAL_ERROR", "this should not have happened; the engine's log says more")
+    return ApiError(500, "INTERNAL_ERROR", "an internal error; the engine's log has the traceback")
 
 
 def _of_aiohttp(error: web.HTTPException) -> ApiError:
+    """Return the error response for an error that aiohttp itself raises."""
     detail = error.text or error.reason
     if isinstance(error, web.HTTPMethodNotAllowed):
-        detail = f"{error.method} is not possible here; {', '.join(sorted(error.allowed_methods))} are"
-    told = ApiError(error.status, error.reason.upper().replace(" ", "_"), detail)
+        detail = f"{error.method} is not allowed here; use {', '.join(sorted(error.allowed_methods))}"
+    api_error = ApiError(error.status, error.reason.upper().replace(" ", "_"), detail)
     if "Allow" in error.headers:
-        told.headers = {"Allow": error.headers["Allow"]}
-    return told
+        api_error.headers = {"Allow": error.headers["Allow"]}
+    return api_error

@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML, section 9.2): a job's events for whoever would rather listen than poll."""
+"""Server-sent events (WHATWG HTML, section 9.2): the events of one job as a stream, in place of polling."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from treadle_spool import UnknownJob
 log = logging.getLogger(__name__)
 
 _HEARTBEAT = 15.0
-"""Seconds without an event after which a comment shows that the connection lives."""
+"""Seconds without an event after which a comment is sent, to keep the connection alive."""
 
 
-def last_heard(request: web.Request) -> Position:
-    """Return where a listener that comes back has stopped; raise ApiError if it says something else."""
+def requested_position(request: web.Request) -> Position:
+    """Return the position in `Last-Event-ID`, or the start; raise ApiError for what is no id of an event."""
     text = request.headers.get("Last-Event-ID", "")
     try:
         return Position.parse(text) if text else Position()
@@ -28,9 +28,9 @@ def last_heard(request: web.Request) -> Position:
 
 
 async def stream(request: web.Request, events: JobEvents, changes: Changes) -> web.StreamResponse:
-    """Send the events as they happen, until the job has ended or the client has gone.
+    """Send the events as they happen, until the job has ended or the client has closed the connection.
 
-    A listener that has heard the end and comes back, as browsers do, is answered 204: it stops.
+    A client that has received the last event and connects again, as browsers do, gets 204, so it stops.
     """
     if events.over():
         return web.Response(status=204)
@@ -40,21 +40,22 @@ async def stream(request: web.Request, events: JobEvents, changes: Changes) -> w
     try:
         while not events.over():
             with events.changed(changes) as changed:
-                while happened := await asyncio.to_thread(events.read):
-                    await response.write(b"".join(map(_format, happened)))
+                while batch := await asyncio.to_thread(events.read):
+                    await response.write(b"".join(map(_format, batch)))
                 if not events.over():
                     await _wait(changed, response)
         await response.write_eof()
     except UnknownJob:
-        log.info("job %s was removed while somebody listened to it", request.path)
+        log.info("%s: the job was removed while a client listened to it", request.path)
     except ConnectionError:
-        pass  # the client has gone; it may come back and say where it has stopped
-    except OSError as error:  # the answer has begun: all that can be done is to end it
-        log.error("%s: %s; the listener has to come back", request.path, error)
+        pass  # the client has gone; it may connect again with the id of its last event
+    except OSError as error:  # the response has begun: it can only be ended
+        log.error("%s: %s; the client has to connect again", request.path, error)
     return response
 
 
 async def _wait(changed: asyncio.Event, response: web.StreamResponse) -> None:
+    """Wait until there may be more to read, or send a heartbeat."""
     try:
         async with asyncio.timeout(_HEARTBEAT):
             await changed.wait()

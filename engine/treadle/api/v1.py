@@ -1,7 +1,7 @@
-"""The Service API, first generation: one service's executions.
+"""The Service API, first generation: the executions of one service.
 
 Long polling (`?wait=`, `Prefer: wait=`), `/events` and the fields `priority`, `timeout` and `labels` are
-ours, on top; a client that does not know them misses nothing.
+extensions of Treadle. A client that does not know them works without them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aiohttp import web
 from treadle.api.body import read_body, to_descriptor
 from treadle.api.errors import ApiError, answer
 from treadle.api.openapi import describe
-from treadle.api.sse import last_heard, stream
+from treadle.api.sse import requested_position, stream
 from treadle.api.waiting import wanted_wait
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
@@ -30,17 +30,17 @@ from treadle.watch.completions import Completions
 from treadle.watch.job_events import JobEvents
 from treadle_spool import Descriptor, Spool, Status, UnknownJob
 
-_SENDFILE = 1024 * 1024
-"""Bytes of a result from which on the kernel sends the file itself."""
-_SMALL = 16 * 1024
-"""Bytes of a body up to which it is read in no time worth mentioning."""
-_CANCEL_PATIENCE = 2.0
-"""Seconds that a cancel waits for the job's end, so that its answer normally tells it."""
+_SENDFILE_SIZE = 1024 * 1024
+"""Bytes of a result; a larger one is sent by sendfile(2)."""
+_SMALL_BODY = 16 * 1024
+"""Bytes of a body; a larger one is parsed in a thread."""
+_CANCEL_WAIT = 2.0
+"""Seconds that a cancel request waits for the job's end, so that its response normally shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the handlers of every service need."""
+    """What the handlers of all services share: made once for an application."""
 
     spool: Spool
     submit: Callable[[Descriptor], Awaitable[Status]]
@@ -50,7 +50,10 @@ class Shared:
 
 
 class ServiceV1:
-    """The handlers of one service below one base path."""
+    """The handlers of one service below one base path, for the lifetime of an application.
+
+    They run in the event loop, and have no state but the spool: any process may serve any request.
+    """
 
     def __init__(self, service: Service, base: str, shared: Shared) -> None:
         self._service = service
@@ -60,7 +63,7 @@ class ServiceV1:
         self._shared = shared
 
     def routes(self) -> Iterator[web.RouteDef]:
-        """Yield the routes; any number of slashes separates the parts, since clients send what they like."""
+        """Yield the routes. One or more slashes separate the parts of a path: some clients send several."""
         root = f"{self._base}/{{s1:/*}}"
         job = f"{root}{{id:[^/]+}}"
         end = "{s3:/*}"
@@ -75,41 +78,41 @@ class ServiceV1:
         yield web.put(f"{job}/{{s2:/*}}cancel{end}", self.cancel)
 
     async def health(self, _: web.Request) -> web.Response:
-        """Say that the service is there."""
+        """Answer that the service is up."""
         return answer({"status": "Service is up and running"})
 
     async def openapi(self, _: web.Request) -> web.Response:
-        """Describe all this."""
+        """Return the service's OpenAPI document."""
         return answer(describe(self._service, self._base))
 
     async def submit(self, request: web.Request) -> web.Response:
-        """Accept a job: durable when 201 is answered."""
-        status = await self._shared.submit(await self._read(await read_body(request)))
+        """Accept a job; it is durable before 201 is answered."""
+        status = await self._shared.submit(await self._parse(await read_body(request)))
         return answer(job_body(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
-        """Return the job, at once or when it has ended."""
+        """Return the job at once, or when it has ended or the client's wait is over."""
         wait, headers = wanted_wait(request)
         return answer(job_body(await self._find(request, wait)), headers=headers)
 
     async def result(self, request: web.Request) -> web.StreamResponse:
-        """Return exactly what the program returned, or the failure's body."""
+        """Return the bytes that the program returned, or the body of the failure."""
         wait, headers = wanted_wait(request)
         status = await self._find(request, wait)
         path = f"{self._done}/{status.id}/result.json"
         try:
-            small = _read_small(path)
+            raw = _read_small(path)
         except FileNotFoundError:
             raise ApiError(
                 404, "NO_RESULT", f"job {status.id} has no result: it is {status.status}"
             ) from None
-        if small is not None:
-            return answer(small, headers=headers)
+        if raw is not None:
+            return answer(raw, headers=headers)
         headers["Content-Type"] = "application/json"
         return web.FileResponse(path, headers=headers)
 
     async def interim_results(self, request: web.Request) -> web.Response:
-        """Return all interim results, or the newest one alone."""
+        """Return all interim results, or only the newest one."""
         only_last = _flag(request, "last")
         status = await self._find(request, 0)
         values = await asyncio.to_thread(self._interim_values, status.id)
@@ -120,40 +123,41 @@ class ServiceV1:
         return answer(values[-1])
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Tell what happens to the job, as it happens, from where the client has stopped listening."""
-        position = last_heard(request)
+        """Stream the job's events, from the position of the client's last event on."""
+        position = requested_position(request)
         status = await self._find(request, 0)
         return await stream(request, JobEvents(self._spool, status.id, position), self._shared.changes)
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Ask for the job's end: a waiting job never starts, a running one is stopped."""
+        """Request the job's end: a waiting job never starts, a running one is stopped."""
         status = await self._find(request, 0)
         await asyncio.to_thread(self._spool.ask_to_cancel, status.id)
-        return answer(job_body(await self._shared.completions.status(status.id, _CANCEL_PATIENCE)))
+        return answer(job_body(await self._shared.completions.status(status.id, _CANCEL_WAIT)))
 
-    async def _read(self, text: bytes) -> Descriptor:
-        """Return the job that a body asks for; a thread reads one that is large or refers to a file."""
+    async def _parse(self, raw: bytes) -> Descriptor:
+        """Return the job that a body asks for; a body that is large or refers to a file needs a thread."""
         settings = self._shared.settings
-        read = partial(to_descriptor, self._service.name, text, settings.data_pools, settings.max_body)
-        return read() if len(text) <= _SMALL and b"dataRef" not in text else await asyncio.to_thread(read)
+        parse = partial(to_descriptor, self._service.name, raw, settings.data_pools, settings.max_body)
+        small = len(raw) <= _SMALL_BODY and b"dataRef" not in raw
+        return parse() if small else await asyncio.to_thread(parse)
 
     async def _find(self, request: web.Request, wait: float) -> Status:
-        """Return the job that the URL names; one of another service is not found here."""
+        """Return the job that the URL names; raise UnknownJob for a job of another service."""
         status = await self._shared.completions.status(request.match_info["id"], wait)
         if status.service != self._service.name:
             raise UnknownJob(f"no job named {status.id!r} of service {self._service.name!r}")
         return status
 
     def _interim_values(self, name: str) -> list[bytes]:
-        """Return the interim results so far; the job's folder may move from run/ to done/ meanwhile."""
+        """Return the interim results so far; a second try is for a folder that moves from run/ to done/."""
         for _ in range(2):
             with suppress(FileNotFoundError):
-                return _lines(self._spool.folder(name) / "interim.jsonl")
+                return _complete_lines(self._spool.folder(name) / "interim.jsonl")
         return []
 
 
 def job_body(status: Status) -> dict[str, Any]:
-    """Return a job as the API shows it."""
+    """Return a job as the JSON object of the API."""
     return {
         "id": status.id,
         "status": status.status,
@@ -175,15 +179,15 @@ def _flag(request: web.Request, name: str) -> bool:
 
 
 def _read_small(path: str) -> bytes | None:
-    """Return the content of a file that nobody writes to any more; None if the kernel had better send it."""
+    """Return the content of a file that is written no more; None if it is large enough for sendfile."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size
-        return os.read(fd, size) if size <= _SENDFILE else None
+        return os.read(fd, size) if size <= _SENDFILE_SIZE else None
     finally:
         os.close(fd)
 
 
-def _lines(path: Path) -> list[bytes]:
-    """Return the complete lines; the last one may just be being written."""
+def _complete_lines(path: Path) -> list[bytes]:
+    """Return the lines that end with a line feed: the last one may not be written completely."""
     return path.read_bytes().split(b"\n")[:-1]

@@ -1,4 +1,4 @@
-"""The command line. A command's module is imported only when the command is called."""
+"""The command line. The module of a command is imported only when the command is called."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is one line on stderr, without a traceback."""
+    """Run the command line and exit. An error that a user can mend is one line on stderr, no traceback."""
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

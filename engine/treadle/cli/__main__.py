@@ -1,4 +1,4 @@
-"""`python -m treadle.cli`."""
+"""The command line as `python -m treadle.cli`."""
 
 from treadle.cli import main
 

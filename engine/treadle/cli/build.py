@@ -1,4 +1,4 @@
-"""`treadle build`: what a service needs is made ready before its first job."""
+"""`treadle build`: prepares what a service needs, before its first job."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from treadle.interface.service import Service
 @click.argument("project", type=FOLDER, default=".")
 @engine_options("plugins_dir")
 def build(project: Path, **options: Any) -> None:
-    """Make ready what PROJECT needs to run: build or load its image, and show how that goes.
+    """Prepare what PROJECT needs to run: build or load its image, and show the progress.
 
-    Nothing is built anew that has not changed.
+    An image is built again only if the project has changed.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     plugins = Plugins(settings_of(**options))

@@ -1,4 +1,4 @@
-"""`treadle doctor`: whether this host can run what it is asked to."""
+"""`treadle doctor`: checks whether this host can run services."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def doctor(**options: Any) -> None:
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     settings = settings_of(**options)
-    found = asyncio.run(_examine(Plugins(settings), settings))
-    rows = [[each.subject, "works" if each.works else "DOES NOT WORK", _tell(each)] for each in found]
+    diagnoses = asyncio.run(_diagnose(Plugins(settings), settings))
+    rows = [[each.subject, "works" if each.works else "DOES NOT WORK", _details(each)] for each in diagnoses]
     print_table(("what", "state", "what was found"), rows)
-    sys.exit(0 if all(each.works for each in found) else 1)
+    sys.exit(0 if all(each.works for each in diagnoses) else 1)
 
 
-async def _examine(plugins: Plugins, settings: Settings) -> list[Diagnosis]:
-    found = [
+async def _diagnose(plugins: Plugins, settings: Settings) -> list[Diagnosis]:
+    """Return the diagnoses of all plugins; a plugin that is broken, or whose check fails, does not work."""
+    diagnoses = [
         Diagnosis(f"plugin {each.name}", works=False, detail=each.error)
         for each in plugins.listing
         if each.error is not None
@@ -42,13 +43,13 @@ async def _examine(plugins: Plugins, settings: Settings) -> list[Diagnosis]:
     for name, implementation in plugins.implementations("diagnose"):
         try:
             answer = implementation(settings=settings)
-            told: Iterable[Diagnosis] = await answer if inspect.isawaitable(answer) else answer
-            found += told
+            results: Iterable[Diagnosis] = await answer if inspect.isawaitable(answer) else answer
+            diagnoses += results
         except Exception as error:  # noqa: BLE001  # a plugin's code may raise anything
-            found.append(Diagnosis(f"plugin {name}", works=False, detail=f"its check failed: {error}"))
+            diagnoses.append(Diagnosis(f"plugin {name}", works=False, detail=f"its check failed: {error}"))
     await plugins.close()
-    return found
+    return diagnoses
 
 
-def _tell(diagnosis: Diagnosis) -> str:
+def _details(diagnosis: Diagnosis) -> str:
     return "\n".join(part for part in (diagnosis.detail, diagnosis.remedy) if part)

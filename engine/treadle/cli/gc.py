@@ -1,4 +1,4 @@
-"""`treadle gc`: ended jobs that are not kept any more are removed."""
+"""`treadle gc`: removes ended jobs by age, number and size."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from treadle_spool import Retention, Spool, collect, expired
 
 @click.command()
 @click.option("--spool", type=ANY_PATH, envvar="TREADLE_SPOOL", required=True, help="The spool's folder.")
-@click.option("--days", type=click.FloatRange(0), help="Remove what ended, or was refused, longer ago.")
-@click.option("--jobs", type=click.IntRange(0), help="Retention only so many of each service, the newest.")
-@click.option("--bytes", "size", type=click.IntRange(0), help="Retention only so many bytes of each service.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--days", type=click.FloatRange(0), help="Keep this many days of ended jobs and refused files.")
+@click.option("--jobs", type=click.IntRange(0), help="Keep this many jobs of each service, the newest.")
+@click.option("--bytes", "size", type=click.IntRange(0), help="Keep this many bytes of each service's jobs.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 def gc(spool: Path, days: float | None, jobs: int | None, size: int | None, dry_run: bool) -> None:
     """Remove ended jobs that are too old or too many. A job that has not ended is never removed."""
-    keep = Retention(days=days, jobs=jobs, bytes=size)
-    if not keep:
+    retention = Retention(days=days, jobs=jobs, bytes=size)
+    if not retention:
         raise TreadleError("say what is to be kept: --days, --jobs or --bytes")
     opened = Spool.open(spool)
-    gone = list(expired(opened, keep)) if dry_run else collect(opened, keep)
-    for job in gone:
+    removed = list(expired(opened, retention)) if dry_run else collect(opened, retention)
+    for job in removed:
         click.echo(f"{job.name}  {job.service}")
-    click.echo(f"{len(gone)} ended jobs {'would be' if dry_run else 'were'} removed", err=True)
+    click.echo(f"{len(removed)} ended jobs {'would be' if dry_run else 'were'} removed", err=True)

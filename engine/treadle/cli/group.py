@@ -1,4 +1,4 @@
-"""A group of commands that are imported when they are called."""
+"""A group of commands, each imported when it is called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import click
 
 
 class LazyGroup(click.Group):
-    """Finds its own commands by `module:attribute`, and asks the plugins for the rest."""
+    """A click group with two sources of commands: `module:attribute` strings, and the plugins.
+
+    Plugins are loaded only if a command is not one of the group's own, or the list of commands is wanted.
+    """
 
     def __init__(self, *args: Any, commands: dict[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -17,12 +20,12 @@ class LazyGroup(click.Group):
         self._extended = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, ours in their own order."""
+        """Return the names of all commands: the group's own in their order, then those of plugins."""
         self._extend()
         return [*self._lazy, *sorted(set(self.commands) - set(self._lazy))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, imported now."""
+        """Import and return a command; None if there is none of that name."""
         if cmd_name in self._lazy:
             module, _, attribute = self._lazy[cmd_name].partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
@@ -31,10 +34,10 @@ class LazyGroup(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def _extend(self) -> None:
-        """Let the plugins add their commands, once."""
+        """Have the plugins add their commands, once."""
         if not self._extended:
             self._extended = True
-            from treadle.extend.loader import Plugins  # noqa: PLC0415  # most commands need no plugin, and are faster so
+            from treadle.extend.loader import Plugins  # noqa: PLC0415  # most commands need no plugin, and start faster
             from treadle.interface.settings import Settings  # noqa: PLC0415  # likewise
 
             Plugins(Settings()).extend("register_commands", cli=self)

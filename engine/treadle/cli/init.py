@@ -1,4 +1,4 @@
-"""`treadle init`: a new service project."""
+"""`treadle init`: makes a new service project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that look after jobs."""
+"""The commands for jobs: submit, status, result, interim, cancel, wait, list."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.command()
 @click.option("--data", help="The input: JSON, @FILE, or @- for stdin.")
 @click.option("--params", help="The parameters: JSON, or @FILE.")
-@click.option("--priority", type=int, default=0, help="Higher ones start first.  [default: 0]")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds it may take.")
+@click.option("--priority", type=int, default=0, help="Jobs of higher priority start first.  [default: 0]")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that the job may take.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; may be repeated.")
 @click.option("--name", help="The job's name, instead of a new id; with --spool only.")
-@click.option("--wait", "wait_", is_flag=True, help="Wait for its end and print the result.")
+@click.option("--wait", "wait_", is_flag=True, help="Wait for the job's end and print its result.")
 @with_backend
 def submit(
     backend: Backend, data: str | None, params: str | None, labels: tuple[str, ...], wait_: bool, **rest: Any
@@ -64,7 +64,7 @@ def result(backend: Backend, job: str) -> None:
 
 @click.command()
 @click.argument("job", metavar="ID")
-@click.option("--last", is_flag=True, help="Only the newest.")
+@click.option("--last", is_flag=True, help="Print only the newest one.")
 @with_backend
 def interim(backend: Backend, job: str, last: bool) -> None:
     """Print the interim results of a job, as JSON."""
@@ -82,13 +82,13 @@ def cancel(backend: Backend, job: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("job", metavar="ID")
-@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait.  [default: as long as it takes]")
+@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait.  [default: no limit]")
 @_as_json
 @with_backend
 def wait(backend: Backend, job: str, timeout: float | None, as_json: bool) -> None:
     """Wait for the end of a job.
 
-    Exits with 0 if it has succeeded, with 1 if it has failed or been cancelled, with 2 if it has not ended.
+    Exits with 0 if the job has succeeded, 1 if it has failed or was cancelled, 2 if it has not ended.
     """
     ended = backend.wait(job, timeout)
     _show(ended, as_json)
@@ -97,11 +97,11 @@ def wait(backend: Backend, job: str, timeout: float | None, as_json: bool) -> No
 
 @click.command("list")
 @click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="Only jobs in this state.")
-@click.option("--limit", type=click.IntRange(1), help="Only the newest so many.")
+@click.option("--limit", type=click.IntRange(1), help="Only this many jobs, the newest.")
 @_as_json
 @with_backend
 def list_jobs(backend: Backend, state: str | None, limit: int | None, as_json: bool) -> None:
-    """List the jobs of a spool, the oldest first."""
+    """List the jobs of a spool, oldest first. Needs --spool."""
     jobs = [job for job in backend.jobs() if state is None or job["status"] == state.upper()]
     jobs = jobs[-limit:] if limit else jobs
     if as_json:
@@ -122,8 +122,8 @@ def _show(job: dict[str, Any], as_json: bool) -> None:
             click.echo(f"{name:<10} {value}")
 
 
-def _print(text: bytes) -> None:
-    sys.stdout.buffer.write(text + b"\n")
+def _print(raw: bytes) -> None:
+    sys.stdout.buffer.write(raw + b"\n")
 
 
 def _exit_by(job: dict[str, Any]) -> None:

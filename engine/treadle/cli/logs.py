@@ -1,4 +1,4 @@
-"""`treadle logs`: what a job prints."""
+"""`treadle logs`: prints the output of a job."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from treadle_spool import Spool, State
 
 _CHUNK = 64 * 1024
 _RESCAN = 30.0
+"""Seconds between two listings of the watched folders."""
 _FOREVER = 10 * 365 * 86400.0
+"""Seconds; in effect no timeout."""
 
 
 @click.command()
 @click.argument("job", metavar="ID")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-@click.option("--stderr", is_flag=True, help="Its standard error instead of its standard output.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
+@click.option("--stderr", is_flag=True, help="Print standard error instead of standard output.")
 @click.option("--spool", type=ANY_PATH, envvar="TREADLE_SPOOL", help="The spool's folder.")
 def logs(job: str, follow: bool, stderr: bool, spool: Path | None) -> None:
-    """Print what a job has printed. Logs are files of the spool, so this needs --spool."""
+    """Print the output of a job. Logs are files of the spool, so this needs --spool."""
     if spool is None:
         raise TreadleError("the Service API has no logs: name the spool with --spool or TREADLE_SPOOL")
     opened = Spool.open(spool)
@@ -40,30 +42,30 @@ def logs(job: str, follow: bool, stderr: bool, spool: Path | None) -> None:
 
 
 async def _follow(spool: Spool, job: str, log: _Log) -> None:
-    """Print the log as it grows: the kernel says when, and done/ says when it is over."""
+    """Print the log as it grows, without polling: inotify reports its growth, and queue/ the job's end."""
     arrivals = Arrivals(_RESCAN)
     completions = Completions(spool)
     completions.attach(arrivals)
-    begun = asyncio.Event()
-    arrivals.watch(spool.run, FOLDERS, lambda _: begun.set())
+    claimed = asyncio.Event()
+    arrivals.watch(spool.run, FOLDERS, lambda _: claimed.set())
     async with arrivals, Changes() as changes:
         while spool.look_up(job).status is State.PENDING:
-            await begun.wait()
-            begun.clear()
+            await claimed.wait()
+            claimed.clear()
         ended = asyncio.create_task(completions.status(job, _FOREVER))
         with suppress(FileNotFoundError), changes.inside(spool.folder(job), log.name) as grown:
             while not ended.done():
                 log.copy()
-                more = asyncio.create_task(grown.wait())
-                await asyncio.wait([ended, more], return_when=asyncio.FIRST_COMPLETED)
-                more.cancel()
+                growth = asyncio.create_task(grown.wait())
+                await asyncio.wait([ended, growth], return_when=asyncio.FIRST_COMPLETED)
+                growth.cancel()
                 grown.clear()
         await ended
         log.copy()
 
 
 class _Log:
-    """One of a job's logs, copied to our standard output from where it was copied to before."""
+    """A log of a job, copied to standard output piece by piece; it remembers how far it was copied."""
 
     def __init__(self, spool: Spool, job: str, name: str) -> None:
         self.name = name
@@ -72,7 +74,7 @@ class _Log:
         self._file: IO[bytes] | None = None
 
     def copy(self) -> None:
-        """Copy what is there, if anything is."""
+        """Copy what was written since the last call; the file need not exist."""
         if self._file is None:
             try:
                 self._file = (self._spool.folder(self._job) / self.name).open("rb")

@@ -17,29 +17,29 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
 _ENGINE: tuple[tuple[str, Any, str], ...] = (
-    ("spool", ANY_PATH, "The spool's folder; made where there is none."),
+    ("spool", ANY_PATH, "The spool's folder; it is made if it does not exist."),
     ("services", FOLDER, "Serve every project in this folder."),
     ("host", str, "The address to listen on."),
-    ("port", click.IntRange(0, 65535), "The port to listen on; 0 takes a free one."),
+    ("port", click.IntRange(0, 65535), "The port to listen on; 0: a free one."),
     ("jobs", click.IntRange(1), "How many jobs run at a time."),
     ("plugins_dir", FOLDER, "A folder of plugins that are single files."),
     ("data_pools", FOLDER, "The folder in which `dataRef` finds <dataPoolId>/<fileId>."),
-    ("attempts", click.IntRange(1), "How often a job is started at the most."),
-    ("grace", click.FloatRange(0), "Seconds between asking a program to end and making it."),
+    ("attempts", click.IntRange(1), "How often a job is started at most."),
+    ("grace", click.FloatRange(0), "Seconds between asking a program to end and killing it."),
     ("max_body", click.IntRange(1), "The largest job, in bytes."),
     ("max_result", click.IntRange(1), "The largest result, in bytes."),
-    ("queue_limit", click.IntRange(1), "How many jobs may be owed before 429 is answered."),
-    ("disk_reserve", click.IntRange(0), "Bytes that must be free before a job is accepted; below it 507."),
+    ("queue_limit", click.IntRange(1), "How many jobs may wait or run; a further one gets 429."),
+    ("disk_reserve", click.IntRange(0), "Bytes that must be free on the disk; with fewer, a job gets 507."),
     ("keep_days", click.FloatRange(0), "Days that ended jobs and refused files are kept."),
     ("keep_jobs", click.IntRange(0), "How many ended jobs of each service are kept."),
     ("keep_bytes", click.IntRange(0), "How many bytes of each service's ended jobs are kept."),
-    ("tidy", click.FloatRange(0, min_open=True), "Seconds between two rounds of removing leftovers."),
-    ("rescan", click.FloatRange(0, min_open=True), "Seconds between two looks for what the watcher missed."),
+    ("tidy", click.FloatRange(0, min_open=True), "Seconds between two removals of orphans and expired jobs."),
+    ("rescan", click.FloatRange(0, min_open=True), "Seconds between two listings of the watched folders."),
 )
 
 
 def engine_options(*names: str) -> Callable[[Command], Command]:
-    """Add the options of the engine's settings (all of them, or the named ones), and --config."""
+    """Return a decorator that adds options for the engine's settings (all, or those named), and --config."""
 
     def decorate(command: Command) -> Command:
         for name, kind, text in reversed(_ENGINE):
@@ -49,10 +49,13 @@ def engine_options(*names: str) -> Callable[[Command], Command]:
             "--prefer",
             multiple=True,
             envvar="TREADLE_PREFER",
-            help="A runtime to be tried first where a service leaves the choice, such as podman.",
+            help="A runtime to try first if a service leaves the choice, such as podman; may be repeated.",
         )(command)
         command = click.option(
-            "--disable", multiple=True, envvar="TREADLE_DISABLE", help="Leave a plugin out, by its name."
+            "--disable",
+            multiple=True,
+            envvar="TREADLE_DISABLE",
+            help="A plugin not to load; may be repeated.",
         )(command)
         return click.option(
             "--config",
@@ -61,14 +64,14 @@ def engine_options(*names: str) -> Callable[[Command], Command]:
             is_eager=True,
             expose_value=False,
             callback=_read_config,
-            help="The engine.toml; by default the user's, else the host's.",
+            help="The engine.toml to read.  [default: the user's, else the host's]",
         )(command)
 
     return decorate
 
 
 def settings_of(**given: Any) -> Settings:
-    """Return the settings that a command's options amount to; what was not given has its default."""
+    """Return the settings from a command's options, then engine.toml, then the defaults."""
     from_file: dict[str, Any] = click.get_current_context().meta.get("treadle.config", {})
     known = {each.name for each in fields(Settings)}
     values = {name: value for name, value in from_file.items() if name in known}
@@ -92,5 +95,5 @@ def _option(name: str, kind: Any, text: str) -> Callable[[Command], Command]:
 
 
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Keep the file's values: a flag or an environment variable wins over them."""
+    """Put the values of engine.toml into the context; a flag or an environment variable wins over them."""
     ctx.meta["treadle.config"] = read_config(path or config_file())

@@ -1,4 +1,4 @@
-"""Payloads given on the command line: JSON, or @ and the name of a file that holds it."""
+"""Payloads on the command line: JSON, or `@` and the name of a file with JSON."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from treadle_spool import InvalidDescriptor, decode_from_client
 
 
 def read_payload(text: str | None, option: str) -> msgspec.Raw:
-    """Return the JSON object that an option gives, as bytes; raise a usage error that says what is wrong."""
+    """Return the JSON object of an option, as raw bytes; raise a usage error if it is not one."""
     if text is None:
         return msgspec.Raw()
     if text.startswith("@"):
         try:
-            content = Path(text[1:]).read_bytes() if text != "@-" else sys.stdin.buffer.read()
+            raw = Path(text[1:]).read_bytes() if text != "@-" else sys.stdin.buffer.read()
         except OSError as error:
             raise click.BadParameter(
                 f"{text[1:]} can't be read: {error.strerror}", param_hint=option
             ) from None
     else:
-        content = text.encode("utf-8", "surrogateescape")
+        raw = text.encode("utf-8", "surrogateescape")
     try:
-        value = decode_from_client(content, msgspec.Raw)
+        value = decode_from_client(raw, msgspec.Raw)
     except InvalidDescriptor as error:
         raise click.BadParameter(str(error), param_hint=option) from None
     if not bytes(value).startswith(b"{"):
@@ -34,7 +34,7 @@ def read_payload(text: str | None, option: str) -> msgspec.Raw:
 
 
 def read_labels(labels: tuple[str, ...]) -> dict[str, str]:
-    """Return labels given as key=value."""
+    """Return the labels, each given as key=value; raise a usage error for anything else."""
     pairs = [label.partition("=") for label in labels]
     if wrong := next((key for key, sign, _ in pairs if not sign or not key), None):
         raise click.BadParameter(f"{wrong!r} is not key=value", param_hint="--label")

@@ -1,4 +1,4 @@
-"""`treadle plugins`: what is installed, and what is broken."""
+"""`treadle plugins`: lists the plugins, and why a broken one can't be used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from treadle.extend.loader import PluginInfo, Plugins
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @engine_options("plugins_dir")
 def plugins(as_json: bool, **options: Any) -> None:
-    """List every plugin: its version, what it provides and, where it is broken, why."""
+    """List every plugin: its version, what it provides or, if it is broken, why."""
     listing = Plugins(settings_of(**options)).listing
     if as_json:
         click.echo(orjson.dumps([dataclasses.asdict(each) for each in listing]))

@@ -1,4 +1,4 @@
-"""`treadle serve`: an engine and its HTTP API."""
+"""`treadle serve`: runs an engine and its HTTP API."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from treadle.server import Server
 @click.command()
 @click.argument("projects", nargs=-1, type=FOLDER, metavar="[PROJECT]...")
 @engine_options()
-@click.option("--drain", is_flag=True, help="At the end wait for the jobs that run, instead of leaving them.")
-@click.option("--api-only", is_flag=True, help="Serve the API alone; another process runs the jobs.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option("--drain", is_flag=True, help="When stopped, wait for running jobs instead of leaving them.")
+@click.option("--api-only", is_flag=True, help="Serve only the API; another process runs the jobs.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool, **options: Any) -> None:
     """Serve projects over HTTP, and run their jobs.
 
-    An only project is served at `/`, every one at `/services/<name>/`. Without any PROJECT, the
-    current folder is served. Jobs go on when the engine stops; the next one finishes them.
+    Each project is served at `/services/<name>/`, and a single one at `/` too. Without a PROJECT, the
+    current folder is served. Running jobs go on when the engine stops; the next engine finishes them.
 
-    A spool has one engine. Further processes may serve its API: give them --api-only.
+    A spool has one engine. Further processes can serve its API with --api-only.
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -38,7 +38,7 @@ def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool
         here = Path.cwd()
         if not is_project(here):
             raise ServiceError(
-                "name a PROJECT or a folder of --services: the current folder is no service project"
+                "name a PROJECT, or a folder with --services: the current folder is not a service project"
             )
         settings = settings_of(projects=(here,), **options)
     asyncio.run(Server(settings, click.echo, drain=drain, api_only=api_only).run())

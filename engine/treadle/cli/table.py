@@ -1,4 +1,4 @@
-"""Tables: pretty in a terminal, plain and complete in a pipe."""
+"""Tables: formatted in a terminal; in a pipe, tab-separated and never cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text below their columns."""
+    """Print rows of text under the names of their columns."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         for row in (columns, *rows):

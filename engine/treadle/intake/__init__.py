@@ -1,1 +1,1 @@
-"""How a job comes in: over HTTP through the gateway, or from the drop folder; both through admission."""
+"""How a job comes in: over HTTP through the gateway, or from the drop folder. Both pass admission."""

@@ -1,4 +1,9 @@
-"""Admission: what is checked before a job is accepted, whichever way it comes in."""
+"""Admission: the checks that every job passes before it is accepted, over HTTP or from the drop folder.
+
+`data` and `params` are validated against the schemas `inputData` and `inputParams` of the service's OpenAPI
+document. The validators are made once, when the engine starts; a schema that is not valid is an error then,
+and not at the first job.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,7 @@ from treadle.support.hints import nearest
 from treadle_spool import EMPTY, Descriptor, InvalidDescriptor, Spool
 
 _DOCUMENT = "urn:treadle:openapi-spec"
+"""The URI of a service's OpenAPI document, for the references inside its schemas."""
 _SCHEMAS = {"data": "inputData", "params": "inputParams"}
 
 
@@ -39,10 +45,14 @@ class ShuttingDown(TreadleError):
 
 
 class Admission:
-    """Says whether a job may come in. Blocks on nothing but the checks themselves."""
+    """The checks of one engine or API process, for its whole lifetime; no state but `closed`.
+
+    Called by the gateway and by the drop folder's intake, in the event loop and in threads. Its own I/O is
+    one statvfs; the plugins' `validate_job` may block.
+    """
 
     closed = False
-    """Set when the engine is about to stop: nothing comes in any more."""
+    """Set when the process is about to stop: no more jobs are accepted."""
 
     def __init__(
         self,
@@ -56,35 +66,39 @@ class Admission:
         self._services = services
         self._plugins = plugins
         self._settings = settings
-        self._queued = queued
+        self._count_owed = queued
         self._validators = {
             (name, payload): validator
             for name, service in services.items()
             for payload, validator in _validators(service)
         }
-        self._asks_plugins = any(True for _ in plugins.implementations("validate_job"))
+        self._plugins_validate = any(True for _ in plugins.implementations("validate_job"))
 
     def check_room(self) -> None:
         """Raise QueueFull, DiskFull or ShuttingDown if there is no room for one more job."""
         if self.closed:
             raise ShuttingDown
-        if (owed := self._queued()) >= self._settings.queue_limit:
+        if (owed := self._count_owed()) >= self._settings.queue_limit:
             raise QueueFull(
-                f"{owed} jobs are waiting or running, and the limit is {self._settings.queue_limit}"
+                f"{owed} jobs are waiting or running, and the limit is {self._settings.queue_limit}: "
+                "try again later"
             )
         disk = os.statvfs(self._spool.root)
-        if (free := disk.f_bavail * disk.f_frsize) < self._settings.disk_reserve:
-            kept = self._settings.disk_reserve
-            raise DiskFull(f"{free} bytes are free for {self._spool.root}, and {kept} are kept back")
+        reserve = self._settings.disk_reserve
+        if (free := disk.f_bavail * disk.f_frsize) < reserve:
+            raise DiskFull(
+                f"the disk of {self._spool.root} has {free} free bytes, and {reserve} are kept back: "
+                "free some space, or lower --disk-reserve"
+            )
 
     def is_quick(self, job: Descriptor) -> bool:
-        """Say whether `check` takes no time worth mentioning: there is no schema, and no plugin to ask."""
-        return not self._asks_plugins and all(
+        """Return whether `check` is fast enough for the event loop: no schema, and no plugin to call."""
+        return not self._plugins_validate and all(
             (job.service, each) not in self._validators for each in _SCHEMAS
         )
 
     def check(self, job: Descriptor) -> None:
-        """Raise InvalidDescriptor, with the JSON path of the fault, if the job is not one we can run."""
+        """Raise InvalidDescriptor, with the JSON path of the fault, if the job can't be run."""
         service = self._services.get(job.service)
         if service is None:
             raise InvalidDescriptor(
@@ -98,10 +112,11 @@ class Admission:
 
 
 def _validators(service: Service) -> list[tuple[str, Validator]]:
+    """Return a validator for each payload that has a schema; raise ServiceError for an invalid schema."""
     dialect = _dialect(service)
     document = DRAFT202012.create_resource(service.openapi)
     registry: Registry[Any] = Registry().with_resource(_DOCUMENT, document)
-    found: list[tuple[str, Validator]] = []
+    validators: list[tuple[str, Validator]] = []
     for payload, name in _SCHEMAS.items():
         schema = service.schema(name)
         if not schema:
@@ -113,14 +128,14 @@ def _validators(service: Service) -> list[tuple[str, Validator]]:
                 f"{service.path}: components.schemas.{name} of its openapi-spec is not a valid schema: "
                 f"{error.message} (at {error.json_path})"
             ) from None
-        found.append(
+        validators.append(
             (payload, dialect({"$ref": f"{_DOCUMENT}#/components/schemas/{name}"}, registry=registry))
         )
-    return found
+    return validators
 
 
 def _dialect(service: Service) -> type[Validator]:
-    """OpenAPI 3.1 uses JSON Schema 2020-12; 3.0 uses a draft 4 with `nullable`."""
+    """Return the JSON Schema dialect: 2020-12 for OpenAPI 3.1, draft 4 with `nullable` for OpenAPI 3.0."""
     if not str(service.openapi.get("openapi", "3.0")).startswith("3.0"):
         return Draft202012Validator
     keywords = {name: _or_null(Draft4Validator.VALIDATORS[name]) for name in ("type", "enum")}
@@ -129,6 +144,8 @@ def _dialect(service: Service) -> type[Validator]:
 
 
 def _or_null(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the check of a keyword that also accepts null where the schema is `nullable`."""
+
     def check(validator: Validator, value: object, instance: object, schema: Mapping[str, Any]) -> Any:
         if instance is None and schema.get("nullable") is True:
             return ()
@@ -144,14 +161,14 @@ def _validate(validator: Validator, payload: bytes, path: str) -> None:
         raise InvalidDescriptor("the JSON is nested too deeply for its schema", path) from None
     except Unresolvable as unresolvable:
         raise InvalidDescriptor(
-            f"the service's schema refers to something it doesn't have: {unresolvable}", path
+            f"the service's schema refers to a part that its openapi-spec doesn't have: {unresolvable}", path
         ) from None
     if error is not None:
         raise InvalidDescriptor(error.message[:500], path + error.json_path[1:])
 
 
 def _integer(digits: str) -> int | float:
-    """Take an integer of any size: one that Python's guard finds too long is near enough as a float."""
+    """Return an integer of any size; one with more digits than Python converts becomes a float."""
     try:
         return int(digits)
     except ValueError:

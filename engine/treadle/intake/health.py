@@ -1,4 +1,4 @@
-"""How the engine is."""
+"""Health: the state of an engine or an API process, as `GET /-/health` answers it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The health answer. Ready means: jobs are accepted, noticed and run."""
+    """A snapshot of the health. Ready means: jobs are accepted, noticed and run."""
 
     ready: bool
     problems: tuple[str, ...]
-    """Why it is not ready, or not well; each a sentence."""
+    """The reasons why it is not ready; each is a sentence."""
     watcher_restarts: int
-    """How often the folder observer died and was started again."""
+    """How often the folder watcher died and was started again."""
     queued: int
-    """Jobs that wait."""
+    """How many jobs wait."""
     running: int
-    """Jobs that run."""
+    """How many jobs run."""

@@ -1,4 +1,8 @@
-"""Service projects on the disk, as the public templates and CLI make them: read into services."""
+"""Service projects on the disk, as the public templates and CLI make them, read into services.
+
+The files planqk.json, treadle.toml and openapi-spec.yml are read; all are optional, and treadle.toml wins
+over planqk.json. A fault is a ServiceError with the file, and with the key and the value where it has them.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,18 @@ from treadle.interface.service import CONTAINER, KEYS, PYTHON_TEMPLATE, Resource
 from treadle.support.hints import nearest
 
 _RUNTIMES = {"PYTHON_TEMPLATE": PYTHON_TEMPLATE, "DOCKER": CONTAINER}
-"""What planqk.json calls a runtime, and what we do."""
+"""The names of runtimes in planqk.json, and what they are here."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 _CARRIED = ("parser", "entrypoint", "timeout", "concurrency", "environment", "retry")
+"""The keys of treadle.toml that become fields of Service as they are."""
 
 
 def read_service(path: Path, options: Mapping[str, Types]) -> Service:
-    """Read the service project at path; raise ServiceError with the file and the fault.
+    """Return the service of the project folder; raise ServiceError with the file and the fault.
 
-    options are the keys of treadle.toml that the installed runtimes add.
+    options are the keys of treadle.toml that the installed runtimes add, with their types.
     """
     path = path.absolute()
     if not path.is_dir():
@@ -54,7 +59,10 @@ def read_service(path: Path, options: Mapping[str, Types]) -> Service:
 def read_services(
     projects: Iterable[Path], folder: Path | None, options: Mapping[str, Types]
 ) -> dict[str, Service]:
-    """Read the projects, and every project in folder; raise ServiceError where two have the same name."""
+    """Return the services of the projects and of each project in folder, by name.
+
+    Raises ServiceError if one is not valid, or two have the same name.
+    """
     paths = [*projects, *(sorted(filter(is_project, folder.iterdir())) if folder else ())]
     services: dict[str, Service] = {}
     for path in paths:
@@ -69,7 +77,7 @@ def read_services(
 
 
 def is_project(path: Path) -> bool:
-    """Say whether the folder has the marks of a service project."""
+    """Return whether the path is a folder with at least one typical file of a service project."""
     marks = ("planqk.json", "treadle.toml", "src/program.py", "src/__init__.py", "Dockerfile")
     return path.is_dir() and any((path / mark).exists() for mark in marks)
 
@@ -96,7 +104,7 @@ def _read_toml(path: Path, known: Mapping[str, Types]) -> dict[str, Any]:
     for key, value in fields.items():
         if key not in known:
             raise ServiceError(f"{path}: unknown key {key!r}{nearest(key, known)}")
-        if not isinstance(value, known[key]) or (isinstance(value, bool) and not _takes(known[key], bool)):
+        if not isinstance(value, known[key]) or (isinstance(value, bool) and not _accepts(known[key], bool)):
             raise ServiceError(f"{path}: {key} must be {_describe(known[key])}, not {value!r}")
     _check_values(path, fields)
     return fields
@@ -115,7 +123,7 @@ def _check_values(path: Path, fields: Mapping[str, Any]) -> None:
             raise ServiceError(f"{path}: environment.{key} must be a string, not {value!r}")
 
 
-def _takes(types: Types, wanted: type) -> bool:
+def _accepts(types: Types, wanted: type) -> bool:
     return wanted in (types if isinstance(types, tuple) else (types,))
 
 
@@ -134,13 +142,13 @@ def _describe(types: Types) -> str:
 
 
 def project_name(name: object, path: Path) -> str:
-    """Make a name that can stand in a URL of any text; raise ServiceError if nothing is left of it."""
-    text = re.sub(r"[^A-Za-z0-9_-]+", "-", str(name)).strip("-_")[:63]
-    if not _NAME.fullmatch(text):
+    """Return a name for URLs, made of letters, digits, `-` and `_`; raise ServiceError if nothing is left."""
+    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", str(name)).strip("-_")[:63]
+    if not _NAME.fullmatch(cleaned):
         raise ServiceError(
             f"{path}: {name!r} gives no usable name: set `name` in treadle.toml, with letters and digits"
         )
-    return text
+    return cleaned
 
 
 def _runtime(name: object, path: Path) -> str:
@@ -151,7 +159,7 @@ def _runtime(name: object, path: Path) -> str:
     if name not in _RUNTIMES:
         raise ServiceError(
             f"{path / 'planqk.json'}: runtime {name!r} is unknown; known are {', '.join(_RUNTIMES)}. "
-            "Any other runtime is named by `runtime` in treadle.toml"
+            "To use another runtime, set `runtime` in treadle.toml"
         )
     return _RUNTIMES[str(name)]
 

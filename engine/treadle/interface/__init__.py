@@ -1,1 +1,1 @@
-"""What everybody may know: jobs, services, attempts, runtimes, parsers, hooks and settings."""
+"""The types that all packages share: jobs, services, attempts, runtimes, parsers, hooks and settings."""

@@ -1,4 +1,4 @@
-"""An attempt: one start of a job, and how it ended."""
+"""An attempt: one start of a job, and its end."""
 
 from __future__ import annotations
 
@@ -18,83 +18,91 @@ class Reason(StrEnum):
     ENDED = "ended"
     """The program ended by itself."""
     STOPPED = "stopped"
-    """It was cancelled."""
+    """The job was cancelled."""
     TIMED_OUT = "timed-out"
-    """It ran longer than its timeout."""
+    """The program ran longer than its timeout."""
     OUT_OF_MEMORY = "out-of-memory"
-    """It used more memory than it was allowed."""
+    """The program used more memory than it was allowed."""
     OUTPUT_LIMIT = "output-limit"
-    """It was ended because it printed more than it is allowed."""
+    """The program was killed because it printed more than it is allowed."""
     NOT_STARTED = "not-started"
-    """Its runtime could not start it; the program has not run."""
+    """The runtime could not start the program; it has not run."""
     LOST = "lost"
-    """Nobody knows how it ended, but it is certain that it is not alive."""
+    """Its exit status is unknown, but it is certain that no process of it is alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How an attempt ended."""
+    """The end of an attempt: a value that `Runtime.wait` returns. The engine records it in status.json."""
 
     reason: Reason
     code: int | None = None
-    """The exit code, where the program exited."""
+    """The exit code, if the program exited."""
     signal: int | None = None
-    """The signal, where one killed it."""
+    """The number of the signal, if one killed the program."""
     ended: datetime = field(default_factory=now)
     detail: str | None = None
-    """More for the user, where the runtime knows more."""
+    """An explanation for the user, if the runtime has one."""
     returned: Path | None = None
-    """A file below the attempt's folder with what the program returned, as JSON: its result, where
-    the runtime does not leave that to an output parser. For a program that failed, the failure's body."""
+    """A file below the attempt's folder with the program's result, or the body of its failure, as JSON.
+
+    None if the runtime leaves the result to an output parser.
+    """
     failed: bool = False
-    """Whether the program itself says that it failed, whatever its exit code."""
+    """Whether the program reported a failure, independently of its exit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One start of a job, and the folder it has for itself: run/<id>/ in the spool."""
+    """One start of a job, as the engine passes it to a runtime's methods and to the hook `wrap_run`.
+
+    A value, which does not survive a crash: the next engine makes an equal one from the files in the folder.
+    The properties are paths. The files behind them, the descriptor apart, need not exist.
+    """
 
     job: Job
     service: Service
     folder: Path
+    """run/<id>/ in the spool; done/<id>/ in `Runtime.cleanup`. The folder and its files survive a crash."""
     number: int
     """1 for the first start of a job."""
     spool_id: str
-    """Tells this spool from others on the same host, in names of containers for instance."""
+    """The id of the spool, to tell spools of one host apart, for instance in the names of containers."""
     started: datetime
+    """When the engine recorded the attempt; its timeout counts from here, over restarts of the engine."""
 
     @property
     def descriptor(self) -> Path:
-        """The job as it was submitted."""
+        """The file with the job as it was submitted."""
         return self.folder / "job.json"
 
     @property
     def stdout(self) -> Path:
-        """Where the runtime puts the program's standard output; output parsers read it while it grows.
+        """The file to which the runtime writes the program's standard output; it is parsed while it grows.
 
-        It need not be there as long as nothing was printed; so it is with stderr.
+        A runtime need not make this file, or that of stderr, before something is printed.
         """
         return self.folder / "stdout.log"
 
     @property
     def stderr(self) -> Path:
-        """Where the runtime puts the program's standard error."""
+        """The file to which the runtime writes the program's standard error."""
         return self.folder / "stderr.log"
 
     @property
     def scratch(self) -> Path:
-        """A folder on the spool's disk for what nobody needs later.
+        """A folder on the spool's disk for temporary files, shared by all attempts.
 
-        What is in there is named `<pid>-<anything>`, and is removed once there is no such process.
+        Entries are named `<pid>-<anything>`, and are removed when that process does not exist any more.
         """
         return self.folder.parent.parent / "tmp"
 
     @property
     def input(self) -> Path:
-        """The folder for the program's input files; a runtime that wants one makes it."""
+        """The folder for the program's input files; a runtime that needs it makes it."""
         return self.folder / "input"
 
     @property
     def output(self) -> Path:
-        """The folder for files that the program leaves; a runtime that wants one makes it."""
+        """The folder for the program's output files; a runtime that needs it makes it."""
         return self.folder / "output"

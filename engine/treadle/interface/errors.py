@@ -1,10 +1,14 @@
-"""What goes wrong in the engine. Each class's docstring is its message."""
+"""The engine's errors. The docstring of a class is its default message, so it is one line.
+
+TreadleError is the root of all errors that a user can mend. The command line prints such an error as one
+line, without a traceback.
+"""
 
 from __future__ import annotations
 
 
 class TreadleError(Exception):
-    """Treadle can't do that. Every error that a user can mend is one of these: one clear line."""
+    """Treadle can't do what was asked for."""
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.__doc__)

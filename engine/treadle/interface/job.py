@@ -1,4 +1,4 @@
-"""A job as the engine and its plugins see it."""
+"""Jobs, as the engine and its plugins see them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from treadle_spool import Descriptor, now
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What was asked for, without the payload: that stays in the descriptor's file until it is needed."""
+    """The request for one execution, without its payload, which stays in the descriptor's file.
+
+    A value, made when the engine accepts or reads a descriptor; the file survives a crash.
+    """
 
     id: str
-    """Its name in the spool: an id the engine made, or the name of the dropped file."""
+    """The job's name in the spool: an id that the engine made, or the name of the dropped file."""
     service: str
     created: datetime
     priority: int
-    """Jobs of higher priority start first; those of the same one in the order they were accepted."""
+    """Jobs of higher priority start first; jobs of equal priority start in the order of acceptance."""
     timeout: float | None
-    """Seconds; None leaves it to the service."""
+    """Seconds that the job may take; None: only the service's timeout holds."""
     labels: Mapping[str, str]
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Output parsers: what finds results in a program's standard output."""
+"""Output parsers: the plugins that find results in a program's standard output."""
 
 from __future__ import annotations
 
@@ -24,40 +24,54 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Something that was meant to be a result and is not: what is wrong, and where.
+    """Output that was meant to be a result, and is not valid.
 
-    If no Result is found in the whole output, the job fails with INVALID_RESULT and the first of
-    these as its detail. With interim set it was an interim result: that is noted, and fails nothing.
+    If the whole output has no Result and the program succeeded, the job fails with INVALID_RESULT and the
+    first detail.
     """
 
     detail: str
+    """What is wrong, and where in the output."""
     interim: bool = False
+    """Whether it was meant to be an interim result: the detail goes to the notes in status.json, and the job
+    does not fail."""
 
 
 Found = Interim | Result | Malformed
 
 
 class OutputParser(ABC):
-    """Reads one attempt's standard output and yields what it finds.
+    """The parser of one attempt's standard output: a state machine that is fed line by line.
 
-    A parser keeps its own state and nothing else. The same bytes give the same findings, so that
-    an engine that was restarted just reads the output again from its start.
+    The engine makes an instance, without arguments, each time that it starts or adopts an attempt, and calls
+    it in its event loop: a method that blocks stops all jobs. Calls don't overlap.
+
+    A parser keeps its own state and nothing else, and nothing of it survives a crash. The same bytes must
+    give the same findings: after a restart or a transient error, a new instance reads the output again from
+    its start. If a method raises, that is logged, noted as Malformed, and the instance is not called again.
     """
 
     name: ClassVar[str]
-    """What a service calls it in treadle.toml's `parser`."""
+    """The value of `parser` in a service's treadle.toml."""
 
     @abstractmethod
     def feed(self, line: bytes) -> Iterable[Found]:
-        """Take the next line, without its line feed, and yield what it completes.
+        """Take the next line, without its line feed, and yield the findings that it completes.
 
-        A line longer than output.LONGEST_LINE is cut to that, unless wants_whole asked for it.
+        Called once for each line, in order, while the program runs. A line that is longer than 64 KiB
+        (dispatch/output.py, LONGEST_LINE) is cut to that length, unless `wants_whole` returned True for it.
         """
 
     def finish(self) -> Iterable[Found]:
-        """Take note that the output has ended; called once, after the last line."""
+        """Yield the findings that only the end of the output completes.
+
+        Called once after the last line, when the attempt is over; not if the attempt could not be started.
+        """
         return ()
 
     def wants_whole(self, head: bytes) -> bool:
-        """Say whether a very long line that begins like this is needed in full."""
+        """Return whether a line of more than 64 KiB is needed in full; head is its first 64 KiB.
+
+        Called at most once for such a line, before `feed`. No line is longer than the setting `max_result`.
+        """
         return False

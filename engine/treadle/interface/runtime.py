@@ -1,4 +1,4 @@
-"""Runtimes: what runs a job. Four asynchronous methods over a folder."""
+"""Runtimes: the plugins that run a job. Four asynchronous methods over a folder are the core."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from treadle.interface.service import Service
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `treadle doctor` tells of one thing that was looked at."""
+    """The result of one check of `treadle doctor`."""
 
     subject: str
+    """What was checked, such as `runtime docker`."""
     works: bool
     detail: str
-    """What was found."""
+    """What the check found."""
     remedy: str = ""
-    """What to install or start, where it does not work."""
+    """What to install or start, if it does not work."""
 
 
 class StartError(TreadleError):
     """The runtime could not start the program.
 
-    code and detail become the job's failure: say what is missing and how to mend it.
+    code and detail become the body of the job's failure: say what is missing and how to mend it.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -36,77 +37,116 @@ class StartError(TreadleError):
 
 
 class Runtime(ABC):
-    """Runs attempts. The engine may be restarted at any moment, so nothing may depend on its memory.
+    """The plugin type that runs attempts: on this host, in containers, or anywhere else.
 
-    What the methods need to know of an attempt that an earlier engine started, they find in its folder.
+    A plugin's `register_runtimes` makes one instance in each process that loads the plugins: the engine, an
+    API process, and some commands. An instance lives as long as its process. Only the engine's process
+    starts, awaits, stops and cleans up attempts.
+
+    The engine may crash or restart at any moment, and the attempts go on. Nothing in the instance's memory
+    survives a restart: what a method must know of an attempt is in `Attempt.folder`.
+
+    All `async` methods run in the event loop of their process, which serves all jobs: put blocking work into
+    a thread. Calls for different attempts overlap. The calls for one attempt do not.
+
+    An OSError for which `treadle.may_pass` is true (a full disk, no more file descriptors) is a transient
+    error, and no failure of the job. `start`, `wait` and `stop` let it through: after a backoff the engine
+    calls `start` again. Any other exception of `start` or `wait`, StartError apart, is logged; then the
+    engine calls `stop`, and the job fails with the code RUNTIME_ERROR.
     """
 
     name: ClassVar[str]
-    """What a service calls it in treadle.toml's `runtime`."""
+    """The value of `runtime` in a service's treadle.toml."""
 
     options: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
-    """Further top-level keys of treadle.toml that this runtime understands, with the types they take;
-    they arrive in Service.options."""
+    """Further top-level keys of treadle.toml that this runtime understands, with their types. The values are
+    in Service.options."""
 
     kinds: ClassVar[frozenset[str]] = frozenset()
-    """Other names that a service may use in `runtime` to leave the choice to the host."""
+    """Other values of `runtime` that mean this runtime among others: the engine chooses one that works."""
 
     def check(self, service: Service) -> None:  # noqa: B027  # most runtimes have nothing to check
-        """Raise ServiceError if the service can't be run, before it is served. By default, all can."""
+        """Raise ServiceError if the service can't be run. The default accepts all services.
+
+        Called synchronously, once for each service: by the engine and by an API process when they start,
+        before the service is served, and by `treadle build`.
+        """
 
     @abstractmethod
     async def start(self, attempt: Attempt) -> None:
-        """Start the program, or adopt it: for an attempt that was started already, change nothing.
+        """Start the program, or adopt it: if the attempt was started before, change nothing.
 
-        When this returns, the program has been started, wait and stop find it, and its life does not depend
-        on this process. Raises StartError when it can't be started; then it has not run and never will.
-        Cancelled in the middle, it must leave something that stop and cleanup can deal with.
+        Called by the engine once for each attempt, and again after a restart of the engine or a transient
+        error. When this returns, the program has been started, `wait` and `stop` find it, and its life does
+        not depend on the engine's process. Raises StartError if it can't be started: then it has not run and
+        never will, and the job fails.
 
-        Here and in wait and stop, an OSError that `may_pass` (a full disk, no more file descriptors) is
-        no failure of the job: leave it to the engine, which waits and calls start again.
+        The call may be cancelled at any await (a cancel, a timeout, the engine's stop). It must leave the
+        attempt in a state that `start`, `stop` and `cleanup` can deal with.
         """
 
     @abstractmethod
     async def wait(self, attempt: Attempt) -> Exit:
-        """Wait until the attempt is over and return how it ended; its whole output is in its folder then.
+        """Wait until the attempt is over, and return how it ended; its whole output is in its folder then.
 
-        May be called by another engine than the one that started it, and more than once. Never
-        returns while any process of the attempt is alive.
+        Called by the engine after `start`, and again after `stop`. So it may be called more than once for an
+        attempt, and by another engine than the one that started it. It never returns while a process of the
+        attempt is alive. The call may be cancelled at any await, and the attempt goes on.
         """
 
     @abstractmethod
     async def stop(self, attempt: Attempt, grace: float) -> None:
-        """Ask the program to end, and after grace seconds make it. Nothing of it is alive when this returns.
+        """Ask the program to end, and kill it after grace seconds; no process of it is alive afterwards.
 
-        An attempt that is over already, or was never started, is no error.
+        Called by the engine when the job is cancelled or reaches its timeout, and after an exception of
+        `start` or `wait`; no other call for the attempt is pending then. An attempt that is over already, or
+        was never started, is no error; one that was not started must not start later. An exception other
+        than a transient error leaves the job without an end.
         """
 
     async def cleanup(self, attempt: Attempt) -> None:  # noqa: B027  # most leave nothing behind
-        """Remove what the attempt left outside its folder. Called after the outcome is published.
+        """Remove what the attempt left outside its folder.
 
-        The folder has moved to done/ by then. May be called more than once, or never, after a crash.
+        Called by the engine for the last attempt of a job, started or not, after the outcome is published:
+        `Attempt.folder` is in done/ by then. After a crash it may be called more than once, or never;
+        `tidy` removes the rest. An exception is logged, and the job keeps its outcome.
         """
 
     def limits(self, service: Service) -> Mapping[str, Any]:
-        """Return the limits that hold for an attempt of the service, for status.json."""
+        """Return the limits that hold for an attempt of the service, as values for JSON.
+
+        Called by the engine, in its event loop, for each job that it claims. The limits are recorded in
+        attempt.json and status.json. An exception is logged, and no limits are recorded.
+        """
         return {}
 
     async def prepare(self, service: Service, report: Callable[[str], None]) -> None:  # noqa: B027  # most need nothing
-        """Make ready what the service needs, its image for instance, and report how it goes, line by line.
+        """Prepare what the service needs, such as its image; call report with each line of progress.
 
-        An attempt that finds it missing does the same. Raises StartError.
+        Called by `treadle build`, once, in that command's process. Raises StartError. An attempt whose
+        service is not prepared does the same in `start`.
         """
 
     async def diagnose(self) -> Diagnosis:
-        """Say whether this host can run anything with this runtime, for `treadle doctor` and for a choice."""
+        """Return whether this host can run programs with this runtime. Must not raise.
+
+        Called where a service's `runtime` means several runtimes, to choose the first one that works: by the
+        engine for each job, and by `treadle build`. A plugin's hook `diagnose` may call it as well.
+        """
         return Diagnosis(self.name, works=True, detail="it needs nothing")
 
     async def tidy(self, spool_id: str, alive: Callable[[str, int], bool]) -> None:  # noqa: B027  # most leave nothing
-        """Remove what attempts of the spool that are not alive any more have left outside their folders.
+        """Remove the orphans: what dead attempts of the spool left outside their folders.
 
-        Called at the start and from time to time; alive(job, attempt) says whether an attempt still
-        needs what it has.
+        Called by the engine when it starts, and then every `tidy` seconds (a setting), for each runtime that
+        a service may use. alive(job, attempt) returns whether an attempt still needs what it has; it reads a
+        file. An exception is logged, and the next round tries again.
         """
 
     async def close(self) -> None:  # noqa: B027  # most have nothing open
-        """Close what is open towards others; called when the engine ends. Attempts go on."""
+        """Close open connections; the attempts go on.
+
+        Called once in each process that loaded the plugins and ends in order: the engine, an API process,
+        `treadle run`, `treadle build` and `treadle doctor`. Never called after a crash. An exception is
+        logged.
+        """

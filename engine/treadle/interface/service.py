@@ -1,4 +1,4 @@
-"""Services: what can be run. A service is a project folder, as the public templates and CLI make it."""
+"""Services: what jobs run. A service is a project folder, as the public templates and CLI make it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Types = type | tuple[type, ...]
 
 PYTHON_TEMPLATE = "python-template"
 CONTAINER = "container"
-"""Whichever container runtime this host has."""
+"""The runtimes for containers; the engine chooses one that works on this host."""
 
 
 KEYS: Mapping[str, Types] = {
@@ -25,51 +25,55 @@ KEYS: Mapping[str, Types] = {
     "environment": dict,
     "retry": str,
 }
-"""The top-level keys of treadle.toml; runtimes add theirs."""
+"""The top-level keys of treadle.toml, with their types. Runtimes add further ones (Runtime.options)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What planqk.json says a service needs."""
+    """What a service needs, by its planqk.json."""
 
     cpu: float | None = None
     """Number of virtual CPUs."""
     memory: float | None = None
-    """GB."""
+    """In GB."""
     gpu: Mapping[str, Any] | None = None
-    """`type` and `count`."""
+    """An object with `type` and `count`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Something that can be run, as its project says."""
+    """A service as its project configures it.
+
+    A value, read once when the engine or an API process starts. A change of the project's settings counts
+    after the next start.
+    """
 
     name: str
     path: Path
     """The project folder."""
     description: str = ""
     service_id: str | None = None
-    """The id that planqk.json gives it on the hosted platform."""
+    """The service's id on the hosted platform, from planqk.json."""
     runtime: str = PYTHON_TEMPLATE
     parser: str = "planqk"
     entrypoint: str = "src.program:run"
     """`module:function`."""
     python: Path | None = None
-    """The interpreter to run it with, or a virtual environment; None leaves it to the runtime."""
+    """An interpreter or a virtual environment; None: the runtime chooses the interpreter."""
     timeout: float | None = None
-    """Seconds an execution may take; None for as long as it likes."""
+    """Seconds that an execution may take; None: no limit."""
     concurrency: int | None = None
-    """How many of its jobs may run at a time; None for as many as the engine runs."""
+    """How many of its jobs may run at a time; None: as many as the engine runs."""
     environment: Mapping[str, str] = field(default_factory=dict)
     retry: str = "lost"
-    """`lost`: a job whose attempt was lost (a power cut, say) is started again; `never`: it fails."""
+    """`lost`: a job whose attempt was lost, as in a power cut, is started again; `never`: it fails."""
     resources: Resources = Resources()
     openapi: Mapping[str, Any] = field(default_factory=dict)
-    """Its openapi-spec.yml."""
+    """The content of its openapi-spec.yml."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further keys of treadle.toml, for its runtime."""
+    """The further keys of treadle.toml that runtimes have added."""
 
     def schema(self, name: str) -> Mapping[str, Any] | None:
-        """Return one of the schemas it publishes (`inputData`, `inputParams`, …), or None."""
-        found = self.openapi.get("components", {}).get("schemas", {}).get(name)
-        return found if isinstance(found, Mapping) else None
+        """Return a schema of its OpenAPI document (`inputData`, `inputParams`, …), or None."""
+        schema = self.openapi.get("components", {}).get("schemas", {}).get(name)
+        return schema if isinstance(schema, Mapping) else None

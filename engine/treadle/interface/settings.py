@@ -1,4 +1,4 @@
-"""The engine's settings: one frozen value, read once and passed down."""
+"""The engine's settings: one frozen value, which is read once and passed down."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ MIB = 1024 * 1024
 
 
 def default_spool() -> Path:
-    """Return where the spool is if nobody says: below the user's state directory (XDG)."""
+    """Return the default path of the spool, below the user's state directory (XDG)."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "treadle" / "spool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this host's engine runs. Flags win over the environment (TREADLE_…), that over engine.toml."""
+    """The configuration of this host's engine, for the lifetime of a process.
+
+    A flag wins over the environment (TREADLE_…), and the environment over engine.toml. Raises SettingsError
+    for a value that no engine can run with.
+    """
 
     spool: Path = field(default_factory=default_spool)
     projects: tuple[Path, ...] = ()
     """The service projects to serve."""
     services: Path | None = None
-    """A folder of which every project is served."""
+    """A folder; each service project in it is served."""
     host: str = "127.0.0.1"
     port: int = 8081
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -38,38 +42,38 @@ class Settings:
     plugins_dir: Path | None = None
     """A folder of plugins that are single files."""
     disable: tuple[str, ...] = ()
-    """Names of plugins that are not to be loaded."""
+    """The names of plugins that are not loaded."""
     prefer: tuple[str, ...] = ()
-    """Runtimes that are tried first where a service leaves the choice."""
+    """Runtimes to try first if a service leaves the choice."""
     data_pools: Path | None = None
     """The folder in which `dataRef` finds <dataPoolId>/<fileId>."""
     attempts: int = 2
-    """How often a job is started at the most."""
+    """How often a job is started at most."""
     grace: float = 10.0
-    """Seconds between asking a program to end and making it."""
+    """The grace period: seconds that a program has to end after it was asked to; then it is killed."""
     max_body: int = 64 * MIB
-    """The largest job descriptor, in bytes: of a request's body and of a dropped file."""
+    """The largest job descriptor, in bytes, as a request's body or as a dropped file."""
     max_result: int = 256 * MIB
     """The largest result, in bytes."""
     queue_limit: int = 100_000
-    """How many jobs may be owed before the API answers 429."""
+    """How many jobs may wait or run at a time; a further one is answered 429."""
     disk_reserve: int = 64 * MIB
-    """Bytes that must be free in the spool before the API accepts a job; below it answers 507."""
+    """Bytes that must be free on the spool's disk; if there are fewer, the API answers 507."""
     rescan: float = 30.0
-    """Seconds between two looks at the folders, for whatever the watcher was not told of."""
+    """Seconds between two listings of the watched folders, which find files that had no event."""
     tidy: float = 30.0
-    """Seconds between two rounds in which runtimes remove what dead attempts have left."""
+    """Seconds between two rounds of housekeeping: orphans and expired jobs are removed."""
     keep_days: float | None = None
-    """Days that ended jobs and refused files are kept; None keeps them."""
+    """Days that ended jobs and refused files are kept; None: no limit."""
     keep_jobs: int | None = None
-    """How many ended jobs of each service are kept."""
+    """How many ended jobs of each service are kept; None: no limit."""
     keep_bytes: int | None = None
-    """How many bytes of each service's ended jobs are kept."""
+    """How many bytes of each service's ended jobs are kept; None: no limit."""
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """A section for each plugin: [plugins.<name>] in engine.toml."""
+    """The section of each plugin: [plugins.<name>] in engine.toml."""
 
     def __post_init__(self) -> None:
-        """Refuse what no engine can run with."""
+        """Raise SettingsError for a value that no engine can run with."""
         for name in ("jobs", "attempts", "max_body", "max_result", "queue_limit", "rescan", "tidy"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be greater than 0, not {getattr(self, name)}")
@@ -79,7 +83,7 @@ class Settings:
 
     @property
     def retention(self) -> Retention:
-        """What is kept of each service's ended jobs."""
+        """The retention of each service's ended jobs."""
         return Retention(days=self.keep_days, jobs=self.keep_jobs, bytes=self.keep_bytes)
 
     def of_plugin(self, name: str) -> Mapping[str, Any]:
@@ -88,7 +92,7 @@ class Settings:
 
 
 def config_file() -> Path | None:
-    """Return the engine.toml that counts if nobody names one: the user's, else the host's, else None."""
+    """Return the default engine.toml: the user's, else the host's, else None."""
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     for folder in (Path(home).expanduser() / "treadle", Path("/etc/treadle")):
         if (path := folder / "engine.toml").exists():

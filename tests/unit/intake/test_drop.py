@@ -48,7 +48,7 @@ async def test_a_hundred_at_once_run_though_some_are_odd(bench):
 
 @pytest.mark.timeout(60 + COUNT / 10)
 async def test_generated_files_become_jobs_or_are_refused_with_a_reason(bench):
-    """Nothing that is dropped gets lost, whatever it is."""
+    """Every dropped file becomes a job or is refused; none is lost."""
     bench.service()
     Spool.open(bench.spool)
     names = []

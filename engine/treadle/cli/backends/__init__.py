@@ -1,1 +1,1 @@
-"""Where a command finds its jobs: over HTTP, or straight on the spool."""
+"""The backends of the commands for jobs: an HTTP server, or a spool's folder."""

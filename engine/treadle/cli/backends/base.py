@@ -1,4 +1,4 @@
-"""What every backend of the command line offers: the jobs of a server, or of a spool."""
+"""The interface of a backend of the command line: the jobs of a server, or of a spool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What `submit` asks for."""
+    """The job that `submit` asks for."""
 
     data: msgspec.Raw
     params: msgspec.Raw
@@ -19,25 +19,28 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backend(Protocol):
-    """The jobs of one spool or one server; what goes wrong is a TreadleError or SpoolError."""
+    """The jobs of one spool or one server, for the lifetime of a command.
+
+    Every method may block, and raises TreadleError or SpoolError for an error that a user can mend.
+    """
 
     def submit(self, request: Request) -> str:
         """Submit a job and return its id."""
 
     def status(self, job: str) -> dict[str, Any]:
-        """Return the job as the API shows it."""
+        """Return the job as the API's JSON object."""
 
     def wait(self, job: str, timeout: float | None) -> dict[str, Any]:
-        """Return the job once it has ended, or as it is after `timeout` seconds."""
+        """Return the job when it has ended, or as it is after `timeout` seconds; None: no limit."""
 
     def result(self, job: str) -> bytes:
         """Return the result's JSON."""
 
     def interim(self, job: str, last: bool) -> bytes:
-        """Return the interim results' JSON, or that of the newest."""
+        """Return the JSON of all interim results, or of the newest one."""
 
     def cancel(self, job: str) -> dict[str, Any]:
         """Cancel the job and return it."""
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Return all jobs."""
+        """Return all jobs, oldest first."""

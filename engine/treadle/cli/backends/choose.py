@@ -1,4 +1,4 @@
-"""Where a command finds its jobs: over HTTP, or straight on the spool."""
+"""The choice of a command's backend, by --url, --spool and --service."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def with_backend(command: Command) -> Command:
-    """Give a command its backend as first argument, by --url, --spool and --service."""
+    """Add --url, --spool and --service to a command, and pass it their backend as first argument."""
 
-    @click.option("--url", envvar="TREADLE_URL", help="The server.  [default: http://127.0.0.1:8081]")
+    @click.option("--url", envvar="TREADLE_URL", help="The server's URL.  [default: http://127.0.0.1:8081]")
     @click.option(
-        "--spool", type=ANY_PATH, envvar="TREADLE_SPOOL", help="The spool's folder: no server is needed."
+        "--spool", type=ANY_PATH, envvar="TREADLE_SPOOL", help="The spool's folder, in place of a server."
     )
-    @click.option("--service", envvar="TREADLE_SERVICE", help="The service's name, where there are several.")
+    @click.option("--service", envvar="TREADLE_SERVICE", help="The service's name, if there are several.")
     @wraps(command)
     def wrapped(url: str | None, spool: Path | None, service: str | None, **rest: Any) -> Any:
         return command(choose(url, spool, service), **rest)
@@ -31,9 +31,9 @@ def with_backend(command: Command) -> Command:
 
 
 def choose(url: str | None, spool: Path | None, service: str | None) -> Backend:
-    """Return the backend that the options name; --url counts before --spool."""
+    """Return the backend that the options name; --url wins over --spool."""
     if url is None and spool is not None:
-        from treadle.cli.backends.spool import SpoolBackend  # noqa: PLC0415  # the other one is not needed then
+        from treadle.cli.backends.spool import SpoolBackend  # noqa: PLC0415  # only the chosen backend is imported
 
         return SpoolBackend(spool, service)
     from treadle.cli.backends.http import HttpBackend  # noqa: PLC0415  # likewise

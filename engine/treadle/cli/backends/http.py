@@ -1,4 +1,4 @@
-"""Jobs over HTTP, by the first generation of the Service API."""
+"""The HTTP backend: the jobs of a server, over the first generation of the Service API."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import orjson
 from treadle.cli.backends.base import Request
 from treadle.interface.errors import TreadleError
 
-_POLL = 50.0
+_LONG_POLL = 50.0
 """Seconds of one long poll."""
+_RESPONSE_TIMEOUT = 30.0
+"""Seconds for a response, beyond those of a long poll."""
 
 
 class HttpBackend:
@@ -31,7 +33,7 @@ class HttpBackend:
     def submit(self, request: Request) -> str:
         """Submit a job and return its id."""
         if request.name is not None:
-            raise TreadleError("--name is for dropped jobs: it needs --spool")
+            raise TreadleError("--name needs --spool: over HTTP the engine makes the id")
         fields: dict[str, Any] = {
             "priority": request.priority,
             "timeout": request.timeout,
@@ -44,16 +46,16 @@ class HttpBackend:
         return str(self._json("POST", "", orjson.dumps(fields))["id"])
 
     def status(self, job: str) -> dict[str, Any]:
-        """Return the job."""
+        """Return the job as the API's JSON object."""
         return self._json("GET", f"/{_quote(job)}")
 
     def wait(self, job: str, timeout: float | None) -> dict[str, Any]:
-        """Return the job once it has ended, or as it is after `timeout` seconds."""
+        """Return the job when it has ended, or as it is after `timeout` seconds, by long polling."""
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = _POLL if end is None else max(0.0, min(_POLL, end - time.monotonic()))
+            left = _LONG_POLL if end is None else max(0.0, min(_LONG_POLL, end - time.monotonic()))
             status = self._json("GET", f"/{_quote(job)}?wait={left:.3f}")
-            if status["endedAt"] or left < _POLL:
+            if status["endedAt"] or left < _LONG_POLL:
                 return status
 
     def result(self, job: str) -> bytes:
@@ -61,7 +63,7 @@ class HttpBackend:
         return self._ask("GET", f"/{_quote(job)}/result")
 
     def interim(self, job: str, last: bool) -> bytes:
-        """Return the interim results' JSON."""
+        """Return the JSON of all interim results, or of the newest one."""
         return self._ask("GET", f"/{_quote(job)}/interim-results?last={str(last).lower()}")
 
     def cancel(self, job: str) -> dict[str, Any]:
@@ -69,20 +71,20 @@ class HttpBackend:
         return self._json("PUT", f"/{_quote(job)}/cancel")
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Say that the API has no list of jobs."""
+        """Raise TreadleError: the API has no list of jobs."""
         raise TreadleError("the first generation of the Service API has no list of jobs: use --spool")
 
     def _json(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         answer = json.loads(self._ask(method, path, body))
         if not isinstance(answer, dict):
-            raise TreadleError(f"{self._base} does not answer like a service")
+            raise TreadleError(f"{self._base} does not answer like a service: check --url and --service")
         return answer
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         url = self._base + (path or "/")
         request = urllib.request.Request(url, data=body, method=method)  # noqa: S310  # the scheme has been checked
         try:
-            with urllib.request.urlopen(request, timeout=_POLL + 30) as answer:  # noqa: S310  # likewise
+            with urllib.request.urlopen(request, timeout=_LONG_POLL + _RESPONSE_TIMEOUT) as answer:  # noqa: S310  # likewise
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:

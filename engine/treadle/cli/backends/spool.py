@@ -1,4 +1,4 @@
-"""Jobs straight on the spool: no server is needed, and for most of it no engine."""
+"""The spool backend: the jobs of a spool's folder. It needs no server, and mostly no engine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status, UnknownJob, check_name, new_id
 
 _FOREVER = 10 * 365 * 86400.0
+"""Seconds; in effect no timeout."""
 _RESCAN = 30.0
-_LOOK = 0.01
-"""Seconds between two looks at what becomes of a dropped file."""
-_PATIENCE = 10.0
-"""Seconds that a running engine has to take a dropped file."""
+"""Seconds between two listings of queue/, for ends without an event."""
+_POLL_INTERVAL = 0.01
+"""Seconds between two polls for the job of a dropped file."""
+_INTAKE_TIMEOUT = 10.0
+"""Seconds that a running engine has to accept or refuse a dropped file."""
 
 
 class SpoolBackend:
@@ -36,7 +38,10 @@ class SpoolBackend:
         self._service = service
 
     def submit(self, request: Request) -> str:
-        """Drop the job's file, and return its name once a running engine has accepted it."""
+        """Drop the job's file and return the job's name.
+
+        Waits until a running engine has accepted it; raises TreadleError if it is refused.
+        """
         if self._service is None:
             raise TreadleError("--service is needed with --spool: a job's file names its service")
         name = new_id() if request.name is None else check_name(request.name)
@@ -58,11 +63,11 @@ class SpoolBackend:
         return name
 
     def status(self, job: str) -> dict[str, Any]:
-        """Return the job."""
+        """Return the job as a JSON object like the API's, with its service."""
         return _show(self._spool.look_up(job))
 
     def wait(self, job: str, timeout: float | None) -> dict[str, Any]:
-        """Return the job once it has ended, or as it is after `timeout` seconds."""
+        """Return the job when it has ended, or as it is after `timeout` seconds."""
 
         async def wait() -> Status:
             arrivals = Arrivals(_RESCAN)
@@ -82,7 +87,7 @@ class SpoolBackend:
             raise TreadleError(f"job {job} has no result: it is {status.status}") from None
 
     def interim(self, job: str, last: bool) -> bytes:
-        """Return the interim results' JSON."""
+        """Return the JSON of all interim results, or of the newest one."""
         self._spool.look_up(job)
         values: list[bytes] = []
         with suppress(FileNotFoundError):
@@ -102,28 +107,29 @@ class SpoolBackend:
         return self.wait(job, 2.0)
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Return all jobs, the oldest first."""
+        """Return all jobs, oldest first."""
         names = {
             name
             for place in (self._spool.queue, self._spool.run, self._spool.done)
             for name in self._spool.names(place)
         }
-        found = []
+        jobs = []
         for name in names:
             with suppress(UnknownJob):
-                found.append(_show(self._spool.look_up(name)))
-        return sorted(found, key=lambda job: (job["createdAt"], job["id"]))
+                jobs.append(_show(self._spool.look_up(name)))
+        return sorted(jobs, key=lambda job: (job["createdAt"], job["id"]))
 
     def _await_intake(self, name: str) -> None:
+        """Wait until the engine has accepted the job; raise TreadleError if it refuses it."""
         reason = self._spool.bad / f"{name}.json.reason.json"
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _INTAKE_TIMEOUT
         while time.monotonic() < end:
             with suppress(UnknownJob):
                 self._spool.look_up(name)
                 return
             with suppress(FileNotFoundError):
                 raise TreadleError(f"the job was refused: {json.loads(reason.read_bytes())['detail']}")
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL)
         click.echo("the engine has not taken the job yet", err=True)
 
 
