@@ -2,23 +2,34 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick check fix bench clean
+
+help:  ## prints this list
+	@awk -F ':.*## *' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## installs, serves an example, submits over HTTP and by dropping a file
 	$(BIN)/python contrib/examples/demo.py
 
-test: $(VENV)/installed  ## installs, runs the whole suite
+test: $(VENV)/installed  ## installs, runs the whole suite; ARGS="tests/unit/spool -x" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+quick: $(VENV)/installed  ## runs the unit tests, in less than a minute; ARGS="-k claim" goes to pytest
+	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 check: $(VENV)/installed  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed  ## measures, prints ratios
+fix: $(VENV)/installed  ## mends what ruff can mend, and formats; `make check` says what is left
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed  ## measures, prints ratios; ARGS="--cases peers" chooses
 	$(BIN)/python -m tests.bench $(ARGS)
 
-clean:
+clean:  ## removes .venv
 	rm -rf $(VENV)
 
 # pip reads dependency groups from version 25.1 on, hence its upgrade.

@@ -20,7 +20,9 @@ from treadle.interface.service import KEYS
 ROOT = Path(__file__).parents[2]
 ENGINE, SPOOL, PLUGINS = ROOT / "engine", ROOT / "spool", ROOT / "plugins"
 ROOMS = {"engine", "plugins", "spool", "tests", "contrib"}
-DOORS = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"}
+PAPERS = {f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")}
+DOORS = PAPERS | {"LICENSE", "Makefile", "pyproject.toml"}
+DOTFILES = {".ci", ".editorconfig", ".gitignore", ".pre-commit-config.yaml"}
 
 LAYERS = (
     {"support"},
@@ -115,7 +117,7 @@ def test_every_part_of_the_engine_has_its_layer():
 def test_the_top_level_holds_the_rooms_and_no_others():
     top = {name.split("/")[0] for name in tracked()}
     assert {name for name in top if not name.startswith(".")} == ROOMS | DOORS
-    assert {name for name in top if name.startswith(".")} <= {".ci", ".gitignore"}
+    assert {name for name in top if name.startswith(".")} <= DOTFILES
 
 
 def test_every_plugin_of_ours_comes_through_the_entry_points_and_is_in_the_wheel():
@@ -158,8 +160,9 @@ def test_every_command_has_help_and_the_changelog_names_it():
         assert f"`{name}`" in changelog or f"`treadle {name}`" in changelog
 
 
-PAGES = ["README.md", "CONTRIBUTING.md", "engine/README.md", "spool/FORMAT.md"]
-PAGES += [f"{room}/README.md" for room in ("plugins", "contrib", "tests")]
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "engine/README.md", "spool/FORMAT.md"]
+PAGES += [f"{room}/README.md" for room in ("plugins", "contrib", "tests", "engine/decisions")]
+PAGES += [str(path.relative_to(ROOT)) for path in sorted((ENGINE / "decisions").glob("0*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES)
