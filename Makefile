@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check fix bench clean
+.PHONY: help demo test quick check fix schemas bench clean
 
 help:  ## prints this list
-	@awk -F ':.*## *' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## *' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## installs, serves an example, submits over HTTP and by dropping a file
 	$(BIN)/python contrib/examples/demo.py
@@ -25,6 +25,9 @@ check: $(VENV)/installed  ## lint and types
 fix: $(VENV)/installed  ## mends what ruff can mend, and formats; `make check` says what is left
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
+
+schemas: $(VENV)/installed  ## writes the JSON Schemas in spool/ from the code; a test compares them
+	$(BIN)/python -m treadle_spool.schemas spool
 
 bench: $(VENV)/installed  ## measures, prints ratios; ARGS="--cases peers" chooses
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -73,8 +73,8 @@ CHANGES = (
     ),
     Change(
         "fsync of queue/ at the start",
-        f"{SPOOL}/spool.py",
-        '        """\n        durable.sync_folder(self.queue)\n',
+        f"{SPOOL}/owner.py",
+        '        """\n        durable.sync_folder(self.spool.queue)\n',
         '        """\n',
         "tests/unit/spool/test_spool.py",
     ),
@@ -87,7 +87,7 @@ CHANGES = (
     ),
     Change(
         "fsync of run/<job> for a next attempt",
-        f"{SPOOL}/spool.py",
+        f"{SPOOL}/owner.py",
         "folder / ATTEMPT)\n        durable.sync_folder(folder)\n",
         "folder / ATTEMPT)\n",
         MATRIX,
@@ -95,7 +95,7 @@ CHANGES = (
     ),
     Change(
         "fsync of run/<job> before the rename to done/",
-        f"{SPOOL}/spool.py",
+        f"{SPOOL}/owner.py",
         "            durable.sync_folder(folder)\n            os.rename(",
         "            os.rename(",
         "tests/unit/spool/test_spool.py",
@@ -110,7 +110,7 @@ CHANGES = (
     ),
     Change(
         "fsync of done/ after the rename",
-        f"{SPOOL}/spool.py",
+        f"{SPOOL}/owner.py",
         "            self._sync_done()\n",
         "            pass\n",
         MATRIX,
@@ -155,7 +155,7 @@ CHANGES = (
     ),
     Change(
         "link, not rename, from queue/ in claim",
-        f"{SPOOL}/spool.py",
+        f"{SPOOL}/owner.py",
         'os.link(f"{self._queue}/{name}.json", f"{folder}/{JOB}")',
         'os.rename(f"{self._queue}/{name}.json", f"{folder}/{JOB}")',
         f"tests/unit/spool/test_spool.py {MATRIX}",
@@ -171,8 +171,8 @@ CHANGES = (
     Change(
         "link, not rename, of a new spool's identity",
         f"{SPOOL}/identity.py",
-        'os.link(staged, root / "spool.json")\n    staged.unlink()',
-        'os.rename(staged, root / "spool.json")',
+        "os.link(staged, root / IDENTITY)\n    staged.unlink()",
+        "os.rename(staged, root / IDENTITY)",
         "tests/unit/spool/test_spool.py",
     ),
     Change(
@@ -185,8 +185,8 @@ CHANGES = (
     Change(
         "link, not rename, of the word that no supervisor may start",
         "plugins/treadle_python/supervisor_handle.py",
-        'os.link(draft, folder / "process.json")',
-        'draft.rename(folder / "process.json"); draft.touch()',
+        "os.link(draft, folder / PROCESS)",
+        "draft.rename(folder / PROCESS); draft.touch()",
         "tests/unit/plugins/test_python_runtime.py",
     ),
     Change(
@@ -283,7 +283,7 @@ def main(words: list[str]) -> int:
             continue
         test = caught(change)
         unnoticed += test is None
-        sys.stdout.write(f"| {change.what} | {f'`{test}`' if test else '**nobody**'} |\n")
+        sys.stdout.write(f"| {change.what} | {f'`{test}`' if test else '**no test**'} |\n")
         sys.stdout.flush()
     return 1 if unnoticed else 0
 

@@ -31,11 +31,11 @@ _raw_json = (_fields | _whole).map(
 
 @st.composite
 def _damaged(draw: st.DrawFn) -> bytes:
-    text = bytearray(draw(_json))
+    raw = bytearray(draw(_json))
     for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(0, len(text)))
-        text[place : place + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
-    return bytes(text)
+        place = draw(st.integers(0, len(raw)))
+        raw[place : place + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(raw)
 
 
 _deep = st.tuples(st.sampled_from([b"[", b'{"data":', b'{"a":']), st.integers(1, 3000), st.booleans()).map(

@@ -3,8 +3,10 @@
 from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError
 from treadle.interface.hookspecs import hookimpl
+from treadle.interface.inputs import write_inputs
 from treadle.interface.job import Job
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
+from treadle.interface.program import Command, Mount, Program
 from treadle.interface.runtime import Diagnosis, Runtime, StartError
 from treadle.interface.service import Resources, Service
 from treadle.interface.settings import Settings
@@ -13,6 +15,7 @@ from treadle_spool import Descriptor, State
 
 __all__ = [
     "Attempt",
+    "Command",
     "Descriptor",
     "Diagnosis",
     "Exit",
@@ -20,8 +23,10 @@ __all__ = [
     "Interim",
     "Job",
     "Malformed",
+    "Mount",
     "OutputParser",
     "PluginError",
+    "Program",
     "Reason",
     "Resources",
     "Result",
@@ -35,4 +40,5 @@ __all__ = [
     "TreadleError",
     "hookimpl",
     "may_pass",
+    "write_inputs",
 ]

@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from treadle.dispatch.dispatcher import Dispatcher
-from treadle.dispatch.job_run import Toolbox
 from treadle.dispatch.recovery import Recovered, recover
+from treadle.dispatch.toolbox import Finish, Toolbox
 from treadle.extend.observers import Observers
+from treadle.extend.selection import candidates
 from treadle.intake.drop import Intake
 from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
@@ -20,7 +22,7 @@ from treadle.operate.housekeeping import Housekeeping
 from treadle.operate.metrics import Metrics
 from treadle.support.batching import BatchWorkers
 from treadle.support.lifetime import Lifetime
-from treadle_spool import DropFolder, Spool
+from treadle_spool import DropFolder, Owner, Spool
 
 _COUNT_TTL = 1.0
 """Seconds for which a count of queue/ is cached."""
@@ -33,6 +35,11 @@ class Engine(Lifetime):
     jobs go on; the next engine adopts them.
     """
 
+    dispatcher: Dispatcher
+    """The parts that claim and end jobs, and what counts them, are made when the engine has the lock."""
+    intake: Intake
+    metrics: Metrics
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.gateway = gateway = Gateway(settings, lambda _: self.dispatcher.owed)
@@ -43,30 +50,23 @@ class Engine(Lifetime):
         self.submit = gateway.submit
         self.observers = Observers(self.plugins)
         self.observers.listen("job_changed", self.completions.hear)
-        self._finishing = BatchWorkers("finish", self.spool.finish_all)
-        tools = Toolbox(
-            self.spool, self.plugins, self.observers, gateway.changes, self._finishing.do, settings
-        )
-        self.dispatcher = Dispatcher(self.services, tools)
-        gateway.listen(self.dispatcher.noticing)
-        self.intake = Intake(DropFolder(self.spool, max_bytes=settings.max_body), gateway.admission)
-        self.metrics = Metrics(self.dispatcher, self.intake, gateway.arrivals, self.observers)
 
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            stack.enter_context(self.spool.lock())
-            await stack.enter_async_context(self._finishing)
+            owner = stack.enter_context(self.spool.lock())
+            finishing = await stack.enter_async_context(BatchWorkers("finish", owner.finish_all))
+            self._assemble(owner, finishing.do)
             await stack.enter_async_context(self.observers)
             await stack.enter_async_context(self.gateway)
-            await asyncio.to_thread(self.spool.sweep)
-            self._adopt(await asyncio.to_thread(self._recover))
+            await asyncio.to_thread(owner.sweep)
+            self._adopt(await asyncio.to_thread(self._recover, owner))
             self.dispatcher.attach(self.gateway.arrivals)
             self.intake.attach(self.gateway.arrivals)
             await stack.enter_async_context(self.dispatcher)
             await stack.enter_async_context(self.intake)
             await stack.enter_async_context(self.gateway.arrivals)
-            await stack.enter_async_context(self._housekeeping())
+            await stack.enter_async_context(self._housekeeping(owner))
             self.observers.tell("engine_started", settings=self.settings)
             stack.callback(self.observers.tell, "engine_stopping")
             yield
@@ -84,16 +84,25 @@ class Engine(Lifetime):
             running=len(self.dispatcher.runs),
         )
 
-    def _housekeeping(self) -> Housekeeping:
-        return Housekeeping(self.spool, self._runtimes(), self.settings.tidy, self.settings.retention)
+    def _assemble(self, owner: Owner, finish: Finish) -> None:
+        """Make the parts that need the owner of the spool."""
+        gateway, settings = self.gateway, self.settings
+        tools = Toolbox(owner, self.plugins, self.observers, gateway.changes, finish, settings)
+        self.dispatcher = Dispatcher(self.services, tools)
+        gateway.listen(self.dispatcher.noticing)
+        self.intake = Intake(DropFolder(owner, max_bytes=settings.max_body), gateway.admission)
+        self.metrics = Metrics(self.dispatcher, self.intake, gateway.arrivals, self.observers)
 
-    def _recover(self) -> list[Recovered]:
-        return list(recover(self.spool, self.services, self.plugins.candidates))
+    def _housekeeping(self, owner: Owner) -> Housekeeping:
+        return Housekeeping(owner, self._runtimes(), self.settings.tidy, self.settings.retention)
+
+    def _recover(self, owner: Owner) -> list[Recovered]:
+        return list(recover(owner, self.services, partial(candidates, self.plugins)))
 
     def _runtimes(self) -> set[Runtime]:
         """Return the runtimes that the services may use."""
         names = {service.runtime for service in self.services.values()}
-        return {runtime for name in names for runtime in self.plugins.candidates(name)}
+        return {runtime for name in names for runtime in candidates(self.plugins, name)}
 
     def _adopt(self, recovered: Iterable[Recovered]) -> None:
         for each in recovered:

@@ -3,6 +3,9 @@
 A runtime for another container engine implements `ContainerEngine` and passes it to `ContainerRuntime`.
 """
 
+import msgspec
+
+from treadle import Program, Settings, hookimpl
 from treadle_containers.address import Address
 from treadle_containers.engine import (
     ContainerEngine,
@@ -17,12 +20,14 @@ from treadle_containers.engine import (
 )
 from treadle_containers.frames import FrameParser
 from treadle_containers.logs import LogFile
+from treadle_containers.options import ImageOptions, Section
+from treadle_containers.program import Container
 from treadle_containers.runtime import ContainerRuntime
-from treadle_containers.spec import INPUT, ContainerSpec, Limits
+from treadle_containers.spec import ContainerSpec, Limits
 
 __all__ = [
-    "INPUT",
     "Address",
+    "Container",
     "ContainerEngine",
     "ContainerRuntime",
     "ContainerSpec",
@@ -31,10 +36,24 @@ __all__ = [
     "EngineUnreachable",
     "FrameParser",
     "ImageInfo",
+    "ImageOptions",
     "Limits",
     "LogFile",
     "NameTaken",
     "NoSuchImage",
     "Report",
+    "Section",
+    "register_programs",
     "whole",
 ]
+
+
+class _NoKeys(msgspec.Struct, frozen=True):
+    """The section `[plugins.container]` of engine.toml: the runtimes' plugins have their own."""
+
+
+@hookimpl
+def register_programs(settings: Settings) -> list[Program]:
+    """Provide the program that the runtimes of container engines execute."""
+    settings.section("container", _NoKeys)
+    return [Container()]

@@ -10,6 +10,7 @@ from pathlib import Path
 from treadle import Service, ServiceError
 from treadle_containers.context import Context
 from treadle_containers.engine import ContainerEngine, ImageInfo, NoSuchImage, Report
+from treadle_containers.options import ImageOptions
 
 _ARCHIVE = "image.tar"
 
@@ -33,7 +34,9 @@ class Images:
 
         Raises NoSuchImage or EngineError.
         """
-        tag = str(service.options.get("image") or await asyncio.to_thread(self._tag, service))
+        tag = _options(service).image
+        if tag is None:
+            tag = await asyncio.to_thread(self._tag, service)
         async with self._locks[tag]:
             if tag not in self._cache:
                 self._cache[tag] = await self._ensure(service, tag, report)
@@ -66,8 +69,9 @@ class Images:
         return image
 
     async def _obtain(self, service: Service, tag: str, report: Report) -> None:
-        if "image" in service.options:
-            if not service.options.get("pull", False):
+        options = _options(service)
+        if options.image is not None:
+            if not options.pull:
                 raise NoSuchImage(
                     f"image {tag!r} is not on this host, and nothing is fetched: load it with "
                     f"`{self._engine.name} load`, or set `pull = true`"
@@ -99,11 +103,15 @@ class BuildLog:
 def check_source(service: Service) -> None:
     """Raise ServiceError unless the service has a source for its image."""
     sources = (service.path / _ARCHIVE, service.path / "Dockerfile")
-    if "image" not in service.options and not any(source.exists() for source in sources):
+    if _options(service).image is None and not any(source.exists() for source in sources):
         raise ServiceError(
             f"{service.path}: there is no image: set `image` in treadle.toml, add a Dockerfile, or put "
             f"an archive beside it as {_ARCHIVE}"
         )
+
+
+def _options(service: Service) -> ImageOptions:
+    return service.options_of(ImageOptions, "container")
 
 
 def _signature(path: Path) -> str:

@@ -31,7 +31,7 @@ from typing import TypeVar
 
 import msgspec
 
-from treadle import Attempt
+from treadle import Attempt, Command
 from treadle_containers import spec
 from treadle_containers.engine import (
     ContainerEngine,
@@ -42,7 +42,6 @@ from treadle_containers.engine import (
 )
 from treadle_containers.faults import broken_off
 from treadle_containers.images import BuildLog, Images
-from treadle_containers.inputs import write_inputs
 from treadle_containers.record import Record
 from treadle_containers.retries import retry_within
 
@@ -61,12 +60,16 @@ class Launcher:
     attempts' records, so that a later process continues where a killed one stopped.
     """
 
-    def __init__(self, engine: ContainerEngine, images: Images, unreachable_timeout: float) -> None:
+    def __init__(
+        self, engine: ContainerEngine, images: Images, unreachable_timeout: float, runtime: str
+    ) -> None:
+        """Use a container engine, which may be unreachable for so many seconds, for the runtime of a name."""
+        self._runtime = runtime
         self._engine = engine
         self._images = images
         self._unreachable_timeout = unreachable_timeout
 
-    async def start(self, attempt: Attempt) -> None:
+    async def start(self, attempt: Attempt, command: Command) -> None:
         """Start the attempt's container unless it has been started before; raise EngineError."""
         record = Record.read(attempt.folder)
         if record is not None and record.over:
@@ -75,34 +78,34 @@ class Launcher:
         while not started:
             fresh = record is None or record.id is None
             if record is None or record.id is None:
-                record = await self.create(attempt, resumed=record is not None)
+                record = await self.create(attempt, command, resumed=record is not None)
             if not (started := await self._start_once(str(record.id), fresh)):
                 record = msgspec.structs.replace(record, id=None).write(attempt.folder)
 
-    async def create(self, attempt: Attempt, resumed: bool) -> Record:
+    async def create(self, attempt: Attempt, command: Command, resumed: bool) -> Record:
         """Create the attempt's container, or adopt an existing one, and return the record with its id.
 
         With resumed, an existing container is looked for first.
         """
         try:
-            return await self._create_recorded(attempt, resumed)
+            return await self._create_recorded(attempt, command, resumed)
         except NoSuchImage:
             self._images.forget()  # the image was in the cache, and has been removed since
-            return await self._create_recorded(attempt, resumed=True)
+            return await self._create_recorded(attempt, command, resumed=True)
 
-    async def _create_recorded(self, attempt: Attempt, resumed: bool) -> Record:
-        """Make the image and the input ready; record the name, create the container, record the id."""
+    async def _create_recorded(self, attempt: Attempt, command: Command, resumed: bool) -> Record:
+        """Make the image ready; record the name, create the container, record the id."""
         build_log = BuildLog(attempt.folder / "build.log")
         image, info = await self._retry(lambda: self._images.ready(attempt.service, build_log))
-        limits = spec.Limits.of(attempt.service)
-        await asyncio.to_thread(write_inputs, attempt)
+        limits = spec.Limits.of(attempt.service, self._runtime)
         container = spec.ContainerSpec(
             name=spec.container_name(attempt),
             image=image,
-            command=tuple(attempt.service.options.get("command", ())),
-            environment=attempt.service.environment,
+            command=command.argv,
+            environment=command.environment,
             labels=spec.labels(attempt),
-            input=attempt.input,
+            reads=command.reads,
+            writes=command.writes,
             user=limits.user_of(info.user),
             limits=limits,
         )

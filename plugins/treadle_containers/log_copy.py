@@ -18,7 +18,6 @@ from functools import partial
 import msgspec
 
 from treadle import Attempt
-from treadle_containers import spec
 from treadle_containers.engine import ContainerEngine, EngineError
 from treadle_containers.logs import LogFile
 from treadle_containers.record import Record
@@ -38,7 +37,9 @@ class LogCopy:
     Nothing of it must survive a crash: the next call of `wait` copies the log from its start.
     """
 
-    def __init__(self, engine: ContainerEngine, attempt: Attempt, container: str) -> None:
+    def __init__(self, engine: ContainerEngine, attempt: Attempt, container: str, limit: int) -> None:
+        """Copy at most limit bytes of each stream."""
+        self._limit = limit
         self._engine = engine
         self._attempt = attempt
         self._container = container
@@ -46,7 +47,7 @@ class LogCopy:
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Copy the log continuously in a task for as long as the context is open."""
-        with _open_logs(self._attempt) as logs:
+        with _open_logs(self._attempt, self._limit) as logs:
             task = asyncio.create_task(self._follow(logs))
             try:
                 yield
@@ -60,7 +61,7 @@ class LogCopy:
 
         With overflowed, that is known already, and a file that has reached the limit is not copied again.
         """
-        with _open_logs(self._attempt) as logs:
+        with _open_logs(self._attempt, self._limit) as logs:
             for _ in logs:  # a copy ends when one file is full, and the other file needs another copy
                 incomplete = {
                     stream: each
@@ -90,11 +91,10 @@ class LogCopy:
 
     async def _stop_when_full(self, logs: Mapping[str, LogFile]) -> None:
         """Stop a container that prints more than its limit: the engine would keep all of the output."""
-        limit = spec.Limits.of(self._attempt.service).output_limit
         while not any(each.full for each in logs.values()):
             await asyncio.sleep(_FOLLOW_DELAY)
             with suppress(EngineError):
-                if await self._engine.overflows(self._container, limit):
+                if await self._engine.overflows(self._container, self._limit):
                     break
         record = Record.read(self._attempt.folder) or Record(id=self._container)
         msgspec.structs.replace(record, overflowed=True).write(self._attempt.folder)
@@ -102,8 +102,7 @@ class LogCopy:
 
 
 @contextmanager
-def _open_logs(attempt: Attempt) -> Iterator[dict[str, LogFile]]:
-    """Open the attempt's log files by stream, at their start and with the service's limit."""
-    limit = spec.Limits.of(attempt.service).output_limit
+def _open_logs(attempt: Attempt, limit: int) -> Iterator[dict[str, LogFile]]:
+    """Open the attempt's log files by stream, at their start and with a limit."""
     with LogFile(attempt.stdout, limit) as stdout, LogFile(attempt.stderr, limit) as stderr:
         yield {"stdout": stdout, "stderr": stderr}

@@ -26,17 +26,17 @@ the container, and `tidy` removes those that no live attempt needs (orphans.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
-from treadle import Attempt, Diagnosis, Exit, Reason, Runtime, Service
+from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service
 from treadle_containers import spec
 from treadle_containers.engine import ContainerEngine, EngineError
 from treadle_containers.faults import start_error
-from treadle_containers.images import Images, check_source
+from treadle_containers.images import Images
 from treadle_containers.launcher import Launcher
 from treadle_containers.log_copy import LogCopy
 from treadle_containers.orphans import Orphans
@@ -53,12 +53,8 @@ class ContainerRuntime(Runtime):
     """
 
     kinds = frozenset({"container"})
-    options: ClassVar[Mapping[str, type | tuple[type, ...]]] = {
-        "image": str,
-        "command": list,
-        "pull": bool,
-        **spec.Limits.OPTIONS,
-    }
+    images = True
+    options = spec.Limits
 
     def __init__(
         self, engine: ContainerEngine, *, patience: float = 10.0, stranger_grace: float = 60.0
@@ -71,17 +67,16 @@ class ContainerRuntime(Runtime):
         self._engine = engine
         self._unreachable_timeout = patience
         self._images = Images(engine)
-        self._launcher = Launcher(engine, self._images, patience)
+        self._launcher = Launcher(engine, self._images, patience, self.name)
         self._orphans = Orphans(engine, stranger_grace)
 
     def check(self, service: Service) -> None:
-        """Raise ServiceError for invalid limits or a missing source of the image."""
-        spec.Limits.of(service)
-        check_source(service)
+        """Raise ServiceError for invalid limits."""
+        spec.Limits.of(service, self.name)
 
     def limits(self, service: Service) -> dict[str, Any]:
         """Return what the container may do and use."""
-        return spec.Limits.of(service).describe()
+        return spec.Limits.of(service, self.name).describe()
 
     async def diagnose(self) -> Diagnosis:
         """Return whether the container engine answers."""
@@ -101,10 +96,10 @@ class ContainerRuntime(Runtime):
             raise start_error(self._engine, error) from error
         report(f"image {name} is ready")
 
-    async def start(self, attempt: Attempt) -> None:
+    async def start(self, attempt: Attempt, command: Command) -> None:
         """Create the container and start it, or adopt the one of an earlier call; raise StartError."""
         try:
-            await self._launcher.start(attempt)
+            await self._launcher.start(attempt, command)
         except EngineError as error:
             raise start_error(self._engine, error) from error
 
@@ -114,14 +109,15 @@ class ContainerRuntime(Runtime):
         if record is None or record.id is None:
             Record(over=True).write(attempt.folder)
             return Exit(Reason.LOST, detail="the engine ended before it was started")
-        log_copy = LogCopy(self._engine, attempt, record.id)
+        limits = spec.Limits.of(attempt.service, self.name)
+        log_copy = LogCopy(self._engine, attempt, record.id, limits.output_limit)
         async with log_copy.following():
             state = await retry_until_reached(partial(self._engine.wait, record.id))
         if state is None:
             return Exit(Reason.LOST, detail="its container has been removed")
         record = Record.read(attempt.folder) or record
         cut = await log_copy.complete(record.overflowed)
-        return exit_of(state, attempt, cut, record)
+        return exit_of(state, limits, cut, record)
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
         """Stop the container, and prevent a later start."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from treadle import Attempt, Service, ServiceError
+import msgspec
+from msgspec import Meta
+
+from treadle import Attempt, Mount, Service
 
 INPUT = "/var/input"
 """Where a program finds data.json and params.json (Runtime Interface, "Custom Docker Container", "Input")."""
@@ -20,58 +22,47 @@ _GB = 1000**3
 _MIB = 1024**2
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an attempt's container may do and use: least privilege, unless its service asks for more."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt's container may do and use: least privilege, unless its service asks for more.
 
-    OPTIONS: ClassVar[Mapping[str, type | tuple[type, ...]]] = {
-        "network": str,
-        "user": str,
-        "capabilities": list,
-        "new_privileges": bool,
-        "writable_root": bool,
-        "tmp_size": int,
-        "pids": int,
-        "memory": (int, float),
-        "cpus": (int, float),
-        "gpus": int,
-        "output_limit": int,
-    }
+    Its fields are the keys of treadle.toml that the container runtimes add; also in a table `[container]`, or
+    one of the runtime's name.
+    """
 
     network: str = "none"
+    """Its network mode."""
     user: str | None = None
     """None for the image's own user, or for `nobody` if that is root."""
     capabilities: tuple[str, ...] = ()
+    """The names of Linux capabilities to add, such as `SYS_NICE`."""
     new_privileges: bool = False
     writable_root: bool = False
-    tmp_size: int = 256
+    tmp_size: Annotated[int, Meta(gt=0)] = 256
     """The size of /tmp in MiB; it is in memory."""
-    pids: int = 1024
-    memory: float | None = None
-    """In GB, swap included."""
-    cpus: float | None = None
-    gpus: int = 0
-    output_limit: int = 256 * _MIB
+    pids: Annotated[int, Meta(gt=0)] = 1024
+    memory: Annotated[float, Meta(gt=0)] | None = None
+    """In GB, swap included; None: as planqk.json says, else no limit."""
+    cpus: Annotated[float, Meta(gt=0)] | None = None
+    """None: as planqk.json says, else no limit."""
+    gpus: Annotated[int, Meta(ge=0)] | None = None
+    """None: as planqk.json says, else none."""
+    output_limit: Annotated[int, Meta(gt=0)] = 256 * _MIB
     """Bytes of standard output, and as many of standard error."""
 
     @classmethod
-    def of(cls, service: Service) -> Limits:
-        """Return the limits of a service: from its treadle.toml, else its planqk.json, else the defaults.
+    def of(cls, service: Service, runtime: str) -> Limits:
+        """Return a service's limits in a runtime: by treadle.toml, else by planqk.json, else the defaults.
 
         Raises ServiceError for a value that makes no sense.
         """
-        resources, options = service.resources, service.options
+        limits, resources = service.options_of(cls, runtime), service.resources
         gpus = int((resources.gpu or {}).get("count", 1)) if resources.gpu else 0
-        stated: dict[str, Any] = {"memory": resources.memory, "cpus": resources.cpu, "gpus": gpus}
-        stated |= {name: options[name] for name in cls.OPTIONS if name in options}
-        stated["capabilities"] = tuple(stated.get("capabilities", ()))
-        limits = cls(**stated)
-        for name in ("tmp_size", "pids", "memory", "cpus", "output_limit"):
-            if (value := getattr(limits, name)) is not None and not value > 0:
-                raise ServiceError(f"{service.path}: {name} must be greater than 0, not {value!r}")
-        if not all(isinstance(each, str) for each in limits.capabilities):
-            raise ServiceError(f"{service.path}: capabilities must be a list of names, such as 'SYS_NICE'")
-        return limits
+        return msgspec.structs.replace(
+            limits,
+            memory=resources.memory if limits.memory is None else limits.memory,
+            cpus=resources.cpu if limits.cpus is None else limits.cpus,
+            gpus=gpus if limits.gpus is None else limits.gpus,
+        )
 
     @property
     def memory_bytes(self) -> int | None:
@@ -85,7 +76,7 @@ class Limits:
 
     def describe(self) -> dict[str, Any]:
         """Return the limits as status.json shows them."""
-        fields = asdict(self)
+        fields = msgspec.structs.asdict(self)
         fields["user"] = self.user or f"the image's own, or {_NOBODY} where that is root"
         fields["capabilities"] = list(self.capabilities)
         return fields
@@ -106,8 +97,10 @@ class ContainerSpec:
     """The command that replaces the image's own; empty for the image's own."""
     environment: Mapping[str, str]
     labels: Mapping[str, str]
-    input: Path
-    """The folder on this host that is mounted read-only at INPUT."""
+    reads: tuple[Mount, ...]
+    """What is mounted read-only."""
+    writes: tuple[Mount, ...]
+    """What is mounted for writing."""
     user: str
     limits: Limits
 

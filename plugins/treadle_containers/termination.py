@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from treadle import Attempt, Exit, Reason
-from treadle_containers import spec
+from treadle import Exit, Reason
 from treadle_containers.engine import ContainerEngine, ContainerState
 from treadle_containers.record import Record
+from treadle_containers.spec import Limits
 
 _SIGKILL_CODE = 137
 
@@ -21,9 +21,8 @@ async def stop_container(engine: ContainerEngine, container: str, grace: float) 
         await engine.remove(state.id)
 
 
-def exit_of(state: ContainerState, attempt: Attempt, cut: bool, record: Record) -> Exit:
+def exit_of(state: ContainerState, limits: Limits, cut: bool, record: Record) -> Exit:
     """Return how an attempt ended; cut says whether its output was longer than the limit."""
-    limits = spec.Limits.of(attempt.service)
     ended = state.ended or datetime.now(UTC)
     cut_detail = f"its output was cut at {limits.output_limit} bytes" if cut else ""
     if not state.started:

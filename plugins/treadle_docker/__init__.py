@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from treadle import Diagnosis, Runtime, Settings, hookimpl
-from treadle_containers import ContainerRuntime
+from treadle_containers import ContainerRuntime, Section
 from treadle_docker.engine import DockerEngine
 
 __all__ = ["DockerEngine", "DockerRuntime", "diagnose", "register_runtimes"]
@@ -18,13 +18,15 @@ class DockerRuntime(ContainerRuntime):
 
 
 def _runtime(settings: Settings) -> DockerRuntime:
-    section = dict(settings.of_plugin("docker"))
-    return DockerRuntime(DockerEngine(section.pop("url", None)), **section)
+    section = settings.section("docker", Section)
+    return DockerRuntime(
+        DockerEngine(section.url), patience=section.patience, stranger_grace=section.stranger_grace
+    )
 
 
 @hookimpl
 def register_runtimes(settings: Settings) -> list[Runtime]:
-    """Return the runtime, made from `url`, `patience` and `stranger_grace` in its section."""
+    """Return the runtime, made from the plugin's section."""
     return [_runtime(settings)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from treadle_containers import INPUT, ContainerSpec
+from treadle_containers import ContainerSpec
 
 _NANO = 1_000_000_000
 _MIN_LOG_SIZE = 16 * 1024 * 1024
@@ -23,7 +23,11 @@ def config_of(spec: ContainerSpec) -> dict[str, Any]:
         "ReadonlyRootfs": not limits.writable_root,
         "Tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
         "PidsLimit": limits.pids,
-        "Mounts": [{"Type": "bind", "Source": str(spec.input), "Target": INPUT, "ReadOnly": True}],
+        "Mounts": [
+            {"Type": "bind", "Source": str(mount.source), "Target": mount.target, "ReadOnly": read_only}
+            for mounts, read_only in ((spec.reads, True), (spec.writes, False))
+            for mount in mounts
+        ],
         # The default log driver replaces bytes that are not UTF-8.
         "LogConfig": {
             "Type": "local",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from treadle import Diagnosis, Runtime, Settings, hookimpl
-from treadle_containers import ContainerRuntime
+from treadle_containers import ContainerRuntime, Section
 from treadle_podman.engine import PodmanEngine
 
 __all__ = ["PodmanEngine", "PodmanRuntime", "diagnose", "register_runtimes"]
@@ -18,13 +18,15 @@ class PodmanRuntime(ContainerRuntime):
 
 
 def _runtime(settings: Settings) -> PodmanRuntime:
-    section = dict(settings.of_plugin("podman"))
-    return PodmanRuntime(PodmanEngine(section.pop("url", None)), **section)
+    section = settings.section("podman", Section)
+    return PodmanRuntime(
+        PodmanEngine(section.url), patience=section.patience, stranger_grace=section.stranger_grace
+    )
 
 
 @hookimpl
 def register_runtimes(settings: Settings) -> list[Runtime]:
-    """Return the runtime, made from `url`, `patience` and `stranger_grace` in its section."""
+    """Return the runtime, made from the plugin's section."""
     return [_runtime(settings)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from treadle_containers import INPUT, ContainerSpec
+from treadle_containers import ContainerSpec
 
 _CPU_PERIOD = 100_000
 """Microseconds."""
@@ -27,7 +27,7 @@ def options_of(spec: ContainerSpec) -> dict[str, Any]:
         "read_write_tmpfs": False,
         "log_config": {"Type": "k8s-file"},
         "pids_limit": limits.pids,
-        "mounts": [tmp, {"type": "bind", "source": str(spec.input), "target": INPUT, "read_only": True}],
+        "mounts": [tmp, *_binds(spec)],
     }
     if limits.memory_bytes is not None:
         options |= {"mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes}
@@ -36,3 +36,11 @@ def options_of(spec: ContainerSpec) -> dict[str, Any]:
     if limits.gpus:
         options["devices"] = [f"nvidia.com/gpu={number}" for number in range(limits.gpus)]
     return options
+
+
+def _binds(spec: ContainerSpec) -> list[dict[str, Any]]:
+    return [
+        {"type": "bind", "source": str(mount.source), "target": mount.target, "read_only": read_only}
+        for mounts, read_only in ((spec.reads, True), (spec.writes, False))
+        for mount in mounts
+    ]

@@ -1,20 +1,37 @@
-"""The runtime `python-template`: a new process of the service's interpreter for every attempt."""
+"""The runtime `host`, and the programs that need no image: `python-template` and `command`."""
 
 from __future__ import annotations
 
-from treadle import Diagnosis, Runtime, Settings, hookimpl
-from treadle_python.runtime import PythonRuntime
+from treadle import Diagnosis, Program, Runtime, Settings, hookimpl
+from treadle_python.executable import Executable
+from treadle_python.options import Section
+from treadle_python.python_template import PythonTemplate
+from treadle_python.runtime import HostRuntime
 
-__all__ = ["PythonRuntime", "diagnose", "register_runtimes"]
+__all__ = [
+    "Executable",
+    "HostRuntime",
+    "PythonTemplate",
+    "diagnose",
+    "register_programs",
+    "register_runtimes",
+]
 
 
 @hookimpl
 def register_runtimes(settings: Settings) -> list[Runtime]:
     """Provide the runtime; its section may set `contain` (`auto`, `namespace`, `subreaper`) and `idle`."""
-    return [PythonRuntime(**settings.of_plugin("python-template"), jobs=settings.jobs)]
+    section = settings.section("python-template", Section)
+    return [HostRuntime(section.contain, idle=section.idle)]
+
+
+@hookimpl
+def register_programs(settings: Settings) -> list[Program]:
+    """Provide the programs, for as many jobs at a time as the settings say."""
+    return [PythonTemplate(jobs=settings.jobs), Executable(jobs=settings.jobs)]
 
 
 @hookimpl
 async def diagnose() -> list[Diagnosis]:
     """Report which interpreter is used by default."""
-    return [await PythonRuntime().diagnose()]
+    return [await HostRuntime().diagnose()]

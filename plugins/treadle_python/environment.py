@@ -38,14 +38,32 @@ def interpreter(service: Service) -> Path:
     return path
 
 
-def of_service(service: Service, python: Path, cpus: int) -> dict[str, str]:
-    """Return the variables of all programs of a service; cpus caps the threads of their libraries."""
-    variables = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
-    venv = python.parent.parent
-    if (venv / "pyvenv.cfg").exists():
-        variables["VIRTUAL_ENV"] = str(venv)
-        variables["PATH"] = f"{python.parent}{os.pathsep}{variables.get('PATH', os.defpath)}"
+def of_service(service: Service, cpus: int, python: Path | None = None) -> dict[str, str]:
+    """Return the variables of all programs of a service; cpus caps the threads of their libraries.
+
+    The executables of a virtual environment come first on the PATH: that of python, else of the service.
+    """
+    variables = inherited()
+    bin_folder = python.parent if python is not None else service.python and service.python / "bin"
+    if bin_folder is not None and (bin_folder.parent / "pyvenv.cfg").exists():
+        variables["VIRTUAL_ENV"] = str(bin_folder.parent)
+        variables["PATH"] = f"{bin_folder}{os.pathsep}{variables.get('PATH', os.defpath)}"
     return {**variables, **dict.fromkeys(_THREAD_VARIABLES, str(cpus)), **service.environment}
+
+
+def inherited() -> dict[str, str]:
+    """Return those variables of the engine's own environment that its programs inherit."""
+    return {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
+
+
+def cpus_of(service: Service, jobs: int) -> int:
+    """Return the number of CPUs that the threads of a program's libraries should use.
+
+    It is that of the service, else its share of the host's CPUs if so many jobs run at the same time.
+    """
+    if service.resources.cpu is not None:
+        return max(1, int(service.resources.cpu))
+    return max(1, (os.cpu_count() or 1) // jobs)
 
 
 def of_attempt(attempt: Attempt) -> dict[str, str]:

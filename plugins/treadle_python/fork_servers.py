@@ -20,82 +20,26 @@ timeout or a limit of tries: a server may end or be replaced at any moment, and 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import os
 import socket
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import orjson
 
-from treadle import may_pass
-from treadle_python.supervisor_handle import wait_for_end
-from treadle_python.supervisor_link import CANNOT_FORK, OUTDATED, SupervisedAttempt, SupervisorLink
+from treadle_python.fork_server_process import ForkServerSpec, connect, is_listening, start_server
+from treadle_python.supervisor_link import SupervisedAttempt, SupervisorLink
+from treadle_python.treadle_inside.protocol import CANNOT_FORK, LEASE, MAX_REQUEST, OUTDATED
 
 log = logging.getLogger(__name__)
 
-_BOOTSTRAP = """import sys
-sys.path[0] = sys.argv.pop(1)
-from treadle_inside.fork_server import main
-del sys.path[0]
-main()
-"""
-_HERE = Path(__file__).parent
 _UNFIT_RETRY_DELAY = 30.0
 """Seconds after which an unfit server is tried again: its code may have changed."""
-_MAX_REQUEST = 128 * 1024
-"""Bytes of a request."""
-_PRELOAD_TIMEOUT = 300.0
 _MAX_TRIES = 4
 """Tries for one request, or to start a server: it may end, or be replaced, at any moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """A new server's report."""
-
-    ready: bool
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class ForkServerSpec:
-    """Everything that a server is made for; a server with another specification is another server."""
-
-    spool_id: str
-    service: str
-    python: Path
-    project: Path
-    preload: tuple[str, ...]
-    environment: Mapping[str, str]
-    """The environment variables of the server, and so of the preloaded modules."""
-    contain: str
-
-    @cached_property
-    def name(self) -> str:
-        """The server's address in the kernel's namespace of abstract sockets."""
-        specification = orjson.dumps(
-            [
-                self.spool_id,
-                self.service,
-                str(self.python),
-                str(self.project),
-                self.preload,
-                sorted(self.environment.items()),
-                self.contain,
-                os.geteuid(),
-                str(_HERE),
-            ]
-        )
-        return f"treadle/{hashlib.sha256(specification).hexdigest()[:40]}"
 
 
 class ForkServers:
@@ -124,7 +68,7 @@ class ForkServers:
         of a server.
         """
         message = orjson.dumps(request)
-        if len(message) > _MAX_REQUEST:
+        if len(message) > MAX_REQUEST:
             return None
         for _ in range(_MAX_TRIES):
             link = self._take_idle(spec.name)
@@ -161,7 +105,7 @@ class ForkServers:
 
     def _open_link(self, name: str) -> SupervisorLink | None:
         """Connect to the server, which forks one more supervisor; None if the server has ended."""
-        connection = _connect(name)
+        connection = connect(name)
         if connection is None:
             return None
         link = SupervisorLink(connection, partial(self._add_idle, name))
@@ -193,9 +137,9 @@ class ForkServers:
             for _ in range(_MAX_TRIES):
                 if spec.name in self._leases:
                     return True
-                lease = _connect(spec.name)
+                lease = connect(spec.name)
                 if lease is not None:
-                    lease.send(b"lease")
+                    lease.send(LEASE)
                     self._leases[spec.name] = lease
                     return True
                 if not await self._start_server(spec):
@@ -204,35 +148,13 @@ class ForkServers:
 
     async def _start_server(self, spec: ForkServerSpec) -> bool:
         """Start a server and wait until it is ready; return False if it can't be forked from."""
-        try:
-            with subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
-                [spec.python, "-s", "-c", _BOOTSTRAP, _HERE],
-                env=dict(spec.environment),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            ) as process:
-                report = _Report(**await _set_up(process, self._setup(spec)))
-        except OSError as error:
-            if may_pass(error):
-                raise
-            report = _Report(ready=False, problem=f"{spec.python} can't be started: {error.strerror}")
+        report = await start_server(spec, self._idle_timeout)
         if report.ready and report.problem is None:
             return True
-        if _is_listening(spec.name):
+        if is_listening(spec.name):
             return True  # another engine has started the same server first
         self._mark_unfit(spec, report.problem or "the reason is not known")
         return False
-
-    def _setup(self, spec: ForkServerSpec) -> dict[str, Any]:
-        return {
-            "name": spec.name,
-            "contain": spec.contain,
-            "preload": spec.preload,
-            "project": str(spec.project),
-            "idle": self._idle_timeout,
-        }
 
     def _mark_unfit(self, spec: ForkServerSpec, problem: str) -> None:
         """Log a new reason once, and do not use the server for some time."""
@@ -246,56 +168,3 @@ class ForkServers:
             link.close()
         if lease := self._leases.pop(name, None):
             lease.close()
-
-
-async def _set_up(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) -> dict[str, Any]:
-    """Send a new process its setup, wait until it exits, and return its report.
-
-    The process exits when it has forked the server. It is killed after a timeout, or if this is cancelled.
-    """
-    assert process.stdin is not None
-    assert process.stdout is not None
-    pidfd = os.pidfd_open(process.pid)
-    try:
-        with suppress(BrokenPipeError):
-            process.stdin.write(orjson.dumps(setup))
-            process.stdin.close()
-        async with asyncio.timeout(_PRELOAD_TIMEOUT):
-            await wait_for_end(pidfd)
-    except TimeoutError:
-        process.kill()
-        return {"ready": False, "problem": f"preload took longer than {_PRELOAD_TIMEOUT:g} s"}
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        os.close(pidfd)
-    try:
-        report: dict[str, Any] = orjson.loads(process.stdout.read())
-    except orjson.JSONDecodeError:
-        report = {"ready": False, "problem": "the interpreter failed before it was ready"}
-    return report
-
-
-def _connect(name: str) -> socket.socket | None:
-    """Connect to a server; None if there is none, or another user runs it."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection.setblocking(False)
-    try:
-        connection.connect(b"\0" + name.encode())
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    except OSError:
-        connection.close()
-        return None
-    if int.from_bytes(credentials[4:8], "little") != os.geteuid():
-        connection.close()
-        return None
-    return connection
-
-
-def _is_listening(name: str) -> bool:
-    """Return whether a server of this user listens at the name."""
-    connection = _connect(name)
-    if connection is not None:
-        connection.close()
-    return connection is not None

@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from treadle_python.treadle_inside.protocol import PROCESS
+
 
 class SupervisorHandle(msgspec.Struct, frozen=True):
     """The content of process.json: the one process that may run an attempt, or a fence.
@@ -32,7 +34,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
     def of(cls, folder: Path) -> SupervisorHandle | None:
         """Read the identity of the attempt's supervisor; None if nothing is published."""
         try:
-            with open(f"{folder}/process.json", "rb", buffering=0) as file:  # noqa: PTH123  # it saves a join of pathlib
+            with open(f"{folder}/{PROCESS}", "rb", buffering=0) as file:  # noqa: PTH123  # it saves a join of pathlib
                 return msgspec.json.decode(file.read(), type=cls)
         except FileNotFoundError:
             return None
@@ -48,7 +50,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
         draft = folder / f".fence-{os.getpid()}"
         draft.write_bytes(orjson.dumps({"fenced": True}))
         with suppress(FileExistsError):
-            os.link(draft, folder / "process.json")
+            os.link(draft, folder / PROCESS)
         draft.unlink()
         return cls.of(folder) or cls(fenced=True)
 

@@ -7,13 +7,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-STARTED, ALREADY_PUBLISHED, TRANSIENT_ERROR, ENDED = b"s", b"t", b"e", b"d"
-"""Replies of a supervisor (treadle_inside/supervisor.py). An errno follows TRANSIENT_ERROR; the name that
-records the exit follows ENDED."""
-CANNOT_FORK, OUTDATED = b"p", b"o"
-"""Replies if there can be no supervisor (treadle_inside/fork_server.py)."""
-_MAX_REPLY = 1024
-"""Bytes of a reply."""
+from treadle_python.treadle_inside.protocol import ENDED, MAX_REPLY, STARTED
+
 _START_TIMEOUT = 60.0
 """Seconds from a request to the first reply."""
 
@@ -82,7 +77,7 @@ class SupervisorLink:
 
     def _receive(self) -> None:
         try:
-            message = self._connection.recv(_MAX_REPLY)
+            message = self._connection.recv(MAX_REPLY)
         except BlockingIOError:
             return
         except OSError:

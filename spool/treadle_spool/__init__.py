@@ -1,6 +1,6 @@
 """Treadle's on-disk queue. FORMAT.md beside this package is its public contract."""
 
-from treadle_spool.descriptor import EMPTY, Descriptor, Origin
+from treadle_spool.descriptor import EMPTY, Accepted, Descriptor, JobOptions, Origin
 from treadle_spool.drop import DropFolder, NotYet, Refused, Taken
 from treadle_spool.errors import (
     InvalidDescriptor,
@@ -12,23 +12,28 @@ from treadle_spool.errors import (
     UnsafeName,
 )
 from treadle_spool.names import check_name, new_id
+from treadle_spool.owner import Owner
 from treadle_spool.reading import decode_from_client
 from treadle_spool.retention import Expired, Retention, collect, expired
 from treadle_spool.spool import Spool
-from treadle_spool.status import AttemptRecord, LiveAttempt, State, Status, now
+from treadle_spool.status import AttemptRecord, LiveAttempt, Reason, State, Status, now
 
 __all__ = [
     "EMPTY",
+    "Accepted",
     "AttemptRecord",
     "Descriptor",
     "DropFolder",
     "Expired",
     "InvalidDescriptor",
+    "JobOptions",
     "LiveAttempt",
     "NameTaken",
     "NotASpool",
     "NotYet",
     "Origin",
+    "Owner",
+    "Reason",
     "Refused",
     "Retention",
     "Spool",

@@ -12,7 +12,7 @@ The steps for a batch of jobs:
 
 Invariant: the bytes are durable before the name exists in queue/, and the name is durable before the answer.
 So a crash leaves a draft, which a sweep removes, or a complete job file in queue/. A job file that was linked
-before a crash is owed, although its caller got no answer: `Spool.sweep` makes it durable at the next start.
+before a crash is owed, although its caller got no answer: `Owner.sweep` makes it durable at the next start.
 
 To write, sync and link one job after the other was tried before. To do each step for all jobs costs less.
 """
@@ -26,7 +26,7 @@ from contextlib import suppress
 import msgspec
 
 from treadle_spool import durable
-from treadle_spool.descriptor import Descriptor
+from treadle_spool.descriptor import Accepted, Descriptor
 from treadle_spool.errors import NameTaken, SpoolError
 from treadle_spool.names import check_name, new_id
 from treadle_spool.status import State, Status, now
@@ -36,7 +36,7 @@ class _Draft(msgspec.Struct, frozen=True):
     """The file of a job in tmp/, not yet durable."""
 
     name: str
-    descriptor: Descriptor
+    descriptor: Accepted
     path: str
 
 
@@ -73,12 +73,12 @@ class Acceptor:
         path = self._new_draft()
         try:
             name = new_id() if name is None else check_name(name)
-            descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
-            files.make(path, descriptor.to_json())
+            accepted = descriptor.accepted(now())
+            files.make(path, accepted.to_json())
         except (SpoolError, OSError) as error:
             _remove(path)
             return error
-        return _Draft(name, descriptor, path)
+        return _Draft(name, accepted, path)
 
     def _link(self, draft: _Draft) -> Status | SpoolError | OSError:
         """Link the file of a job into queue/; its name is not durable yet."""
@@ -116,12 +116,12 @@ def _remove(draft: str) -> None:
         os.unlink(draft)
 
 
-def pending(name: str, descriptor: Descriptor) -> Status:
+def pending(name: str, descriptor: Accepted) -> Status:
     """Return the status of a job that has not been started."""
     return Status(
         id=name,
         service=descriptor.service,
         status=State.PENDING,
-        created=descriptor.created or now(),
+        created=descriptor.created,
         labels=descriptor.labels,
     )

@@ -1,4 +1,10 @@
-"""The job descriptor: the request of a client, as one JSON file."""
+"""The job descriptor: the request of a client, as one JSON file.
+
+A job's options are the fields of JobOptions, and are described there only. The types that carry them inherit
+from it: the descriptor, the body of a POST, the command line's request, the engine's Job. The command line's
+options, descriptor.schema.json and openapi.json are made from its fields. So a new option is a field there,
+and the code that uses it.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +21,41 @@ EMPTY = b"{}"
 """The `data` or `params` that a program gets if the client sent none."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Priority = Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
-Labels = dict[Text, str]
-_ABSENT = msgspec.Raw()
+Moment = Annotated[datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+_OBJECT = {"type": "object"}
+"""The schema of a payload, which is not parsed."""
+
+
+class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The options of a job: what a client may say about it beside its service and its payload.
+
+    An option has the same name, type and bounds in a dropped file, in the body of a POST and on the command
+    line. Its description is the text of the schemas and of `treadle submit --help`.
+    """
+
+    priority: Annotated[
+        int, msgspec.Meta(ge=-1000, le=1000, description="Jobs of higher priority start first.")
+    ] = 0
+    timeout: Annotated[
+        Seconds | None,
+        msgspec.Meta(description="Seconds an attempt may take; the service's own timeout holds as well."),
+    ] = None
+    labels: Annotated[
+        dict[Text, str], msgspec.Meta(description="The client's own labels; status.json repeats them.")
+    ] = {}
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, by name."""
+        return {name: value for name, default in OPTIONS if (value := getattr(self, name)) != default}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+OPTIONS = tuple((field.name, _default(field)) for field in msgspec.structs.fields(JobOptions))
+"""The name and the default of each option."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -29,25 +66,41 @@ class Origin(msgspec.Struct, frozen=True):
     """
 
     inode: int
-    modified: int
+    modified: Annotated[int, msgspec.Meta(description="Nanoseconds since 1970.")]
     size: int
 
 
-class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A job as it is stored in queue/, with the fields of spool/FORMAT.md.
+class Descriptor(JobOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A job as a client describes it, with the fields of spool/FORMAT.md.
 
     `data` and `params` are raw bytes of the client. They are checked to be JSON objects, and never parsed
     and serialised again, so integers of any size and the order of keys stay the same.
     """
 
-    service: Text
-    priority: Priority = 0
-    timeout: Seconds | None = None
-    labels: Labels = {}
-    created: datetime | None = None
-    origin: Origin | None = None
-    data: msgspec.Raw = _ABSENT
-    params: msgspec.Raw = _ABSENT
+    service: Annotated[Text, msgspec.Meta(description="The name of the service to run.")]
+    created: Annotated[
+        Moment | None,
+        msgspec.Meta(
+            description="When the job was accepted, RFC 3339. Written at the accept; ignored in drop/."
+        ),
+    ] = None
+    origin: Annotated[
+        Origin | None,
+        msgspec.Meta(
+            description="Which dropped file the job came from. Written by the engine; ignored in drop/."
+        ),
+    ] = None
+    data: Annotated[
+        msgspec.Raw,
+        msgspec.Meta(
+            description="The program's input; its bytes reach the program as they are.",
+            extra_json_schema=_OBJECT,
+        ),
+    ] = msgspec.field(default_factory=msgspec.Raw)
+    params: Annotated[
+        msgspec.Raw,
+        msgspec.Meta(description="The program's parameters; likewise.", extra_json_schema=_OBJECT),
+    ] = msgspec.field(default_factory=msgspec.Raw)
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
@@ -59,28 +112,38 @@ class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Decode a client's descriptor as from_json does; from_json can decode it at any later time."""
         return decode_from_client(raw, cls)._checked()
 
+    def accepted(self, moment: datetime) -> Accepted:
+        """Return the descriptor of the accepted job; moment is its `created`, unless it has one already."""
+        fields = msgspec.structs.asdict(self)
+        fields["created"] = self.created or moment
+        return Accepted(**fields)
+
     def to_json(self) -> bytes:
         """Return the descriptor as JSON: small fields first, payloads byte for byte."""
         fields: dict[str, Any] = {"service": self.service}
-        if self.priority:
-            fields["priority"] = self.priority
-        if self.timeout is not None:
-            fields["timeout"] = self.timeout
-        if self.labels:
-            fields["labels"] = self.labels
+        for name, default in OPTIONS:
+            if (value := getattr(self, name)) != default:
+                fields[name] = value
         if self.created is not None:
             fields["created"] = self.created
         if self.origin is not None:
             fields["origin"] = msgspec.to_builtins(self.origin)
-        for name in ("data", "params"):
-            if payload := bytes(getattr(self, name)):
-                fields[name] = orjson.Fragment(payload)
+        if data := bytes(self.data):
+            fields["data"] = orjson.Fragment(data)
+        if params := bytes(self.params):
+            fields["params"] = orjson.Fragment(params)
         return orjson.dumps(fields)
 
     def _checked(self) -> Self:
         for name in ("data", "params"):
             check_payload(getattr(self, name), f"$.{name}")
         return self
+
+
+class Accepted(Descriptor, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The descriptor of an accepted job, as it is stored in queue/: the time of its acceptance is known."""
+
+    created: Moment
 
 
 def check_payload(value: msgspec.Raw, path: str) -> None:

@@ -43,8 +43,9 @@ from treadle_spool.errors import (
     Unreadable,
     UnsafeName,
 )
+from treadle_spool.folder import JOB
 from treadle_spool.names import check_name
-from treadle_spool.spool import Spool
+from treadle_spool.owner import Owner
 from treadle_spool.status import Status
 
 _SUFFIX = ".json"
@@ -83,12 +84,12 @@ class _Unfinished(Exception):
 
 
 class DropFolder:
-    """The reader of drop/. Only the engine that holds the spool's lock may use it; it keeps no state."""
+    """The reader of drop/, for as long as its owner holds the spool; it keeps no state."""
 
-    def __init__(self, spool: Spool, *, max_bytes: int, settle: float = 2.0) -> None:
+    def __init__(self, owner: Owner, *, max_bytes: int, settle: float = 2.0) -> None:
         """Refuse files of more than max_bytes; a file counts as recent for settle seconds after a change."""
-        self.path = spool.drop
-        self._spool = spool
+        self.path = owner.spool.drop
+        self._spool = owner.spool
         self._max_bytes = max_bytes
         self._settle = settle
 
@@ -133,7 +134,7 @@ class DropFolder:
         Raises NameTaken if the name belongs to another job.
         """
         folders = (self._spool.done / job, self._spool.run / job)
-        for place, file in (*((each, each / "job.json") for each in folders), (self._spool.queued(job),) * 2):
+        for place, file in (*((each, each / JOB) for each in folders), (self._spool.queued(job),) * 2):
             if not os.path.lexists(place):
                 continue
             if _read_origin(file) != origin:

@@ -8,10 +8,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from treadle_spool import durable, reading
-from treadle_spool.descriptor import Descriptor
+from treadle_spool.descriptor import Accepted, Descriptor
+from treadle_spool.errors import InvalidDescriptor
 
 JOB = "job.json"
 ATTEMPT = "attempt.json"
@@ -20,15 +19,26 @@ RESULT = "result.json"
 INTERIM = "interim.jsonl"
 STDOUT = "stdout.log"
 STDERR = "stderr.log"
+ATTEMPTS = "attempts"
+INPUT = "input"
+OUTPUT = "output"
+LOGS = {"stdout": STDOUT, "stderr": STDERR}
+"""The logs, by the name of the stream that they hold."""
 
 
-def read_descriptor(path: str) -> Descriptor:
+def archive(folder: Path, attempt: int) -> Path:
+    """Return the folder for the files of a lost attempt, by its number."""
+    return folder / ATTEMPTS / str(attempt)
+
+
+def read_descriptor(path: str) -> Accepted:
     """Read an accepted descriptor; `created` defaults to the modification time of the file."""
-    descriptor = Descriptor.from_json(reading.content(path))
-    if descriptor.created is None:
-        created = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
-        descriptor = msgspec.structs.replace(descriptor, created=created)
-    return descriptor
+    raw = reading.content(path)
+    try:
+        return Accepted.from_json(raw)
+    except InvalidDescriptor:  # without `created`, if nothing else is wrong with it
+        descriptor = Descriptor.from_json(raw)
+        return descriptor.accepted(datetime.fromtimestamp(os.stat(path).st_mtime, UTC))
 
 
 def write_unsynced(folder: str, name: str, content: bytes) -> None:

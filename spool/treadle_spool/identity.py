@@ -14,6 +14,8 @@ from treadle_spool import durable
 from treadle_spool.errors import NotASpool
 from treadle_spool.status import FORMAT
 
+IDENTITY = "spool.json"
+LOCK = "engine.lock"
 FOLDERS = ("drop", "tmp", "queue", "cancel", "run", "done", "bad")
 
 
@@ -27,7 +29,7 @@ def identify(root: Path) -> str:
 
     Raises NotASpool if the folder has other content, a damaged spool.json, or another format version.
     """
-    identity = root / "spool.json"
+    identity = root / IDENTITY
     if not identity.exists():
         create(root)
     try:
@@ -39,10 +41,15 @@ def identify(root: Path) -> str:
     return fields.id
 
 
+def is_spool(root: Path) -> bool:
+    """Return whether the folder is a spool, of any format version."""
+    return (root / IDENTITY).exists()
+
+
 def create(root: Path) -> None:
     """Make a new or empty folder a spool. If other processes do the same, the first one gives the id."""
     root.mkdir(parents=True, exist_ok=True)
-    own_names = {*FOLDERS, "spool.json", "engine.lock"}
+    own_names = {*FOLDERS, IDENTITY, LOCK}
     if any(entry.name not in own_names for entry in root.iterdir() if not entry.name.startswith(".")):
         raise NotASpool(f"{root} is not empty and not a spool: choose an empty or new folder")
     for name in FOLDERS:
@@ -50,6 +57,6 @@ def create(root: Path) -> None:
     staged = root / "tmp" / f"{os.getpid()}-spool"
     durable.write(staged, orjson.dumps({"format": FORMAT, "id": str(uuid4())}), mode=0o644)
     with suppress(FileExistsError):
-        os.link(staged, root / "spool.json")
+        os.link(staged, root / IDENTITY)
     staged.unlink()
     durable.sync_folder(root)

@@ -11,24 +11,30 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
 
 from treadle_spool.durable import write_all
 from treadle_spool.errors import SpoolInUse
+from treadle_spool.identity import LOCK
+from treadle_spool.owner import Owner
 from treadle_spool.status import now
+
+if TYPE_CHECKING:
+    from treadle_spool.spool import Spool
 
 
 class EngineLock:
-    """The exclusive right to claim and end jobs, held from `with` to its end.
+    """The lock of a spool. It is held from `with` to its end, and gives the Owner of the spool.
 
     Raises SpoolInUse, with the pid of the holder, if another process holds the lock.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._path = spool.root / LOCK
         self._fd: int | None = None
 
     def holder(self) -> int | None:
@@ -44,7 +50,7 @@ class EngineLock:
                 return int(fields[4])
         return None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Owner:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +61,7 @@ class EngineLock:
         os.ftruncate(fd, 0)
         write_all(fd, orjson.dumps({"pid": os.getpid(), "since": now()}))
         self._fd = fd
-        return self
+        return Owner(self._spool)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

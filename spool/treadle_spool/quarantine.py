@@ -21,7 +21,7 @@ MOST = 1000
 SLACK = 100
 """Further files that may exist before the oldest are removed."""
 _MAX_NAME_BYTES = 200
-_REASON_SUFFIX = ".reason.json"
+REASON_SUFFIX = ".reason.json"
 
 
 class Quarantine:
@@ -60,6 +60,10 @@ class Quarantine:
         self._remove_oldest()
         return target
 
+    def reason_of(self, name: str) -> Path:
+        """Return the file with the reason for the refusal of the first file of this name."""
+        return _reason_of(self._folder / name)
+
     def expire(self, before: float) -> None:
         """Remove the files that were refused before this time, in seconds since 1970."""
         for entry in self._reasons():
@@ -68,7 +72,7 @@ class Quarantine:
 
     def _reasons(self) -> list[os.DirEntry[str]]:
         with os.scandir(self._folder) as entries:
-            return [entry for entry in entries if entry.name.endswith(_REASON_SUFFIX)]
+            return [entry for entry in entries if entry.name.endswith(REASON_SUFFIX)]
 
     def _free_path(self, name: str) -> Path:
         """Return an unused path for a file of this name; a long name is shortened and gets a digest."""
@@ -96,7 +100,7 @@ class Quarantine:
 
 
 def _reason_of(path: Path) -> Path:
-    return path.with_name(path.name + _REASON_SUFFIX)
+    return path.with_name(path.name + REASON_SUFFIX)
 
 
 def _move(path: Path, target: Path) -> None:
@@ -112,7 +116,7 @@ def _move(path: Path, target: Path) -> None:
 
 def _remove_both(reason: Path) -> None:
     """Remove a refused file and its reason."""
-    _remove(reason.with_name(reason.name.removesuffix(_REASON_SUFFIX)))
+    _remove(reason.with_name(reason.name.removesuffix(REASON_SUFFIX)))
     reason.unlink(missing_ok=True)
 
 

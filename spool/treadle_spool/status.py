@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
+
+from treadle_spool.descriptor import Moment
 
 FORMAT = 1
 """The version of the spool format that this package reads and writes."""
@@ -29,18 +31,45 @@ class State(StrEnum):
         return self in {State.SUCCEEDED, State.CANCELLED, State.FAILED}
 
 
+class Reason(StrEnum):
+    """Why an attempt is over."""
+
+    ENDED = "ended"
+    """The program ended by itself."""
+    STOPPED = "stopped"
+    """The job was cancelled."""
+    TIMED_OUT = "timed-out"
+    """The program ran longer than its timeout."""
+    OUT_OF_MEMORY = "out-of-memory"
+    """The program used more memory than it was allowed."""
+    OUTPUT_LIMIT = "output-limit"
+    """The program was killed because it printed more than it is allowed."""
+    NOT_STARTED = "not-started"
+    """The runtime could not start the program; it has not run."""
+    LOST = "lost"
+    """Its exit status is unknown, but it is certain that no process of it is alive."""
+
+
+_REASONS: dict[str, Any] = {"enum": [*(reason.value for reason in Reason), None]}
+
+
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One start of a job: in attempt.json while it runs, in `attempts` of status.json afterwards."""
 
-    number: int
-    runtime: str
-    started: datetime
-    ended: datetime | None = None
-    reason: str | None = None
-    code: int | None = None
-    signal: int | None = None
+    number: Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1})]
+    runtime: Annotated[str, msgspec.Meta(description="The runtime plugin that ran it.")]
+    started: Moment
+    ended: Moment | None = None
+    reason: Annotated[str | None, msgspec.Meta(description="What ended it.", extra_json_schema=_REASONS)] = (
+        None
+    )
+    code: Annotated[int | None, msgspec.Meta(description="The exit code, where the program exited.")] = None
+    signal: Annotated[int | None, msgspec.Meta(description="The signal, where one killed it.")] = None
     detail: str | None = None
-    limits: dict[str, Any] = {}
+    limits: Annotated[
+        dict[str, Any],
+        msgspec.Meta(description="The limits that were in force, as its runtime names them."),
+    ] = {}
 
 
 class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,15 +86,27 @@ class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot of a job; for an ended job, the content of status.json."""
 
-    id: str
+    id: Annotated[str, msgspec.Meta(description="The name of the job.")]
     service: str
     status: State
-    created: datetime
-    started: datetime | None = None
-    ended: datetime | None = None
+    created: Annotated[Moment, msgspec.Meta(description="When it was accepted.")]
+    started: Annotated[
+        Moment | None,
+        msgspec.Meta(description="When its first attempt was started; null if there was none."),
+    ] = None
+    ended: Moment | None = None
     labels: dict[str, str] = {}
-    attempts: tuple[AttemptRecord, ...] = ()
-    notes: tuple[str, ...] = ()
+    attempts: Annotated[
+        tuple[AttemptRecord, ...],
+        msgspec.Meta(description="Every start of the job, the first one first."),
+    ] = ()
+    notes: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="What a person may want to know about the output, "
+            "such as interim results that were not JSON."
+        ),
+    ] = ()
 
     def to_json(self) -> bytes:
         """Return the content of status.json."""

@@ -17,7 +17,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from tests.acceptance.server import PATIENCE, eventually
+from tests.acceptance.server import TIMEOUT, eventually
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "spool-v1.tar.gz"
 
@@ -69,17 +69,17 @@ class OldVersion:
 
     def processes(self) -> list[psutil.Process]:
         """Return what is alive of the old version's: supervisors, their programs, fork servers."""
-        everybody = psutil.process_iter(["cmdline"])
-        return [each for each in everybody if str(self.folder) in (each.info["cmdline"] or ())]
+        processes = psutil.process_iter(["cmdline"])
+        return [each for each in processes if str(self.folder) in (each.info["cmdline"] or ())]
 
-    def nobody_is_left(self) -> bool:
+    def no_process_is_left(self) -> bool:
         return eventually(lambda: not self.processes(), "the end of what the old version has started")
 
     def end_processes(self) -> None:
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):  # it goes with another one
                 process.kill()
-        self.nobody_is_left()
+        self.no_process_is_left()
 
     def start(self, project: Path, job: str, contain: str = "auto") -> None:
         """Give the old starter its request; it ends once it has forked a supervisor."""
@@ -93,7 +93,7 @@ class OldVersion:
                 stderr=stderr,
                 start_new_session=True,
                 check=True,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
             )
 
     def fork(self, project: Path, job: str) -> None:
@@ -108,7 +108,7 @@ class OldVersion:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             check=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
         assert json.loads(made.stdout) == {"ready": True, "problem": None}
         with _connect(name) as lease, _connect(name) as line:
@@ -141,7 +141,7 @@ class OldVersion:
 
 def _connect(name: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection.settimeout(PATIENCE)
+    connection.settimeout(TIMEOUT)
     connection.connect(b"\0" + name.encode())
     return connection
 

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from treadle_python.supervisor_handle import SupervisorHandle, send
+from tests.processes import kill_supervisor
+from treadle.testing import eventually
 
 TREADLE = Path(sys.executable).with_name("treadle")
 EXAMPLES = Path(__file__).parents[2] / "contrib" / "examples"
-PATIENCE = 30.0
-"""Seconds that a condition may take on a slow machine before the test fails."""
-
-Value = TypeVar("Value")
-
-
-def eventually(look: Callable[[], Value | None], what: str) -> Value:
-    """Return what look finds, as soon as it finds something."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(0.005)  # a poll for something that only files tell
-    raise AssertionError(f"{what}: not within {PATIENCE} s")
+TIMEOUT = 30.0
+"""Seconds that a response, or the end of a server, may take on a slow machine before the test fails."""
 
 
 @dataclass
@@ -85,15 +71,12 @@ class Server:
     def end_programs(self) -> None:
         """Kill what still runs of the spool's jobs: they outlive their engine, not the test."""
         for folder in (self.spool / "run").glob("*"):  # nothing, if it has never made its spool
-            if (supervisor := SupervisorHandle.of(folder)) is not None:
-                with supervisor.pidfd() as pidfd:
-                    if pidfd is not None:
-                        send(pidfd, signal.SIGKILL)
+            kill_supervisor(folder)
 
     def reap(self) -> int:
         """Wait for its end and return its exit code."""
         assert self.process is not None
-        code = self.process.wait(PATIENCE)
+        code = self.process.wait(TIMEOUT)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
@@ -101,7 +84,7 @@ class Server:
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                 return Answer(answer.status, dict(answer.headers), answer.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -80,7 +80,7 @@ def test_generated_bodies_are_accepted_or_refused_with_a_reason(serve, project):
         (b"\xff", "$", "UTF-8"),
     ],
 )
-def test_a_fault_is_told_with_its_json_path(served_sum, body, path, words):
+def test_a_fault_is_reported_with_its_json_path(served_sum, body, path, words):
     answer = served_sum.ask("POST", "/", body)
     assert answer.status == 400
     assert answer.json["path"] == path
@@ -114,13 +114,13 @@ def served_sum(module_server):
         ("GET", "/services/other/", 404),
     ],
 )
-def test_an_address_that_leads_nowhere_is_told(served_sum, method, path, status):
+def test_an_address_that_leads_nowhere_is_reported(served_sum, method, path, status):
     answer = served_sum.ask(method, path, b"" if method in {"PUT", "POST"} else None)
     assert answer.status == status
     assert {"code", "detail"} <= set(answer.json)
 
 
-def test_a_body_that_is_too_large_is_told(served_sum):
+def test_a_body_that_is_too_large_is_reported(served_sum):
     answer = served_sum.ask("POST", "/", b'{"data": {"values": [' + b"1," * 1000 + b"1]}}")
     assert (answer.status, "detail" in answer.json) == (413, True)
 
@@ -145,7 +145,7 @@ def test_a_body_that_is_packed_badly_is_refused(served_sum, body, status):
     assert served_sum.ask("POST", "/", body, **{"Content-Encoding": "gzip"}).status == status
 
 
-def test_a_client_that_breaks_off_hurts_nobody(served_sum):
+def test_a_client_that_disconnects_affects_no_other(served_sum):
     address = urllib.parse.urlsplit(served_sum.url)
     for part in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", b"\x00\xff\r\n\r\n", b"GET"):
         with socket.create_connection((address.hostname, address.port)) as connection:
@@ -153,7 +153,7 @@ def test_a_client_that_breaks_off_hurts_nobody(served_sum):
     assert served_sum.ask("GET", "/").status == 200
 
 
-def test_a_full_queue_is_told_and_room_is_taken_again(serve, project, tmp_path):
+def test_a_full_queue_is_reported_and_room_is_taken_again(serve, project, tmp_path):
     server = serve(project(WAITS), "--queue-limit", "2", "--jobs", "1")
     gate = {"gate": str(tmp_path / "gate")}
     jobs = [server.submit(gate) for _ in range(2)]
@@ -168,7 +168,7 @@ def test_a_full_queue_is_told_and_room_is_taken_again(serve, project, tmp_path):
     assert server.submit(gate)
 
 
-def test_a_disk_below_its_reserve_is_told(serve, project):
+def test_a_disk_below_its_reserve_is_reported(serve, project):
     server = serve(project(IDLE), "--disk-reserve", str(2**60))
     answer = server.ask("POST", "/", b"{}")
     assert (answer.status, answer.json["code"]) == (507, "DISK_FULL")

@@ -1,4 +1,4 @@
-"""Cancelling in every state; nobody of the program's process tree survives."""
+"""Cancelling in every state: no process of the program's tree survives."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def run(data):
 
 
 def sleepers(naptime: str) -> list[psutil.Process]:
-    everybody = psutil.process_iter(["cmdline"])
-    return [process for process in everybody if process.info["cmdline"] == ["sleep", naptime]]
+    processes = psutil.process_iter(["cmdline"])
+    return [process for process in processes if process.info["cmdline"] == ["sleep", naptime]]
 
 
 def test_a_program_that_ignores_sigterm_and_its_daemon_are_gone_after_the_grace_period(

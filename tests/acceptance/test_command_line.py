@@ -64,12 +64,12 @@ def test_submit_may_wait_for_the_result(where, tmp_path):
     assert json.loads(answer.stdout)["result"] == {"sum": 3}
 
 
-def test_a_job_that_fails_is_told_by_the_exit_code(where):
+def test_a_job_that_fails_is_reported_by_the_exit_code(where):
     job = treadle("submit", *where, "--service", "failing").stdout.strip()
     assert treadle("wait", job, *where, "--service", "failing").returncode == 1
 
 
-def test_a_job_that_has_not_ended_is_told_by_the_exit_code(where):
+def test_a_job_that_has_not_ended_is_reported_by_the_exit_code(where):
     interim = [*where, "--service", "interim"]
     job = treadle(
         "submit", *interim, "--data", '{"values": [1, 2]}', "--params", '{"delay": 30}'
@@ -138,13 +138,13 @@ def test_a_run_takes_the_project_s_own_input_and_shows_interim_results():
     assert "interim result:" in ran.stderr
 
 
-def test_a_run_that_fails_is_told_by_the_exit_code():
+def test_a_run_that_fails_is_reported_by_the_exit_code():
     ran = treadle("run", EXAMPLES / "failing")
     assert ran.returncode == 1
     assert {"code", "detail"} <= set(json.loads(ran.stdout))
 
 
-def test_a_run_that_is_interrupted_leaves_nobody_behind(project, tmp_path):
+def test_a_run_that_is_interrupted_leaves_no_process_behind(project, tmp_path):
     path = project("import time\ndef run(data):\n    open(data['mark'], 'w').close()\n    time.sleep(600)\n")
     data = json.dumps({"mark": str(tmp_path / "mark")})
     command = [TREADLE, "run", path, "--data", data]
@@ -195,7 +195,7 @@ def test_a_job_waits_in_the_spool_for_an_engine(serve):
     ],
 )
 def test_an_error_is_one_clear_line(arguments, words):
-    answer = treadle(*arguments)
+    answer = treadle(*arguments, XDG_STATE_HOME="/nothing", XDG_CONFIG_HOME="/nothing")
     assert answer.returncode != 0
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr
@@ -207,7 +207,7 @@ def test_an_unknown_job_is_one_clear_line(where):
     assert "no job named 'nothing'" in answer.stderr
 
 
-def test_a_port_that_is_taken_is_told(server, tmp_path):
+def test_a_port_that_is_taken_is_reported(server, tmp_path):
     port = server.url.rpartition(":")[2]
     answer = treadle("serve", EXAMPLES / "sum", "--spool", tmp_path / "spool", "--port", port)
     assert answer.returncode == 1
@@ -224,6 +224,6 @@ def test_settings_come_from_flags_then_the_environment_then_the_file(tmp_path):
     assert "did you mean 'port'" in treadle("plugins", "--config", tmp_path / "engine.toml").stderr
 
 
-def test_without_a_project_the_current_folder_is_served_or_its_lack_told(tmp_path):
+def test_without_a_project_the_current_folder_is_served_or_its_lack_reported(tmp_path):
     answer = treadle("serve", "--spool", tmp_path / "spool", cwd=tmp_path)
     assert "name a PROJECT" in answer.stderr

@@ -113,7 +113,7 @@ def test_planqk_json_s_resources_are_the_limits(script, tmp_path, serve, engine)
 # ---------------------------------------------------------------------- programs that misbehave
 
 
-def test_a_memory_hog_is_told_as_such(script):
+def test_a_program_beyond_its_memory_is_reported_as_such(script):
     server = script("exec tail /dev/zero", "memory = 0.05")
     job = server.submit()
     result = server.result(job)
@@ -132,7 +132,7 @@ def test_a_fork_bomb_is_contained(script):
     assert server.ended(bomb)["status"] in {"SUCCEEDED", "FAILED"}
 
 
-def test_an_endless_printer_is_ended_and_told_apart(script):
+def test_an_endless_printer_is_ended_with_a_reason_of_its_own(script):
     server = script("yes", "output_limit = 1000000")
     job = server.submit()
     result = server.result(job)
@@ -141,7 +141,7 @@ def test_an_endless_printer_is_ended_and_told_apart(script):
     assert (server.spool / "done" / job / "stdout.log").stat().st_size == 1_000_000
 
 
-def test_a_program_that_prints_a_little_too_much_is_cut_and_told(script):
+def test_a_program_that_prints_a_little_too_much_is_cut_and_reported(script):
     server = script("seq 1 1000; echo PlanQK:Job:Result: 1", "output_limit = 100")
     job = server.submit()
     server.ended(job)
@@ -196,7 +196,7 @@ def running(command: list[str]) -> bool:
     return any(each.info["cmdline"] == command for each in psutil.process_iter(["cmdline"]))
 
 
-def test_a_build_that_fails_is_told_with_what_the_engine_says(engine, serve, tmp_path):
+def test_a_build_that_fails_is_reported_with_what_the_engine_says(engine, serve, tmp_path):
     folder = dockerfile_project(tmp_path / "broken", engine, "1")
     (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY nothing /x\n")
     built = build(folder)
@@ -241,7 +241,7 @@ def test_without_any_image_a_project_is_not_served(engine, serve, tmp_path):
     ("command", "code"),
     [('["/no/such/program"]', "ENTRYPOINT_NOT_FOUND"), ('["/var/input"]', "ENTRYPOINT_NOT_EXECUTABLE")],
 )
-def test_a_program_that_can_t_be_started_is_told(engine, serve, tmp_path, command, code):
+def test_a_program_that_can_t_be_started_is_reported(engine, serve, tmp_path, command, code):
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "treadle.toml").write_text(f'runtime = "{engine}"\nimage = "{IMAGE}"\ncommand = {command}\n')
@@ -252,7 +252,7 @@ def test_a_program_that_can_t_be_started_is_told(engine, serve, tmp_path, comman
     assert status(server, job)["attempts"][0]["reason"] == "not-started"
 
 
-def test_an_engine_that_can_t_be_reached_is_told_with_where_it_was_looked_for(
+def test_an_engine_that_can_t_be_reached_is_reported_with_where_it_was_looked_for(
     engine, serve, tmp_path, monkeypatch
 ):
     variable = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}[engine]
@@ -270,7 +270,7 @@ def test_an_engine_that_can_t_be_reached_is_told_with_where_it_was_looked_for(
     assert "nothing.sock" in checked.stdout.replace("\n", "")
 
 
-def test_a_service_of_planqk_json_s_docker_runs_on_whichever_is_preferred(engine, serve, tmp_path):
+def test_a_service_of_planqk_json_s_docker_runs_on_the_preferred_engine(engine, serve, tmp_path):
     folder = dockerfile_project(tmp_path / "either", engine, "1")
     (folder / "treadle.toml").unlink()
     (folder / "planqk.json").write_text('{"name": "either", "runtime": "DOCKER"}')
@@ -298,7 +298,7 @@ def test_where_one_engine_does_not_answer_the_other_is_taken(serve, tmp_path, mo
 
 @pytest.mark.parametrize("delay", [0, 0.01, 0.03])
 def test_a_container_whose_monitor_is_killed_while_it_starts_is_made_anew(script, delay):
-    """Nobody knows then whether its program has begun: that attempt is lost, and there is another."""
+    """Then it is unknown whether its program has begun: the attempt is lost, and another one is made."""
     server = script("sleep 0.2; echo PlanQK:Job:Result: 7")
     known = set(psutil.pids())
     job = server.submit()
@@ -329,9 +329,9 @@ def test_podman_s_service_may_be_restarted_under_its_running_jobs(serve, tmp_pat
     for number in range(RESTARTS):
         for each in range(2):
             jobs[server.submit({"n": number * 2 + each})] = number * 2 + each
-        time.sleep(0.1 + (number % 5) * 0.2)
+        time.sleep(0.1 + (number % 5) * 0.2)  # another moment for each
         os.kill(int(pid_file.read_text()), signal.SIGKILL if number % 2 else signal.SIGTERM)
-        time.sleep(0.2)
+        time.sleep(0.2)  # so long there is no service
         subprocess.run([start], check=True)
     for job, number in jobs.items():
         assert server.result(job) == {"n": number}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server import PATIENCE, eventually
+from tests.acceptance.server import TIMEOUT, eventually
 
 STEPS = """import sys, time
 from pathlib import Path
@@ -40,7 +40,7 @@ def listen(server, job, last="", at_most=None):
     headers = {"Last-Event-ID": last} if last else {}
     request = urllib.request.Request(f"{server.url}/{job}/events", headers=headers)
     heard: list[Heard] = []
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         if answer.status == 204:
             return heard
         assert answer.headers["Content-Type"].startswith("text/event-stream")
@@ -78,7 +78,7 @@ def check(heard, steps):
     assert len({each.id for each in heard}) == len(heard)
 
 
-def test_everything_is_told_and_then_the_stream_ends(server):
+def test_everything_is_reported_and_then_the_stream_ends(server):
     check(listen(server, server.submit({"steps": 5, "pause": 0.05})), 5)
 
 
@@ -88,7 +88,7 @@ def test_a_job_that_has_ended_tells_the_same(server):
     check(listen(server, job), 3)
 
 
-def test_who_comes_back_hears_the_rest_and_nothing_twice(server):
+def test_a_client_that_reconnects_gets_the_rest_and_nothing_twice(server):
     job = server.submit({"steps": 4, "pause": 0.02})
     server.ended(job)
     whole = listen(server, job)
@@ -98,7 +98,7 @@ def test_who_comes_back_hears_the_rest_and_nothing_twice(server):
     assert server.ask("GET", f"/{job}/events", **{"Last-Event-ID": whole[-1].id}).status == 204
 
 
-def test_it_is_told_while_the_program_runs(server, tmp_path):
+def test_it_is_reported_while_the_program_runs(server, tmp_path):
     job = server.submit({"steps": 1, "until": str(tmp_path / "go")})
     first = listen(server, job, at_most=2)
     assert eventually(lambda: "interim" in {each.kind for each in listen(server, job, at_most=3)}, "interim")
@@ -143,7 +143,7 @@ def test_a_long_line_comes_in_pieces(serve, project):
     assert [each["whole"] for each in pieces] == [False] * (len(pieces) - 1) + [True]
 
 
-def test_two_listeners_hear_the_same(server):
+def test_two_listeners_get_the_same(server):
     job = server.submit({"steps": 5, "pause": 0.05})
     with ThreadPoolExecutor(8) as threads:
         for heard in threads.map(lambda _: listen(server, job), range(8)):
@@ -157,5 +157,5 @@ def test_an_id_that_was_never_sent_is_refused(server, last):
     assert (answer.status, answer.json["path"]) == (400, "Last-Event-ID")
 
 
-def test_nobody_listens_to_a_job_that_is_not_there(server):
+def test_events_of_an_unknown_job_are_a_404(server):
     assert server.ask("GET", "/nothing/events").status == 404

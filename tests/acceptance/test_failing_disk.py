@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import EXAMPLES, eventually
+from tests.acceptance.server import EXAMPLES, Server, eventually
 from tests.crash.strace import need_strace
 
 JOBS = int(os.environ.get("TREADLE_FAULTY_JOBS", "8"))
@@ -49,6 +48,15 @@ def failing(pid: int, calls: str, error: str, when: str):
     tracer.communicate(timeout=30)
 
 
+def have_ended(server: Server, jobs: list[str]) -> bool:
+    return all((server.spool / "done" / job).exists() for job in jobs)
+
+
+def is_retried(server: Server) -> bool:
+    """Return whether a claim or an end has met a transient error."""
+    return "trying again" in server.log.read_text()
+
+
 @pytest.mark.parametrize(("calls", "error", "when"), FAULTS)
 def test_what_was_accepted_ends_and_what_was_refused_is_absent(serve, calls, error, when):
     server = serve(EXAMPLES / "sum", "--jobs", "2")
@@ -67,7 +75,10 @@ def test_what_was_accepted_ends_and_what_was_refused_is_absent(serve, calls, err
                 assert answer.status == 507 or answer.headers["Retry-After"]
                 refused.append(answer)
         assert refused or calls in {"link", "write", "rename", "mkdir"}, "no call of accept has failed"
-        time.sleep(0.2)  # so that claims and ends meet the fault as well
+        jobs = [job for _, job in accepted]
+        eventually(
+            lambda: have_ended(server, jobs) or is_retried(server), "ends, or a claim or an end that fails"
+        )
     for number, job in accepted:
         assert server.result(job)["result"] == {"sum": number + 1}
     last = server.submit({"values": [1]})

@@ -57,7 +57,7 @@ def test_files_dropped_while_the_engine_is_stopped_are_all_taken_and_nothing_wai
     server.kill()
 
 
-def test_hostile_files_are_refused_with_a_reason_each_and_hold_nobody_up(serve, tmp_path):
+def test_hostile_files_are_refused_with_a_reason_each_and_delay_no_other(serve, tmp_path):
     server = serve(EXAMPLES / "sum")
     drop = server.spool / "drop"
     with (drop / "sparse.json").open("wb") as sparse:
@@ -110,7 +110,7 @@ def restarted(server: Server, times: int) -> bool:
 def test_an_observer_that_is_killed_again_and_again_misses_nothing(serve, tmp_path):
     plugins = tmp_path / "plugins"
     plugins.mkdir()
-    (plugins / "assassin.py").write_text(ASSASSIN)
+    (plugins / "observer_killer.py").write_text(OBSERVER_KILLER)
     server = serve(EXAMPLES / "sum", "--plugins-dir", plugins)
     for number in range(OBSERVER_KILLS):
         for job in range(10):
@@ -123,7 +123,7 @@ def test_an_observer_that_is_killed_again_and_again_misses_nothing(serve, tmp_pa
         eventually(another, "another observer")
 
 
-ASSASSIN = '''
+OBSERVER_KILLER = '''
 """Ends the threads of the folder observer, as an exception in one of them would."""
 
 import threading

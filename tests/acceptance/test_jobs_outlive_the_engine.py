@@ -73,7 +73,7 @@ def test_a_cancel_that_was_asked_for_while_no_engine_ran_is_honoured(serve, proj
     assert second.ended(job)["status"] == "CANCELLED"
 
 
-def test_a_lost_attempt_is_tried_again_and_both_are_told(serve, project, tmp_path):
+def test_a_lost_attempt_is_tried_again_and_both_are_reported(serve, project, tmp_path):
     path = project(WAITS_FOR_A_FILE)
     server = serve(path)
     job = server.submit({"gate": str(tmp_path / "gate"), "runs": str(tmp_path / "runs")})

@@ -33,7 +33,7 @@ def test_the_location_of_a_job_leads_to_it(server):
     assert server.ask("GET", answer.headers["Location"]).json["id"] == answer.json["id"]
 
 
-def test_an_unknown_service_is_told_with_the_nearest(server):
+def test_an_unknown_service_is_reported_with_the_nearest(server):
     assert "did you mean 'sum'" in server.ask("GET", "/services/sun/").json["detail"]
 
 

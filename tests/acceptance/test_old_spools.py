@@ -85,20 +85,20 @@ def test_what_was_refused_is_kept_with_its_reason(serve, old):
         ("killed-unseen", {"code": "EXIT_137", "detail": "killed by SIGKILL"}, ("FAILED", None, 9)),
     ],
 )
-def test_an_attempt_that_ended_while_nobody_looked_is_finished(serve, old, job, result, ending):
+def test_an_attempt_that_ended_while_no_engine_ran_is_finished(serve, old, job, result, ending):
     server = serve("--services", old.projects)
     assert server.result(job, WEAVE) == result
     assert status(server, job)["status"] == ending[0]
     assert attempts(server, job, "reason", "code", "signal") == [("ended", *ending[1:])]
 
 
-def test_what_an_attempt_told_while_nobody_looked_is_there(serve, old):
+def test_what_an_attempt_reported_while_no_engine_ran_is_there(serve, old):
     server = serve("--services", old.projects)
     server.ended("ended-unseen", WEAVE)
     assert server.ask("GET", f"{WEAVE}/ended-unseen/interim-results").json == [1]
 
 
-def test_a_lost_attempt_is_tried_again_and_both_are_told(serve, old):
+def test_a_lost_attempt_is_tried_again_and_both_are_reported(serve, old):
     server = serve("--services", old.projects)
     assert server.result("lost", WEAVE) == {"woven": "found"}
     assert attempts(server, "lost", "number", "reason", "code") == [(1, "lost", None), (2, "ended", 0)]
@@ -188,7 +188,7 @@ def test_a_job_that_runs_goes_on_and_is_finished(serve, old, running, tmp_path):
     assert server.ask("GET", "/live/interim-results").json == ["begun", "going on"]
     assert attempts(server, "live", "number", "reason", "code") == [(1, "ended", 0)]
     assert (tmp_path / "runs").read_text() == "run\n"
-    assert old.nobody_is_left()
+    assert old.no_process_is_left()
 
 
 def test_a_job_that_runs_is_cancelled_by_asking_its_program_to_end(serve, old, running, tmp_path):
@@ -197,7 +197,7 @@ def test_a_job_that_runs_is_cancelled_by_asking_its_program_to_end(serve, old, r
     server.ask("PUT", "/live/cancel")
     assert server.ended("live")["status"] == "CANCELLED"
     assert list((old.spool / "done" / "live").glob("exit-signal-15-*"))
-    assert old.nobody_is_left()
+    assert old.no_process_is_left()
 
 
 def test_a_job_that_runs_and_will_not_end_is_killed_after_the_grace_period(serve, old, running, tmp_path):
@@ -205,7 +205,7 @@ def test_a_job_that_runs_and_will_not_end_is_killed_after_the_grace_period(serve
     eventually((tmp_path / "runs").exists, "the start of the program")
     server.ask("PUT", "/live/cancel")
     assert server.ended("live")["status"] == "CANCELLED"
-    assert old.nobody_is_left()
+    assert old.no_process_is_left()
 
 
 def test_a_job_whose_supervisor_is_killed_is_tried_again(serve, old, running, tmp_path):
@@ -213,7 +213,7 @@ def test_a_job_whose_supervisor_is_killed_is_tried_again(serve, old, running, tm
     eventually(lambda: server.ask("GET", "/live/interim-results").json, "the start of the program")
     os.kill(old.supervisor("live"), signal.SIGKILL)
     eventually(lambda: (tmp_path / "runs").read_text() == "run\n" * 2, "a second attempt")
-    assert old.nobody_is_left()
+    assert old.no_process_is_left()
     (tmp_path / "gate").touch()
     assert server.result("live") == {"went": "on"}
     assert attempts(server, "live", "number", "reason", "code") == [(1, "lost", None), (2, "ended", 0)]

@@ -1,4 +1,4 @@
-"""Plugins by strangers: single files in a folder, good and broken ones."""
+"""Plugins of other authors: single files in a folder, good and broken ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from tests.acceptance.server import TREADLE, eventually
 
 ECHO = '''
-"""A runtime that hands its input back without starting anything."""
+"""A runtime that returns its input without starting anything; its start is of the older interface."""
 
 from treadle import Exit, OutputParser, Reason, Result, Runtime, hookimpl
 
@@ -55,7 +55,7 @@ def validate_job(job):
 
 @hookimpl
 async def job_changed(job, before, after):
-    raise ValueError("an observer that fails hurts nobody")
+    raise ValueError("an observer that fails affects no other")
 '''
 
 
@@ -73,6 +73,7 @@ def test_a_service_runs_on_a_runtime_and_a_parser_from_a_single_file(serve, tmp_
     assert refused.status == 400
     assert "forbidden here" in refused.json["detail"]
     eventually(lambda: "an observer that fails" in server.log.read_text(), "the failure in the log")
+    assert server.log.read_text().count("start of runtime echo takes the attempt alone") == 1
 
 
 def test_every_plugin_is_listed_and_a_broken_one_with_the_reason(tmp_path):

@@ -141,7 +141,7 @@ def test_a_program_that_takes_too_long_is_ended(serve, project):
     assert server.ask("GET", f"/{job}").json["status"] == "FAILED"
 
 
-def test_a_service_gets_its_own_environment_and_no_stranger_s(serve, project, monkeypatch):
+def test_a_service_gets_its_own_environment_and_no_other(serve, project, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "private")
     program = "import os\ndef run():\n    return dict(os.environ)\n"
     server = serve(project(program, '[environment]\nMODE = "fast"\n'))

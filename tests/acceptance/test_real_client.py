@@ -57,7 +57,7 @@ def test_interim_results_are_seen_while_the_job_runs(client_of):
     assert len(everything) > len(first)
 
 
-def test_a_failure_is_told_with_its_reason(client_of):
+def test_a_failure_is_reported_with_its_reason(client_of):
     execution = client_of("failing").start_execution(data={}, params={})
     assert ended(execution) == JobStatus.FAILED
     assert set(execution.result()) == {"code", "detail"}

@@ -48,13 +48,23 @@ def status(server: Server, job: str) -> dict[str, object]:
     return json.loads((server.spool / "done" / job / "status.json").read_bytes())
 
 
+def containers(runtime: str, server: Server, *options: str) -> str:
+    """Return the spool's containers that run, or with `-a` all of them."""
+    spool = json.loads((server.spool / "spool.json").read_bytes())["id"]
+    command = [client(runtime), "ps", *options, "-q", "--filter", f"label=treadle.spool={spool}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def left_behind(runtime: str, server: Server) -> str:
     """Return the containers that the spool still has."""
+    return "" if runtime == "python" else containers(runtime, server, "-a")
+
+
+def program_ended(runtime: str, server: Server, job: str) -> bool:
+    """Return whether the program of a started job has ended, without an engine that could tell."""
     if runtime == "python":
-        return ""
-    spool = json.loads((server.spool / "spool.json").read_bytes())["id"]
-    command = [client(runtime), "ps", "-a", "-q", "--filter", f"label=treadle.spool={spool}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return any((server.spool / "run" / job).glob("exit-*"))
+    return not containers(runtime, server)
 
 
 STEPS = """
@@ -182,7 +192,7 @@ def test_a_job_that_has_just_been_submitted_may_be_cancelled_at_any_moment(scrip
     jobs = []
     for number in range(6):
         jobs.append(server.submit())
-        time.sleep(number * 0.06)
+        time.sleep(number * 0.06)  # another moment for each
         server.ask("PUT", f"/{jobs[-1]}/cancel")
     assert {server.ended(job)["status"] for job in jobs} == {"CANCELLED"}
     eventually(lambda: not left_behind(runtime, server), "an empty engine")
@@ -205,13 +215,13 @@ def test_a_running_job_survives_kill_9_and_is_finished_by_the_next_engine(script
     eventually(lambda: not left_behind(runtime, second), "an empty engine")
 
 
-def test_a_job_that_ended_while_no_engine_ran_is_finished_with_its_whole_log(script):
+def test_a_job_that_ended_while_no_engine_ran_is_finished_with_its_whole_log(script, runtime):
     text = "echo PlanQK:Job:InterimResult: 1; sleep 1; seq 1 100000; echo PlanQK:Job:Result: 7; exit 0"
     first = script(text)
     job = first.submit()
     eventually(lambda: first.ask("GET", f"/{job}/interim-results").json, "its start")
     first.kill()
-    time.sleep(2.5)
+    eventually(lambda: program_ended(runtime, first, job), "the end of the program")
     second = script(text)
     assert second.result(job) == 7
     assert (second.spool / "done" / job / "stdout.log").read_bytes().count(b"\n") == 100_002
@@ -227,7 +237,7 @@ def test_the_engine_may_be_killed_again_and_again(script, runtime, tmp_path):
         server = script(text, "", "--jobs", "4")
         for each in range(2):
             jobs[server.submit({"n": number * 2 + each})] = number * 2 + each
-        time.sleep(0.1 + (number % 7) * 0.15)
+        time.sleep(0.1 + (number % 7) * 0.15)  # another moment for each
         server.kill()
     server = script(text, "", "--jobs", "4")
     for job, number in jobs.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.acceptance.server import EXAMPLES, eventually
 
 
-def test_a_job_taken_by_one_process_is_run_by_the_engine_and_told_by_all(serve):
+def test_a_job_taken_by_one_process_is_run_by_the_engine_and_reported_by_all(serve):
     engine = serve(EXAMPLES / "sum")
     gateways = [serve(EXAMPLES / "sum", "--api-only") for _ in range(2)]
     jobs = [gateway.submit({"values": [number, 1]}) for number, gateway in enumerate(gateways)]

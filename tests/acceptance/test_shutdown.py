@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
-import threading
 import time
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.server import eventually
+from tests.acceptance.server import TIMEOUT, eventually
 
 WAITS = """
 import os, time
@@ -45,19 +50,14 @@ def test_sigterm_leaves_jobs_running_and_takes_less_than_two_seconds(running, se
     assert serve(*server.arguments).result(job) == "done"
 
 
-def test_who_waits_for_a_job_is_answered_when_the_engine_stops(running, tmp_path):
+def test_a_long_poll_gets_its_response_when_the_engine_stops(running, tmp_path):
     server, job = running()
-    answers: list[object] = []
-
-    def ask() -> None:
-        answers.append(server.ask("GET", f"/{job}?wait=60").json["status"])
-
-    waiting = threading.Thread(target=ask)
-    waiting.start()
-    time.sleep(0.2)
-    server.stop()
-    waiting.join(10)
-    assert answers == ["RUNNING"]
+    address = urlsplit(server.url)
+    with closing(HTTPConnection(address.hostname, address.port, timeout=TIMEOUT)) as connection:
+        connection.request("GET", f"/{job}?wait=60")
+        assert server.ask("GET", "/-/health").status == 200  # a later request: the long poll has arrived
+        server.stop()
+        assert json.loads(connection.getresponse().read())["status"] == "RUNNING"
     (tmp_path / "gate").touch()
 
 
@@ -79,10 +79,16 @@ def test_a_second_sigterm_changes_nothing_for_the_worse(running, serve, tmp_path
     server, job = running("--drain")
     for _ in range(3):
         os.kill(server.process.pid, signal.SIGTERM)
-        time.sleep(0.05)
+        eventually(lambda: not is_pending(signal.SIGTERM, server.process.pid), "the delivery of the signal")
     assert server.reap() == 0
     (tmp_path / "gate").touch()
     assert serve(*server.arguments[:1]).result(job) == "done"
+
+
+def is_pending(number: signal.Signals, pid: int) -> bool:
+    """Return whether a signal of the process has not been delivered; what has ended has none."""
+    pending = re.search(r"^ShdPnd:\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(pending and int(pending[1], 16) & 1 << number - 1)
 
 
 def test_ctrl_c_says_which_jobs_go_on(running, serve, tmp_path):
@@ -98,13 +104,15 @@ def test_ctrl_c_says_which_jobs_go_on(running, serve, tmp_path):
 def test_a_second_ctrl_c_cancels_them(running, serve):
     server, job = running("--grace", "0.2")
     os.kill(server.process.pid, signal.SIGINT)
-    time.sleep(0.3)
+    assert any("Ctrl-C again" in line for line in server.process.stdout)
     os.kill(server.process.pid, signal.SIGINT)
     assert server.reap() == 0
     assert serve(*server.arguments).ask("GET", f"/{job}").json["status"] == "CANCELLED"
 
 
-def test_systemd_is_told_when_the_engine_is_ready_and_when_it_stops(serve, project, tmp_path, monkeypatch):
+def test_systemd_is_notified_when_the_engine_is_ready_and_when_it_stops(
+    serve, project, tmp_path, monkeypatch
+):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(tmp_path / "notify"))
         supervisor.settimeout(20)

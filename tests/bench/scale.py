@@ -57,6 +57,7 @@ class _Spool:
 
     def __init__(self, root: Path, queued: int, ended: int) -> None:
         self._spool = Spool.open(root)
+        self._owner = self._spool.lock().__enter__()  # until the process ends
         self._fill(queued, ended)
         self._backlog = _backlog(queued)
         self._names = (f"queued-{number % queued}" for number in itertools.count())
@@ -83,8 +84,8 @@ class _Spool:
 
     def _claim(self) -> None:
         name = next(self._names)
-        self._spool.claim(name, None)
-        self._spool.undo_claim(name)
+        self._owner.claim(name, None)
+        self._owner.undo_claim(name)
 
     def _add_and_take(self) -> None:
         self._backlog.add(_job(f"new-{time.monotonic_ns()}"))
@@ -103,7 +104,7 @@ class _Spool:
 
 
 def _job(name: str) -> Job:
-    return Job.of(name, Descriptor(service=_SERVICE, created=now()))
+    return Job.of(name, Descriptor(service=_SERVICE).accepted(now()))
 
 
 def _backlog(jobs: int) -> Backlog:

@@ -70,7 +70,7 @@ def _wrong_outcome(
         case "SUCCEEDED" if result is None or json.loads(result) != data:
             yield f"{job}: its result is {result!r} and not its input, {data!r}"
         case "CANCELLED" if job not in history.cancelled:
-            yield f"{job}: it is cancelled, and nobody asked for that"
+            yield f"{job}: it is cancelled without a request"
         case "FAILED" if job in history.struck and status["attempts"][-1].get("code") == 128 + SIGKILL:
             pass  # Docker ends a container whose monitor is gone, and says that it was killed
         case "FAILED" if set(reasons) != {"lost"} or len(reasons) < 2:

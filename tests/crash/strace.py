@@ -48,7 +48,7 @@ class Run:
     code: int
     errors: str
     killed: bool = False
-    """Whether somebody came to the point; two processes need not do everything in the same order again."""
+    """Whether the point was reached: two processes need not make all calls in the same order."""
 
 
 def need_strace() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import shutil
 import subprocess
 import sys
@@ -17,11 +16,12 @@ import pytest
 
 from tests.crash import strace
 from tests.crash.disk import Disk
-from tests.crash.transition import DATA, JOB, RESULT, SERVICES, TRANSITIONS, history, project, take
-from treadle.dispatch.recovery import recover
+from tests.crash.transition import DATA, JOB, RESULT, SERVICES, TRANSITIONS, history, owned, project, take
+from tests.processes import kill_supervisor
+from treadle.dispatch.recovery import Recovered, recover
 from treadle.engine import Engine
 from treadle.interface.settings import Settings
-from treadle_python.supervisor_handle import SupervisorHandle, kill_marked, send
+from treadle_python.supervisor_handle import kill_marked
 from treadle_spool import Spool, State, Status, UnknownJob
 
 MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))
@@ -33,7 +33,8 @@ def prepare(disk: Disk, transition: str) -> Spool:
     for old in disk.root.glob("spool*"):
         shutil.rmtree(old)
     spool = Spool.open(disk.root / "spool")
-    TRANSITIONS[transition][0](spool)
+    with owned(spool) as owner:
+        TRANSITIONS[transition][0](owner)
     disk.sync()
     return spool
 
@@ -46,20 +47,22 @@ def command(spool: Spool, transition: str) -> list[str]:
 def cut_power(disk: Disk, spool: Spool) -> None:
     """Lose what is not on the disk, and every process of the spool's programs."""
     kill_marked(f"TREADLE_ATTEMPT={spool.id}/{JOB}/1")
-    supervisor = SupervisorHandle.of(spool.run / JOB)
-    if supervisor is not None:
-        with supervisor.pidfd() as pidfd:  # a supervisor that a fork server has made
-            if pidfd is not None:
-                send(pidfd, SIGKILL)
-                select.select([pidfd], [], [])
+    kill_supervisor(spool.run / JOB)  # one that a fork server has made does not have the mark
     disk.cut_power()
 
 
 def check(spool: Spool, transition: str, returned: bool) -> None:
     """Check what must hold after a crash, whatever happened, and what must if the transition had returned."""
-    spool.sweep()
+    with owned(spool) as owner:
+        owner.sweep()
     assert all(path.name.endswith("-work") for path in spool.tmp.iterdir())  # of a supervisor that is alive
     CHECKS[transition](spool, returned)
+
+
+def recovered(spool: Spool) -> list[Recovered]:
+    """Do with the jobs in run/ what the next engine does."""
+    with owned(spool) as owner:
+        return list(recover(owner, SERVICES, lambda _: True))
 
 
 def check_accept(spool: Spool, returned: bool) -> None:
@@ -77,7 +80,8 @@ def check_intake(spool: Spool, returned: bool) -> None:
     assert lies_there or owed
     assert owed or not returned
     if lies_there:
-        take(spool)  # what the next engine does
+        with owned(spool) as owner:
+            take(owner)  # what the next engine does
     assert bytes(spool.read_queued(JOB).data) == DATA
     assert list(spool.drop.iterdir()) == list(spool.bad.iterdir()) == []
 
@@ -85,18 +89,19 @@ def check_intake(spool: Spool, returned: bool) -> None:
 def check_claim(spool: Spool, returned: bool) -> None:
     del returned  # a claim promises nothing after a power cut
     assert bytes(spool.read_queued(JOB).data) == DATA
-    found = list(recover(spool, SERVICES, lambda _: True))
+    found = recovered(spool)
     assert spool.look_up(JOB).status is (State.RUNNING if found else State.PENDING)
 
 
 def check_finish(spool: Spool, returned: bool) -> None:
-    found = list(recover(spool, SERVICES, lambda _: True))
+    found = recovered(spool)
     now = spool.look_up(JOB).status
     assert now is State.SUCCEEDED or not returned
     if now is State.SUCCEEDED:
         assert (spool.done / JOB / "result.json").read_bytes() == RESULT
         assert not (spool.run / JOB).exists()
-        assert spool.claim(JOB, None) is None
+        with owned(spool) as owner:
+            assert owner.claim(JOB, None) is None
         assert not spool.queued(JOB).exists()
     else:
         assert spool.queued(JOB).exists()
@@ -128,7 +133,7 @@ def check_cancel(spool: Spool, returned: bool) -> None:
 def check_retry(spool: Spool, returned: bool) -> None:
     assert spool.queued(JOB).exists()
     assert not returned or spool.read_live(JOB).attempt.number == 2
-    for found in recover(spool, SERVICES, lambda _: True):
+    for found in recovered(spool):
         assert found.live.attempt.number in ({2} if returned else {1, 2})
 
 
@@ -149,12 +154,13 @@ def check_refuse(spool: Spool, returned: bool) -> None:
     ]
     assert lies_there or any(path.exists() for path in kept)
     del returned  # a refusal that a power cut undoes is made again
-    take(spool)
+    with owned(spool) as owner:
+        take(owner)
     assert list(spool.drop.iterdir()) == list(spool.queue.iterdir()) == []
 
 
 def check_end_waiting(spool: Spool, returned: bool) -> None:
-    found = list(recover(spool, SERVICES, lambda _: True))
+    found = recovered(spool)
     assert found == []  # nothing was ever started
     now = spool.look_up(JOB).status
     assert now is (State.CANCELLED if returned else now)
@@ -164,9 +170,10 @@ def check_end_waiting(spool: Spool, returned: bool) -> None:
 
 def check_undo(spool: Spool, returned: bool) -> None:
     del returned  # an undoing that a power cut undoes is made again
-    assert list(recover(spool, SERVICES, lambda _: True)) == []
+    assert recovered(spool) == []
     assert spool.look_up(JOB).status is State.PENDING
-    assert spool.claim(JOB, None) is not None
+    with owned(spool) as owner:
+        assert owner.claim(JOB, None) is not None
 
 
 CHECKS = {

@@ -14,7 +14,7 @@ import pytest
 
 from tests.crash import strace
 from tests.crash.test_crash_matrix import CHECKS
-from tests.crash.transition import DATA, JOB, TRANSITIONS
+from tests.crash.transition import DATA, JOB, TRANSITIONS, owned
 from treadle_spool import Spool, UnknownJob
 
 MOST = int(os.environ.get("TREADLE_FAULTS", "1"))
@@ -37,7 +37,8 @@ def _strace():
 def prepare(folder: Path, transition: str) -> Spool:
     shutil.rmtree(folder / "spool", ignore_errors=True)
     spool = Spool.open(folder / "spool")
-    TRANSITIONS[transition][0](spool)
+    with owned(spool) as owner:
+        TRANSITIONS[transition][0](owner)
     return spool
 
 

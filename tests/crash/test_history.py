@@ -57,7 +57,7 @@ def test_a_result_that_changed_is_found(spool):
     assert any("changed" in each for each in found(spool, told=told))
 
 
-def test_another_result_than_the_one_told_is_found(spool):
+def test_another_result_than_the_one_reported_is_found(spool):
     assert "told another" in found(spool, told=[Told("job", "SUCCEEDED", b'{"n": 2}')])[0]
 
 
@@ -66,14 +66,14 @@ def test_a_wrong_result_is_found(spool):
     assert "not its input" in found(spool)[0]
 
 
-def test_a_failure_that_nobody_explains_is_found(spool):
+def test_a_failure_without_an_explanation_is_found(spool):
     end(spool, status="FAILED", reasons=("ended",))
     assert "it failed" in found(spool)[0]
 
 
-def test_a_cancel_that_nobody_asked_for_is_found(spool):
+def test_a_cancel_without_a_request_is_found(spool):
     end(spool, status="CANCELLED")
-    assert "nobody asked" in found(spool)[0]
+    assert "without a request" in found(spool)[0]
 
 
 def test_what_is_left_behind_is_found(spool):

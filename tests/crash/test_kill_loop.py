@@ -10,9 +10,8 @@ import os
 import random
 import threading
 import time
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL
 
 import psutil
 import pytest
@@ -21,7 +20,7 @@ from tests.acceptance.server import Server, eventually
 from tests.crash.history import ENDED, History, Told, violations
 from tests.engines import CONTAINERS, why_not
 from tests.images import IMAGE
-from treadle_python.supervisor_handle import SupervisorHandle, send
+from tests.processes import kill_supervisor
 
 ROUNDS = int(os.environ.get("TREADLE_KILL_ROUNDS", "4"))
 """How often the engine is killed."""
@@ -67,7 +66,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         try:
             while not self.enough.is_set():
-                with suppress(OSError):  # nobody is there, or went away in the middle of an answer
+                with suppress(OSError):  # no server, or one that was killed within its response
                     self._act()
                 time.sleep(0.01)
         except BaseException as error:  # told by the main thread
@@ -140,10 +139,7 @@ def strike(spool: Path, choose: random.Random, history: History) -> None:
     history.struck.add(folder.name)
     with suppress(OSError, KeyError, ValueError, psutil.Error):
         if (folder / "process.json").exists():
-            supervisor = SupervisorHandle.of(folder)
-            with supervisor.pidfd() if supervisor else nullcontext() as pidfd:
-                if pidfd is not None:
-                    send(pidfd, SIGKILL)
+            kill_supervisor(folder, wait=False)
         elif (folder / "container.json").exists():
             container = json.loads((folder / "container.json").read_bytes())["id"]
             for process in psutil.process_iter(["name", "cmdline"]):
@@ -153,7 +149,7 @@ def strike(spool: Path, choose: random.Random, history: History) -> None:
 
 
 @pytest.mark.timeout(120 + 8 * ROUNDS)
-def test_whatever_is_killed_no_job_is_lost_or_run_twice(serve, tmp_path):
+def test_no_job_is_lost_or_run_twice_by_a_kill(serve, tmp_path):
     print(f"TREADLE_SEED={SEED}")  # noqa: T201  # pytest shows it when the test fails
     choose = random.Random(SEED)
     services = projects(tmp_path / "services")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from unittest import mock
 
 import msgspec
@@ -21,8 +21,9 @@ from hypothesis.stateful import (
 )
 
 from tests.crash.disk import Disk
-from tests.crash.transition import DATA, DROPPED, SERVICES, descriptor, live, status
+from tests.crash.transition import DATA, DROPPED, SERVICES, descriptor, status
 from treadle.dispatch.recovery import recover
+from treadle.testing import live_attempt
 from treadle_spool import DropFolder, LiveAttempt, NameTaken, Retention, Spool, State, UnknownJob
 from treadle_spool.retention import collect
 
@@ -62,16 +63,25 @@ class SpoolMachine(RuleBasedStateMachine):
         self.disk = disk
         for old in disk.root.glob("spool*"):
             shutil.rmtree(old)
-        self.spool = Spool.open(disk.root / "spool")
+        self.lock = ExitStack()
+        self.begin()
         disk.sync()
         self.owed: set[str] = set()
-        """Jobs whose acceptance has returned, and that nobody has been told the end of."""
+        """Jobs whose acceptance has returned, and whose end has not been reported."""
         self.unsure: set[str] = set()
         """Jobs whose acceptance, or removal, was cut off."""
         self.ended: dict[str, tuple[State, bytes | None]] = {}
         """What was told of ended jobs."""
         self.running: dict[str, LiveAttempt] = {}
         self.cancelled: set[str] = set()
+
+    def begin(self) -> None:
+        """Open the spool, as an engine does."""
+        self.spool = Spool.open(self.disk.root / "spool")
+        self.owner = self.lock.enter_context(self.spool.lock())
+
+    def teardown(self) -> None:
+        self.lock.close()
 
     # -------------------------------------------------------------- what clients do
 
@@ -93,7 +103,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def take(self, name: str) -> None:
         known = name in self.owed | self.unsure | set(self.ended)
-        DropFolder(self.spool, max_bytes=10_000, settle=0).take(f"{name}.json", lambda _: None)
+        DropFolder(self.owner, max_bytes=10_000, settle=0).take(f"{name}.json", lambda _: None)
         if not known:
             self.owed.add(name)
 
@@ -110,8 +120,8 @@ class SpoolMachine(RuleBasedStateMachine):
     def claim(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.owed)))
         if name not in self.running:
-            attempt = live()
-            if self.spool.claim(name, attempt) is not None:
+            attempt = live_attempt()
+            if self.owner.claim(name, attempt) is not None:
                 self.running[name] = attempt
 
     @precondition(lambda self: self.running)
@@ -119,7 +129,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def retry(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.running)))
         before = self.running[name]
-        self.running[name] = self.spool.next_attempt(name, before)
+        self.running[name] = self.owner.next_attempt(name, before)
         assert self.running[name].attempt.number == before.attempt.number + 1
 
     @precondition(lambda self: self.running)
@@ -130,7 +140,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.told(name, State.SUCCEEDED, value)
 
     def end(self, name: str, value: bytes) -> None:
-        self.spool.finish(msgspec.structs.replace(status(), id=name), value)
+        self.owner.finish(msgspec.structs.replace(status(), id=name), value)
 
     def told(self, name: str, state: State, value: bytes | None) -> None:
         self.running.pop(name, None)
@@ -172,7 +182,7 @@ class SpoolMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.owed)))
         if name not in self.running:
             with killed_after(calls):
-                self.spool.claim(name, live())
+                self.owner.claim(name, live_attempt())
         self.start_anew(power)
 
     @precondition(lambda self: self.running)
@@ -180,7 +190,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def killed_in_retry(self, data: st.DataObject, calls: int, power: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.running)))
         with killed_after(calls):
-            self.spool.next_attempt(name, self.running[name])
+            self.owner.next_attempt(name, self.running[name])
         self.start_anew(power)
 
     @rule(calls=st.integers(0, 15), power=st.booleans())
@@ -196,11 +206,12 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def start_anew(self, power: bool) -> None:
         """Do what the next engine does at its start."""
+        self.lock.close()
         if power:
             self.disk.cut_power()
-        self.spool = Spool.open(self.disk.root / "spool")
-        self.spool.sweep()
-        self.running = {found.job.id: found.live for found in recover(self.spool, SERVICES, lambda _: True)}
+        self.begin()
+        self.owner.sweep()
+        self.running = {found.job.id: found.live for found in recover(self.owner, SERVICES, lambda _: True)}
         self.cancelled = {name for name in self.cancelled if name in self.owed}
         for entry in list(self.spool.drop.iterdir()):
             self.take(entry.name.removesuffix(".json"))
@@ -208,7 +219,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.become_sure(name)
 
     def become_sure(self, name: str) -> None:
-        """Look at a job of which nobody was told anything: from now on that holds."""
+        """Look up a job of which nothing has been reported: from now on the answer holds."""
         self.unsure.discard(name)
         try:
             now = self.spool.look_up(name)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.crash import strace
-from treadle import Attempt, Job, Service
+from tests.unit.plugins.on_host import PythonOnHost
+from treadle import Attempt, Service
 from treadle.dispatch.recovery import recover
-from treadle_python import PythonRuntime
+from treadle.testing import eventually, live_attempt, make_attempt
 from treadle_spool import (
-    AttemptRecord,
     Descriptor,
     DropFolder,
-    LiveAttempt,
+    Owner,
     Spool,
     State,
     Status,
@@ -53,10 +54,6 @@ def descriptor() -> Descriptor:
     return Descriptor.from_json(DROPPED)
 
 
-def live(runtime: str = "test") -> LiveAttempt:
-    return LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=now()))
-
-
 def project(spool: Spool) -> Path:
     return spool.root.with_name("project")
 
@@ -69,115 +66,123 @@ def history(spool: Spool) -> Path:
 def attempt(spool: Spool, start: str = "spawn") -> Attempt:
     environment = {"HISTORY": str(history(spool))}
     service = Service("sum", project(spool), environment=environment, options={"start": start})
-    job = Job.of(JOB, spool.read_claimed(JOB))
-    return Attempt(job, service, spool.run / JOB, 1, spool.id, now())
+    return make_attempt(spool.root, service=service, job=JOB, spool_id=spool.id)
 
 
 def status(state: State = State.SUCCEEDED) -> Status:
     return Status(id=JOB, service="sum", status=state, created=now(), started=now(), ended=now())
 
 
-def accepted(spool: Spool) -> None:
-    spool.accept(descriptor(), JOB)
+@contextmanager
+def owned(spool: Spool) -> Iterator[Owner]:
+    """Take the lock as the next engine does; a child of a killed engine may have it until its exec."""
+    eventually(lambda: spool.lock().holder() is None, "the release of the lock", 10)
+    with spool.lock() as owner:
+        yield owner
 
 
-def claimed(spool: Spool) -> None:
-    accepted(spool)
-    spool.claim(JOB, live())
+def accepted(owner: Owner) -> None:
+    owner.spool.accept(descriptor(), JOB)
 
 
-def finish_with_a_file(spool: Spool) -> None:
+def claimed(owner: Owner) -> None:
+    accepted(owner)
+    owner.claim(JOB, live_attempt())
+
+
+def finish_with_a_file(owner: Owner) -> None:
     """Finish with what a program has just written, and not brought to the disk."""
-    (written := spool.run / JOB / "written").write_bytes(RESULT)
-    spool.finish(status(), written)
+    (written := owner.spool.run / JOB / "written").write_bytes(RESULT)
+    owner.finish(status(), written)
 
 
-def ended(spool: Spool) -> None:
-    claimed(spool)
-    spool.finish(status(), RESULT)
+def ended(owner: Owner) -> None:
+    claimed(owner)
+    owner.finish(status(), RESULT)
 
 
-def dropped(spool: Spool) -> None:
-    (spool.drop / f"{JOB}.json").write_bytes(DROPPED)
+def dropped(owner: Owner) -> None:
+    (owner.spool.drop / f"{JOB}.json").write_bytes(DROPPED)
 
 
-def installed(spool: Spool) -> None:
+def installed(owner: Owner) -> None:
     """Have a service whose jobs can be run, and a job that is claimed for it."""
+    spool = owner.spool
     source = project(spool) / "src"
     source.mkdir(parents=True, exist_ok=True)
     (source / "program.py").write_text(PROGRAM)
     environment = f'[environment]\nHISTORY = "{history(spool)}"\n'
     (project(spool) / "treadle.toml").write_text(f'name = "sum"\nstart = "spawn"\n{environment}')
     history(spool).write_bytes(b"")
-    accepted(spool)
-    spool.claim(JOB, live("python-template"))
+    accepted(owner)
+    owner.claim(JOB, live_attempt(runtime="python-template"))
 
 
-def start(spool: Spool) -> None:
-    asyncio.run(PythonRuntime().start(attempt(spool)))
+def start(owner: Owner) -> None:
+    asyncio.run(PythonOnHost().start(attempt(owner.spool)))
 
 
-def start_by_fork(spool: Spool) -> None:
+def start_by_fork(owner: Owner) -> None:
     async def start() -> None:
-        runtime = PythonRuntime(idle=0.5)
-        await runtime.start(attempt(spool, "fork"))
+        runtime = PythonOnHost(idle=0.5)
+        await runtime.start(attempt(owner.spool, "fork"))
         await runtime.close()
 
     asyncio.run(start())
 
 
-def start_and_wait(spool: Spool) -> None:
+def start_and_wait(owner: Owner) -> None:
     async def both() -> None:
-        runtime = PythonRuntime()
-        await runtime.start(attempt(spool))
-        await runtime.wait(attempt(spool))
+        runtime = PythonOnHost()
+        await runtime.start(attempt(owner.spool))
+        await runtime.wait(attempt(owner.spool))
 
     asyncio.run(both())
 
 
-def take(spool: Spool) -> None:
-    DropFolder(spool, max_bytes=10_000, settle=0).take(f"{JOB}.json", lambda _: None)
+def take(owner: Owner) -> None:
+    DropFolder(owner, max_bytes=10_000, settle=0).take(f"{JOB}.json", lambda _: None)
 
 
-def dropped_badly(spool: Spool) -> None:
-    (spool.drop / f"{JOB}.json").write_bytes(b"{}")
+def dropped_badly(owner: Owner) -> None:
+    (owner.spool.drop / f"{JOB}.json").write_bytes(b"{}")
 
 
-def end_waiting(spool: Spool) -> None:
-    spool.claim(JOB, None)
-    spool.finish(status(State.CANCELLED), None)
+def end_waiting(owner: Owner) -> None:
+    owner.claim(JOB, None)
+    owner.finish(status(State.CANCELLED), None)
 
 
-def half_claimed(spool: Spool) -> None:
-    accepted(spool)
-    spool.claim(JOB, None)
+def half_claimed(owner: Owner) -> None:
+    accepted(owner)
+    owner.claim(JOB, None)
 
 
-def nothing(_: Spool) -> None:
+def nothing(_: Owner) -> None:
     """Begin with an empty spool."""
 
 
-Step = Callable[[Spool], object]
+Step = Callable[[Owner], object]
 TRANSITIONS: dict[str, tuple[Step, Step]] = {
     "accept": (nothing, accepted),
     "intake": (dropped, take),
-    "claim": (accepted, lambda spool: spool.claim(JOB, live())),
+    "claim": (accepted, lambda owner: owner.claim(JOB, live_attempt())),
     "start": (installed, start),
     "start by a fork server": (installed, start_by_fork),
     "exit": (installed, start_and_wait),
-    "finish": (claimed, lambda spool: spool.finish(status(), RESULT)),
+    "finish": (claimed, lambda owner: owner.finish(status(), RESULT)),
     "finish with a file": (claimed, finish_with_a_file),
-    "cancel": (accepted, lambda spool: spool.ask_to_cancel(JOB)),
-    "retry": (claimed, lambda spool: spool.next_attempt(JOB, live())),
-    "gc": (ended, lambda spool: collect(spool, Retention(jobs=0))),
+    "cancel": (accepted, lambda owner: owner.spool.ask_to_cancel(JOB)),
+    "retry": (claimed, lambda owner: owner.next_attempt(JOB, live_attempt())),
+    "gc": (ended, lambda owner: collect(owner.spool, Retention(jobs=0))),
     "refuse": (dropped_badly, take),
     "end without a start": (accepted, end_waiting),
-    "undo a claim": (half_claimed, lambda spool: list(recover(spool, SERVICES, lambda _: True))),
+    "undo a claim": (half_claimed, lambda owner: list(recover(owner, SERVICES, lambda _: True))),
 }
 """For each: what comes before it, and the transition itself."""
 
 
 if __name__ == "__main__":
-    opened = Spool.open(Path(sys.argv[1]))
-    strace.begin()
-    TRANSITIONS[sys.argv[2]][1](opened)
+    with Spool.open(Path(sys.argv[1])).lock() as opened:
+        strace.begin()
+        TRANSITIONS[sys.argv[2]][1](opened)

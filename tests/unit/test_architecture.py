@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 import treadle
+from treadle import Settings
 from treadle.cli import cli
+from treadle.extend.loader import Plugins
 from treadle.interface import hookspecs
-from treadle.interface.service import KEYS
+from treadle.interface.service import ServiceFile
+from treadle_spool import folder, identity, quarantine
 
 ROOT = Path(__file__).parents[2]
 ENGINE, SPOOL, PLUGINS = ROOT / "engine", ROOT / "spool", ROOT / "plugins"
@@ -33,9 +36,9 @@ LAYERS = (
     {"operate"},
     {"engine"},
     {"server"},
-    {"cli"},
+    {"cli", "testing"},
 )
-"""The packages and modules of `treadle`, lowest first: each may import those of the layers below, and itself."""
+"""The packages and modules of `treadle`, lowest first; each imports from itself and the layers below."""
 
 
 def modules(folder: Path) -> list[Path]:
@@ -69,8 +72,8 @@ def tracked() -> list[str]:
 
 @pytest.mark.parametrize("path", modules(SPOOL), ids=str)
 def test_the_spool_imports_neither_engine_nor_plugins(path):
-    strangers = ["treadle", *plugin_packages()]
-    assert [name for name in imports(path) if any(reaches(name, each) for each in strangers)] == []
+    forbidden = ["treadle", *plugin_packages()]
+    assert [name for name in imports(path) if any(reaches(name, each) for each in forbidden)] == []
 
 
 @pytest.mark.parametrize("path", modules(ENGINE), ids=str)
@@ -88,6 +91,36 @@ def test_a_plugin_imports_treadle_s_public_names_only(path):
 @pytest.mark.parametrize("path", modules(PLUGINS / "treadle_python" / "treadle_inside"), ids=str)
 def test_what_runs_in_a_service_s_interpreter_needs_the_standard_library_only(path):
     assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Yield the text constants of a module, without its docstrings."""
+    tree = ast.parse(path.read_text())
+    documents = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documents:
+            yield node.value
+
+
+FILES = {
+    folder.JOB,
+    folder.ATTEMPT,
+    folder.STATUS,
+    folder.RESULT,
+    folder.INTERIM,
+    folder.STDOUT,
+    folder.STDERR,
+}
+FILES |= {identity.IDENTITY, identity.LOCK, quarantine.REASON_SUFFIX}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in modules(ENGINE) + modules(PLUGINS) if "treadle_inside" not in path.parts],
+    ids=str,
+)
+def test_only_the_spool_names_its_files(path):
+    assert [text for text in texts(path) if any(name in text for name in FILES)] == []
 
 
 def part_of(path: Path) -> str:
@@ -148,8 +181,10 @@ def test_every_hook_is_documented():
 
 
 def test_every_key_of_treadle_toml_is_documented():
-    page = (ROOT / "README.md").read_text()
-    assert [key for key in KEYS if f"| `{key}` |" not in page] == []
+    rows = re.findall(r"^\|([^|]+)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    keys = set(ServiceFile.__struct_fields__) | Plugins(Settings()).options.keys
+    assert keys - documented == set()
 
 
 def test_every_command_has_help_and_the_changelog_names_it():

@@ -8,6 +8,7 @@ import pytest
 
 from tests.bench.client import Client
 from tests.bench.measure import LaneFailed
+from treadle.testing import until
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n42"
 
@@ -25,7 +26,7 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again():
         for _ in range(2):
             answer = await asyncio.wait_for(client.ask("GET", "/"), 5)
             assert (answer.status, answer.json) == (200, 42)
-            await asyncio.sleep(0.05)
+            await until(lambda: not any(each.is_open() for each in client._all), "the end of the connection")
         client.close()
     assert len(connections) == 2
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from treadle.api.answers import UP
 from treadle.api.errors import ApiError, answer, errors_as_json
 from treadle.api.v1 import ServiceV1, Shared
 from treadle.extend.loader import Plugins
@@ -119,7 +120,7 @@ class _Pages:
 
     async def overview(self, _: web.Request) -> web.Response:
         paths = {name: base_path(name) for name in self._services}
-        return answer({"status": "Service is up and running", "services": paths})
+        return answer({"status": UP, "services": paths})
 
     async def no_service(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

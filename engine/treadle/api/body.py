@@ -17,33 +17,33 @@ from aiohttp import web
 
 from treadle.api.errors import ApiError
 from treadle.support.retrying import may_pass
-from treadle_spool import Descriptor, InvalidDescriptor, decode_from_client
-from treadle_spool.descriptor import Labels, Priority, Seconds, check_payload
+from treadle_spool import Descriptor, InvalidDescriptor, JobOptions, decode_from_client
+from treadle_spool.descriptor import Text, check_payload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
-_ABSENT = msgspec.Raw()
 _GZIP = 16 + zlib.MAX_WBITS
 """The value of zlib's wbits for the gzip format."""
-PoolName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+def _schema(name: str) -> msgspec.Meta:
+    """Return the schema of a payload in openapi.json: one of the service's own."""
+    return msgspec.Meta(extra_json_schema={"$ref": f"#/components/schemas/{name}"})
 
 
 class DataRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """A reference to a file of a data pool, in place of `data`."""
 
-    data_pool_id: PoolName
+    data_pool_id: Text
     data_source_descriptor_id: str | None = None
-    file_id: PoolName
+    file_id: Text
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """The JSON object that a client may send; every field is optional."""
+class Body(JobOptions, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """The JSON object that a client may send, with the job's options; every field is optional."""
 
-    data: msgspec.Raw = _ABSENT
+    data: Annotated[msgspec.Raw, _schema("inputData")] = msgspec.field(default_factory=msgspec.Raw)
     data_ref: DataRef | None = None
-    params: msgspec.Raw = _ABSENT
-    priority: Priority = 0
-    timeout: Seconds | None = None
-    labels: Labels = {}
+    params: Annotated[msgspec.Raw, _schema("inputParams")] = msgspec.field(default_factory=msgspec.Raw)
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -92,14 +92,7 @@ def to_descriptor(service: str, raw: bytes, data_pools: Path | None, max_bytes: 
         if bytes(data):
             raise InvalidDescriptor("send either `data` or `dataRef`", "$.dataRef")
         data = _read_pool(body.data_ref, data_pools, max_bytes)
-    return Descriptor(
-        service=service,
-        priority=body.priority,
-        timeout=body.timeout,
-        labels=body.labels,
-        data=data,
-        params=body.params,
-    )
+    return Descriptor(service=service, data=data, params=body.params, **body.options())
 
 
 def _read_pool(ref: DataRef, data_pools: Path | None, max_bytes: int) -> msgspec.Raw:

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from treadle.api.answers import ErrorBody
 from treadle.intake.admission import DiskFull, QueueFull, ShuttingDown
 from treadle.support.retrying import FULL
 from treadle_spool import InvalidDescriptor, NameTaken, UnknownJob, UnsafeName
@@ -41,17 +42,20 @@ class ApiError(Exception):
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return a JSON response; bytes are sent as they are."""
-    body = value if isinstance(value, bytes) else orjson.dumps(value)
+    """Return a JSON response, of a struct or of plain values; bytes are sent as they are."""
+    body = value if isinstance(value, bytes) else msgspec.json.encode(value)
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
 def error_response(error: ApiError) -> web.Response:
     """Return the response of an error; what is not valid UTF-8 in its text is replaced."""
-    fields = {"code": error.code, "detail": error.detail.encode("utf-8", "replace").decode()}
-    if error.path is not None:
-        fields["path"] = error.path.encode("utf-8", "replace").decode()
-    return answer(fields, error.status, error.headers)
+    path = msgspec.UNSET if error.path is None else _utf8(error.path)
+    body = ErrorBody(code=error.code, detail=_utf8(error.detail), path=path)
+    return answer(body, error.status, error.headers)
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def errors_as_json(refused: Callable[[str], None]) -> Middleware:

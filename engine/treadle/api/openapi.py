@@ -18,11 +18,14 @@ from treadle.api.openapi_components import (
 )
 from treadle.interface.service import Service
 
+_VERSION = "3.1.0"
+"""The version of each document. The schemas of a service that uses OpenAPI 3.0 are converted."""
+
 
 def describe(service: Service, base: str) -> Json:
     """Return the OpenAPI document of a service that is served at base."""
     return {
-        "openapi": str(service.openapi.get("openapi", "3.0.3")),
+        "openapi": _VERSION,
         "info": {
             "title": service.name,
             "version": version("treadle"),
@@ -42,7 +45,7 @@ def describe(service: Service, base: str) -> Json:
             "/{id}/events": _events(),
             "/{id}/cancel": _cancel(),
         },
-        "components": components(service.openapi.get("components", {}).get("schemas", {})),
+        "components": components(service.openapi),
     }
 
 

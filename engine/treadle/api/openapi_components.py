@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from treadle.api.answers import ErrorBody, HealthBody, JobBody
+from treadle.api.body import Body, DataRef
+from treadle.api.openapi_upgrade import is_3_0, upgrade
 from treadle.api.waiting import LONGEST
 
 Json = dict[str, Any]
@@ -18,6 +23,15 @@ _UNSPECIFIED: Mapping[str, Json] = {
 }
 """The schemas that a service may specify, for one that does not."""
 
+_BODIES: Mapping[str, type[msgspec.Struct]] = {
+    "Health": HealthBody,
+    "Execution": Body,
+    "DataRef": DataRef,
+    "Job": JobBody,
+    "Error": ErrorBody,
+}
+"""The schemas of the API itself. A struct that another one refers to has the name of its schema."""
+
 _ERRORS = {
     "400": "The request is not valid; `path` says where",
     "404": "There is no such execution, or it does not have what was asked for yet",
@@ -30,8 +44,11 @@ _ERRORS = {
 }
 
 
-def components(own: Mapping[str, Any]) -> Json:
-    """Return the components; own are the service's schemas, which may not replace those of the API."""
+def components(document: Mapping[str, Any]) -> Json:
+    """Return the components, with the schemas of a service's document; those of the API win."""
+    own = document.get("components", {}).get("schemas", {})
+    if is_3_0(document):
+        own = {name: upgrade(schema) for name, schema in own.items()}
     return {
         "schemas": {**_UNSPECIFIED, **own, **_schemas()},
         "parameters": _parameters(),
@@ -62,73 +79,13 @@ def error_refs(*statuses: str) -> Json:
 
 
 def _schemas() -> Json:
-    moment = {"type": "string", "description": "YYYY-MM-DD HH:MM:SS, UTC; null until then"}
-    return {
-        "Health": {
-            "type": "object",
-            "required": ["status"],
-            "properties": {"status": {"type": "string", "example": "Service is up and running"}},
-        },
-        "Execution": _execution(),
-        "DataRef": {
-            "type": "object",
-            "description": "A file of a data pool, in place of data",
-            "additionalProperties": False,
-            "required": ["dataPoolId", "fileId"],
-            "properties": {
-                name: {"type": "string"} for name in ("dataPoolId", "dataSourceDescriptorId", "fileId")
-            },
-        },
-        "Job": {
-            "type": "object",
-            "required": ["id", "status", "createdAt"],
-            "properties": {
-                "id": {"type": "string"},
-                "status": {
-                    "type": "string",
-                    "enum": ["UNKNOWN", "PENDING", "RUNNING", "SUCCEEDED", "CANCELLED", "FAILED"],
-                },
-                "createdAt": {**moment},
-                "startedAt": {**moment, "nullable": True},
-                "endedAt": {**moment, "nullable": True},
-            },
-        },
-        "Error": {
-            "type": "object",
-            "required": ["code", "detail"],
-            "properties": {
-                "code": {"type": "string"},
-                "detail": {"type": "string"},
-                "path": {"type": "string", "description": "The JSON path of the fault"},
-            },
-        },
-    }
+    """Return the schemas of the API's own bodies, from their structs."""
+    _, parts = msgspec.json.schema_components(_BODIES.values(), ref_template="#/components/schemas/{name}")
+    return {name: _schema(name, parts[body.__name__]) for name, body in _BODIES.items()}
 
 
-def _execution() -> Json:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "data": schema_ref("inputData"),
-            "dataRef": schema_ref("DataRef"),
-            "params": schema_ref("inputParams"),
-            "priority": {
-                "type": "integer",
-                "minimum": -1000,
-                "maximum": 1000,
-                "default": 0,
-                "description": "Executions of higher priority start first",
-            },
-            "timeout": {
-                "type": "number",
-                "minimum": 0,
-                "exclusiveMinimum": True,
-                "description": "Seconds it may take; the service's own timeout holds as well",
-            },
-            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-        },
-    }
+def _schema(name: str, part: Json) -> Json:
+    return {**part, "title": name, "description": part["description"].partition("\n")[0]}
 
 
 def _parameters() -> Json:

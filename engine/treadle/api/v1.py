@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
+from treadle.api.answers import UP, HealthBody, JobBody
 from treadle.api.body import read_body, to_descriptor
 from treadle.api.errors import ApiError, answer
 from treadle.api.openapi import describe
@@ -29,6 +26,8 @@ from treadle.watch.changes import Changes
 from treadle.watch.completions import Completions
 from treadle.watch.job_events import JobEvents
 from treadle_spool import Descriptor, Spool, Status, UnknownJob
+from treadle_spool.folder import RESULT
+from treadle_spool.outputs import all_interim
 
 _SENDFILE_SIZE = 1024 * 1024
 """Bytes of a result; a larger one is sent by sendfile(2)."""
@@ -79,7 +78,7 @@ class ServiceV1:
 
     async def health(self, _: web.Request) -> web.Response:
         """Answer that the service is up."""
-        return answer({"status": "Service is up and running"})
+        return answer(HealthBody(status=UP))
 
     async def openapi(self, _: web.Request) -> web.Response:
         """Return the service's OpenAPI document."""
@@ -88,18 +87,18 @@ class ServiceV1:
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""
         status = await self._shared.submit(await self._parse(await read_body(request)))
-        return answer(job_body(status), 201, {"Location": f"{self._base}/{status.id}"})
+        return answer(JobBody.of(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
         """Return the job at once, or when it has ended or the client's wait is over."""
         wait, headers = wanted_wait(request)
-        return answer(job_body(await self._find(request, wait)), headers=headers)
+        return answer(JobBody.of(await self._find(request, wait)), headers=headers)
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         """Return the bytes that the program returned, or the body of the failure."""
         wait, headers = wanted_wait(request)
         status = await self._find(request, wait)
-        path = f"{self._done}/{status.id}/result.json"
+        path = f"{self._done}/{status.id}/{RESULT}"
         try:
             raw = _read_small(path)
         except FileNotFoundError:
@@ -115,7 +114,7 @@ class ServiceV1:
         """Return all interim results, or only the newest one."""
         only_last = _flag(request, "last")
         status = await self._find(request, 0)
-        values = await asyncio.to_thread(self._interim_values, status.id)
+        values = await asyncio.to_thread(all_interim, self._spool, status.id)
         if not only_last:
             return answer(b"[" + b",".join(values) + b"]")
         if not values:
@@ -132,7 +131,7 @@ class ServiceV1:
         """Request the job's end: a waiting job never starts, a running one is stopped."""
         status = await self._find(request, 0)
         await asyncio.to_thread(self._spool.ask_to_cancel, status.id)
-        return answer(job_body(await self._shared.completions.status(status.id, _CANCEL_WAIT)))
+        return answer(JobBody.of(await self._shared.completions.status(status.id, _CANCEL_WAIT)))
 
     async def _parse(self, raw: bytes) -> Descriptor:
         """Return the job that a body asks for; a body that is large or refers to a file needs a thread."""
@@ -147,28 +146,6 @@ class ServiceV1:
         if status.service != self._service.name:
             raise UnknownJob(f"no job named {status.id!r} of service {self._service.name!r}")
         return status
-
-    def _interim_values(self, name: str) -> list[bytes]:
-        """Return the interim results so far; a second try is for a folder that moves from run/ to done/."""
-        for _ in range(2):
-            with suppress(FileNotFoundError):
-                return _complete_lines(self._spool.folder(name) / "interim.jsonl")
-        return []
-
-
-def job_body(status: Status) -> dict[str, Any]:
-    """Return a job as the JSON object of the API."""
-    return {
-        "id": status.id,
-        "status": status.status,
-        "createdAt": _time(status.created),
-        "startedAt": _time(status.started),
-        "endedAt": _time(status.ended),
-    }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _flag(request: web.Request, name: str) -> bool:
@@ -186,8 +163,3 @@ def _read_small(path: str) -> bytes | None:
         return os.read(fd, size) if size <= _SENDFILE_SIZE else None
     finally:
         os.close(fd)
-
-
-def _complete_lines(path: Path) -> list[bytes]:
-    """Return the lines that end with a line feed: the last one may not be written completely."""
-    return path.read_bytes().split(b"\n")[:-1]

@@ -11,6 +11,7 @@ import click
 
 from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.extend.loader import Plugins
+from treadle.extend.selection import check_service, choose_runtime, image_runtimes
 from treadle.intake.projects import read_service
 from treadle.interface.service import Service
 
@@ -25,15 +26,15 @@ def build(project: Path, **options: Any) -> None:
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     plugins = Plugins(settings_of(**options))
-    service = read_service(project, plugins.options)
+    service = read_service(project, plugins.options, image_runtimes(plugins))
     asyncio.run(_prepare(plugins, service))
     click.echo(f"{service.name} is ready")
 
 
 async def _prepare(plugins: Plugins, service: Service) -> None:
     try:
-        runtime = await plugins.choose(service)
-        runtime.check(service)
+        check_service(plugins, service)
+        runtime = await choose_runtime(plugins, service)
         await runtime.prepare(service, click.echo)
     finally:
         await plugins.close()

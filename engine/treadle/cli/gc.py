@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from treadle.cli.options import ANY_PATH
+from treadle.cli.discovery import with_spool
 from treadle.interface.errors import TreadleError
 from treadle_spool import Retention, Spool, collect, expired
 
 
 @click.command()
-@click.option("--spool", type=ANY_PATH, envvar="TREADLE_SPOOL", required=True, help="The spool's folder.")
+@with_spool
 @click.option("--days", type=click.FloatRange(0), help="Keep this many days of ended jobs and refused files.")
 @click.option("--jobs", type=click.IntRange(0), help="Keep this many jobs of each service, the newest.")
 @click.option("--bytes", "size", type=click.IntRange(0), help="Keep this many bytes of each service's jobs.")

@@ -9,8 +9,9 @@ import click
 import orjson
 
 from treadle.cli.backends.base import Backend, Request
-from treadle.cli.backends.choose import with_backend
-from treadle.cli.payload import read_labels, read_payload
+from treadle.cli.backends.choose import with_backend, with_listing_backend
+from treadle.cli.job_options import job_options
+from treadle.cli.payload import read_payload
 
 _STATES = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -19,21 +20,19 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.command()
 @click.option("--data", help="The input: JSON, @FILE, or @- for stdin.")
 @click.option("--params", help="The parameters: JSON, or @FILE.")
-@click.option("--priority", type=int, default=0, help="Jobs of higher priority start first.  [default: 0]")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that the job may take.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; may be repeated.")
+@job_options
 @click.option("--name", help="The job's name, instead of a new id; with --spool only.")
 @click.option("--wait", "wait_", is_flag=True, help="Wait for the job's end and print its result.")
 @with_backend
 def submit(
-    backend: Backend, data: str | None, params: str | None, labels: tuple[str, ...], wait_: bool, **rest: Any
+    backend: Backend, data: str | None, params: str | None, name: str | None, wait_: bool, **options: Any
 ) -> None:
     """Submit a job and print its id."""
     request = Request(
         data=read_payload(data, "--data"),
         params=read_payload(params, "--params"),
-        labels=read_labels(labels),
-        **rest,
+        name=name,
+        **options,
     )
     job = backend.submit(request)
     if not wait_:
@@ -99,9 +98,9 @@ def wait(backend: Backend, job: str, timeout: float | None, as_json: bool) -> No
 @click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="Only jobs in this state.")
 @click.option("--limit", type=click.IntRange(1), help="Only this many jobs, the newest.")
 @_as_json
-@with_backend
+@with_listing_backend
 def list_jobs(backend: Backend, state: str | None, limit: int | None, as_json: bool) -> None:
-    """List the jobs of a spool, oldest first. Needs --spool."""
+    """List the jobs of a spool, oldest first: of --spool, else of the spool in this host's settings."""
     jobs = [job for job in backend.jobs() if state is None or job["status"] == state.upper()]
     jobs = jobs[-limit:] if limit else jobs
     if as_json:

@@ -6,18 +6,18 @@ import asyncio
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import click
 
-from treadle.cli.options import ANY_PATH
-from treadle.interface.errors import TreadleError
+from treadle.cli.discovery import with_spool
 from treadle.watch.arrivals import FOLDERS, Arrivals
 from treadle.watch.changes import Changes
 from treadle.watch.completions import Completions
 from treadle_spool import Spool, State
+from treadle_spool.folder import STDERR, STDOUT
+from treadle_spool.outputs import GrowingFile
 
-_CHUNK = 64 * 1024
 _RESCAN = 30.0
 """Seconds between two listings of the watched folders."""
 _FOREVER = 10 * 365 * 86400.0
@@ -28,13 +28,11 @@ _FOREVER = 10 * 365 * 86400.0
 @click.argument("job", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
 @click.option("--stderr", is_flag=True, help="Print standard error instead of standard output.")
-@click.option("--spool", type=ANY_PATH, envvar="TREADLE_SPOOL", help="The spool's folder.")
-def logs(job: str, follow: bool, stderr: bool, spool: Path | None) -> None:
-    """Print the output of a job. Logs are files of the spool, so this needs --spool."""
-    if spool is None:
-        raise TreadleError("the Service API has no logs: name the spool with --spool or TREADLE_SPOOL")
+@with_spool
+def logs(spool: Path, job: str, follow: bool, stderr: bool) -> None:
+    """Print the output of a job. Logs are files of the spool, so this needs no server."""
     opened = Spool.open(spool)
-    with _Log(opened, job, "stderr.log" if stderr else "stdout.log") as log:
+    with _Log(opened, job, STDERR if stderr else STDOUT) as log:
         if follow:
             asyncio.run(_follow(opened, job, log))
         elif opened.look_up(job).status is not State.PENDING:
@@ -69,18 +67,11 @@ class _Log:
 
     def __init__(self, spool: Spool, job: str, name: str) -> None:
         self.name = name
-        self._spool = spool
-        self._job = job
-        self._file: IO[bytes] | None = None
+        self._file = GrowingFile(lambda: spool.folder(job) / name)
 
     def copy(self) -> None:
         """Copy what was written since the last call; the file need not exist."""
-        if self._file is None:
-            try:
-                self._file = (self._spool.folder(self._job) / self.name).open("rb")
-            except FileNotFoundError:
-                return
-        while chunk := self._file.read(_CHUNK):
+        while chunk := self._file.read():
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
 
@@ -88,5 +79,4 @@ class _Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._file.close()

@@ -1,99 +1,99 @@
-"""Options that several commands share."""
+"""Options that several commands share. Those for the engine's settings are made from `Settings` itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from treadle.interface.settings import Settings, config_file, read_config
+from treadle.interface.settings import Settings, config_file, make_settings, read_config, setting_types
+from treadle.support.expected import description, members
+from treadle.support.toml import TomlFile
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
-_ENGINE: tuple[tuple[str, Any, str], ...] = (
-    ("spool", ANY_PATH, "The spool's folder; it is made if it does not exist."),
-    ("services", FOLDER, "Serve every project in this folder."),
-    ("host", str, "The address to listen on."),
-    ("port", click.IntRange(0, 65535), "The port to listen on; 0: a free one."),
-    ("jobs", click.IntRange(1), "How many jobs run at a time."),
-    ("plugins_dir", FOLDER, "A folder of plugins that are single files."),
-    ("data_pools", FOLDER, "The folder in which `dataRef` finds <dataPoolId>/<fileId>."),
-    ("attempts", click.IntRange(1), "How often a job is started at most."),
-    ("grace", click.FloatRange(0), "Seconds between asking a program to end and killing it."),
-    ("max_body", click.IntRange(1), "The largest job, in bytes."),
-    ("max_result", click.IntRange(1), "The largest result, in bytes."),
-    ("queue_limit", click.IntRange(1), "How many jobs may wait or run; a further one gets 429."),
-    ("disk_reserve", click.IntRange(0), "Bytes that must be free on the disk; with fewer, a job gets 507."),
-    ("keep_days", click.FloatRange(0), "Days that ended jobs and refused files are kept."),
-    ("keep_jobs", click.IntRange(0), "How many ended jobs of each service are kept."),
-    ("keep_bytes", click.IntRange(0), "How many bytes of each service's ended jobs are kept."),
-    ("tidy", click.FloatRange(0, min_open=True), "Seconds between two removals of orphans and expired jobs."),
-    ("rescan", click.FloatRange(0, min_open=True), "Seconds between two listings of the watched folders."),
-)
+_WITHOUT_FLAG = {"projects", "plugins"}
+"""Settings that are an argument, and the sections of engine.toml."""
+_ALWAYS = ("disable", "prefer")
+"""Settings of the plugins, which every command that loads them takes."""
+_CONFIG = "treadle.config"
+
+
+class SettingOption(click.Option):
+    """The flag of a setting. Its error names the environment variable, if the value comes from there."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return what click puts before an error."""
+        if ctx and ctx.get_parameter_source(self.name or "") is click.core.ParameterSource.ENVIRONMENT:
+            return f"'{self.envvar}'"
+        return super().get_error_hint(ctx)
+
+
+def config_option(command: Command, *, expose: bool = False) -> Command:
+    """Add --config to a command; exposed, the command gets the path, else `settings_of` reads the file."""
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="TREADLE_CONFIG",
+        is_eager=True,
+        expose_value=expose,
+        callback=None if expose else _read_config,
+        help="The engine.toml to read.  [default: the user's, else the host's]",
+    )(command)
 
 
 def engine_options(*names: str) -> Callable[[Command], Command]:
     """Return a decorator that adds options for the engine's settings (all, or those named), and --config."""
 
     def decorate(command: Command) -> Command:
-        for name, kind, text in reversed(_ENGINE):
-            if not names or name in names:
-                command = _option(name, kind, text)(command)
-        command = click.option(
-            "--prefer",
-            multiple=True,
-            envvar="TREADLE_PREFER",
-            help="A runtime to try first if a service leaves the choice, such as podman; may be repeated.",
-        )(command)
-        command = click.option(
-            "--disable",
-            multiple=True,
-            envvar="TREADLE_DISABLE",
-            help="A plugin not to load; may be repeated.",
-        )(command)
-        return click.option(
-            "--config",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            envvar="TREADLE_CONFIG",
-            is_eager=True,
-            expose_value=False,
-            callback=_read_config,
-            help="The engine.toml to read.  [default: the user's, else the host's]",
-        )(command)
+        for name, type_ in reversed([*setting_types().items()]):
+            if name not in _WITHOUT_FLAG and (not names or name in (*names, *_ALWAYS)):
+                command = _option(name, type_)(command)
+        return config_option(command)
 
     return decorate
 
 
 def settings_of(**given: Any) -> Settings:
     """Return the settings from a command's options, then engine.toml, then the defaults."""
-    from_file: dict[str, Any] = click.get_current_context().meta.get("treadle.config", {})
-    known = {each.name for each in fields(Settings)}
-    values = {name: value for name, value in from_file.items() if name in known}
-    values |= {name: value for name, value in given.items() if name in known and value not in (None, ())}
-    for name in ("spool", "services", "plugins_dir", "data_pools"):
-        if values.get(name) is not None:
-            values[name] = Path(values[name]).expanduser()
-    for name in ("projects", "disable", "prefer"):
-        if name in values:
-            values[name] = tuple(values[name])
-    values["projects"] = tuple(Path(each).expanduser() for each in values.get("projects", ()))
-    return Settings(**values)
+    config: TomlFile | None = click.get_current_context().meta.get(_CONFIG)
+    return make_settings(config, given)
 
 
-def _option(name: str, kind: Any, text: str) -> Callable[[Command], Command]:
-    flag = "--" + name.replace("_", "-")
-    shown = getattr(Settings(), name)
-    if shown is not None:
-        text = f"{text}  [default: {shown}]"
-    return click.option(flag, name, type=kind, envvar=f"TREADLE_{name.upper()}", help=text)
+def _option(name: str, type_: Any) -> Callable[[Command], Command]:
+    """Return the option of a setting: its type and bounds, and its description and default as help."""
+    multiple = name in _ALWAYS
+    text, default = description(type_), getattr(Settings(), name)
+    return click.option(
+        "--" + name.replace("_", "-"),
+        name,
+        cls=SettingOption,
+        type=str if multiple else _click_type(type_),
+        multiple=multiple,
+        envvar=f"TREADLE_{name.upper()}",
+        help=text if multiple or default is None else f"{text}  [default: {default}]",
+    )
+
+
+def _click_type(type_: Any) -> click.ParamType[Any]:
+    """Return the type of a flag: a number with its bounds, a path or a text."""
+    base, limits = next(members(type_))
+    lowest: Any = limits.ge if limits.gt is None else limits.gt
+    highest: Any = limits.le
+    if base is Path:
+        return FOLDER if (limits.extra or {}).get("exists") else ANY_PATH
+    if base is int:
+        return click.IntRange(lowest if limits.gt is None else lowest + 1, highest)
+    if base is float:
+        return click.FloatRange(lowest, highest, min_open=limits.gt is not None)
+    return click.STRING
 
 
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Put the values of engine.toml into the context; a flag or an environment variable wins over them."""
-    ctx.meta["treadle.config"] = read_config(path or config_file())
+    """Put engine.toml into the context; a flag or an environment variable wins over it."""
+    ctx.meta[_CONFIG] = read_config(path or config_file())

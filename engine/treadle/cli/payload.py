@@ -31,11 +31,3 @@ def read_payload(text: str | None, option: str) -> msgspec.Raw:
     if not bytes(value).startswith(b"{"):
         raise click.BadParameter("expected a JSON object, such as '{\"values\": [1, 2]}'", param_hint=option)
     return value
-
-
-def read_labels(labels: tuple[str, ...]) -> dict[str, str]:
-    """Return the labels, each given as key=value; raise a usage error for anything else."""
-    pairs = [label.partition("=") for label in labels]
-    if wrong := next((key for key, sign, _ in pairs if not sign or not key), None):
-        raise click.BadParameter(f"{wrong!r} is not key=value", param_hint="--label")
-    return {key: value for key, _, value in pairs}

@@ -10,7 +10,8 @@ import orjson
 
 from treadle.cli.options import engine_options, settings_of
 from treadle.cli.table import print_table
-from treadle.extend.loader import PluginInfo, Plugins
+from treadle.extend.loader import Plugins
+from treadle.extend.sources import PluginInfo
 
 
 @click.command()

@@ -19,6 +19,7 @@ from treadle.cli.payload import read_payload
 from treadle.engine import Engine
 from treadle.interface.settings import Settings
 from treadle_spool import Descriptor, State, Status
+from treadle_spool.folder import LOGS, RESULT
 
 _FOREVER = 10 * 365 * 86400.0
 
@@ -89,10 +90,10 @@ def _show(engine: Engine, status: Status, verbose: bool, console: Console) -> in
     folder = engine.spool.done / status.id
     succeeded = status.status is State.SUCCEEDED
     if verbose or not succeeded:
-        for log in ("stdout.log", "stderr.log"):
+        for log in LOGS.values():
             if (path := folder / log).exists():
                 console.out(path.read_text("utf-8", "replace"), end="", highlight=False)
-    if (result := folder / "result.json").exists():
+    if (result := folder / RESULT).exists():
         sys.stdout.buffer.write(result.read_bytes() + b"\n")
     if not succeeded:
         click.echo(f"Error: the job is {status.status}", err=True)

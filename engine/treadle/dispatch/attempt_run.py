@@ -1,8 +1,8 @@
 """The run of one attempt: its runtime starts or adopts it, its output is followed, its end is awaited.
 
-    start ──▶ wait ──────────────▶ read the rest of the output ──▶ Exit
-      │         │
-      └── stop (cancel, timeout) ──▶ Runtime.stop ──▶ wait ──▶ Exit with the reason of the stop
+    Program.command ──▶ Runtime.start ──▶ Runtime.wait ──▶ read the rest of the output ──▶ Program.returned
+                          │                 │
+                          └── cancel, timeout ──▶ Runtime.stop ──▶ wait ──▶ Exit with the reason of the stop
 
 - `start` and `wait` of the runtime run inside a cancel scope. `stop`, the timeout and a fault while the
   output is followed leave that scope early; nothing else does.
@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from treadle.dispatch.output import OutputFollower
 from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.program import Program
 from treadle.interface.runtime import Runtime, StartError
 from treadle.support.cancel_scope import CancelScope
 from treadle.support.retrying import may_pass
@@ -46,6 +47,7 @@ class AttemptRun:
     def __init__(
         self,
         attempt: Attempt,
+        program: Program | None,
         runtime: Runtime,
         output: OutputFollower,
         *,
@@ -55,6 +57,8 @@ class AttemptRun:
         self.attempt = attempt
         self.findings = output.findings
         self.timeout = timeout
+        self._program = program
+        """None for a runtime that is the program and the place in one."""
         self._runtime = runtime
         self._output = output
         self._grace = grace
@@ -89,12 +93,24 @@ class AttemptRun:
 
     async def _until_over(self) -> Exit:
         async with self._scope:
-            await self._guard(self._runtime.start(self.attempt))
+            await self._guard(self._start())
             self.started.set()
-            return self._own_end(await self._guard(self._runtime.wait(self.attempt)))
+            return self._own_end(await self._guard(self._wait()))
         self._output.raise_fault()
         assert self._stop_reason is not None
         return await self._stop(self._stop_reason)
+
+    async def _start(self) -> None:
+        if self._program is None:
+            await self._runtime.start(self.attempt)  # type: ignore[call-arg]  # one of the older interface
+        else:
+            await self._runtime.start(self.attempt, await self._program.command(self.attempt))
+
+    async def _wait(self) -> Exit:
+        exit_ = await self._runtime.wait(self.attempt)
+        if self._program is None or exit_.reason is not Reason.ENDED:
+            return exit_
+        return self._program.returned(self.attempt, exit_)
 
     async def _guard(self, call: Coroutine[Any, Any, Value]) -> Value:
         """Await a call of the runtime; raise StartError for each exception that is not a transient error."""
@@ -121,7 +137,7 @@ class AttemptRun:
         if not self.started.is_set():
             return Exit(reason)
         try:
-            return dataclasses.replace(await self._guard(self._runtime.wait(self.attempt)), reason=reason)
+            return dataclasses.replace(await self._guard(self._wait()), reason=reason)
         except StartError:
             return Exit(reason)
 

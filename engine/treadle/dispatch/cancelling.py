@@ -16,7 +16,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from treadle.dispatch.backlog import Backlog
-from treadle.dispatch.job_run import JobRun, Toolbox
+from treadle.dispatch.job_run import JobRun
+from treadle.dispatch.toolbox import Toolbox
 from treadle.interface.job import Job
 from treadle.support.retrying import retry_until_done
 from treadle.watch.arrivals import LINKS, Arrivals
@@ -41,7 +42,8 @@ class Cancelling:
         self._backlog = backlog
         self._runs = runs
         self._tools = tools
-        self._spool = tools.spool
+        self._owner = tools.owner
+        self._spool = tools.owner.spool
         self._spawn = spawn
         self._early: set[str] = set()
         """Requests for jobs that are owed, but have not been noticed yet."""
@@ -86,7 +88,7 @@ class Cancelling:
             labels=dict(job.labels),
         )
         what = f"job {job.id} is cancelled, but its outcome can't be published"
-        claimed = await retry_until_done(lambda: asyncio.to_thread(self._spool.claim, job.id, None), what)
+        claimed = await retry_until_done(lambda: asyncio.to_thread(self._owner.claim, job.id, None), what)
         if claimed is not None:
             await retry_until_done(lambda: self._tools.finish((status, None)), what)
             self._tools.observers.tell("job_changed", job=job, before=State.PENDING, after=State.CANCELLED)

@@ -17,8 +17,9 @@ from typing import Any
 
 from treadle.dispatch.backlog import Backlog
 from treadle.dispatch.cancelling import Cancelling
-from treadle.dispatch.job_run import JobRun, Toolbox, first_attempt
+from treadle.dispatch.job_run import JobRun, first_attempt
 from treadle.dispatch.noticing import Noticing
+from treadle.dispatch.toolbox import Toolbox
 from treadle.interface.job import Job
 from treadle.interface.service import Service
 from treadle.support.lifetime import Lifetime
@@ -36,7 +37,7 @@ _START_TIMEOUT = 1.0
 class Dispatcher(Lifetime):
     """Carries jobs from queue/ to done/, from `async with` to its end; used in the event loop.
 
-    There is one for a spool at a time: it needs the spool's lock. When it is left, running jobs go on.
+    There is one for a spool at a time: its tools hold the owner. When it is left, running jobs go on.
     """
 
     def __init__(self, services: Mapping[str, Service], tools: Toolbox) -> None:
@@ -49,7 +50,7 @@ class Dispatcher(Lifetime):
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = False
         self._idle = asyncio.Event()
-        self.noticing = Noticing(tools.spool, self._add, self._fill_slots, self._is_known)
+        self.noticing = Noticing(tools.owner, self._add, self._fill_slots, self._is_known)
         self._cancelling = Cancelling(self.backlog, self.runs, tools, self._spawn)
 
     @property
@@ -126,7 +127,7 @@ class Dispatcher(Lifetime):
         """Claim a job and begin its run; False if the disk refused, and the claim is tried again later."""
         live = first_attempt(self._services[job.service], self._tools)
         try:
-            folder = self._tools.spool.claim(job.id, live)
+            folder = self._tools.owner.claim(job.id, live)
         except OSError as error:
             log.error("job %s can't be claimed: %s; trying again", job.id, error)
             self.backlog.ended(job.service)

@@ -5,42 +5,25 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
 from treadle.dispatch.attempt_run import AttemptRun
 from treadle.dispatch.outcome import Outcome, conclude, failure
 from treadle.dispatch.output import OutputFollower, OutputReader
-from treadle.extend.loader import Plugins
-from treadle.extend.observers import Observers
+from treadle.dispatch.toolbox import Toolbox
+from treadle.extend.selection import choose_runtime, program_for
 from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle.interface.job import Job
 from treadle.interface.runtime import Runtime, StartError
 from treadle.interface.service import Service
-from treadle.interface.settings import Settings
 from treadle.support.retrying import backoff, may_pass, retry_until_done
-from treadle.watch.changes import Changes
-from treadle_spool import AttemptRecord, LiveAttempt, Spool, State, Status, now
+from treadle_spool import AttemptRecord, LiveAttempt, State, Status, now
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Toolbox:
-    """What each job's run uses of its engine."""
-
-    spool: Spool
-    plugins: Plugins
-    observers: Observers
-    changes: Changes
-    finish: Callable[[tuple[Status, bytes | Path | None]], Awaitable[None]]
-    """Publishes an outcome, as Spool.finish does."""
-    settings: Settings
 
 
 class JobRun:
@@ -94,10 +77,10 @@ class JobRun:
 
     async def _choose(self) -> Runtime:
         """Choose the first runtime that works on this host, and record it before the attempt starts."""
-        runtime = await self._tools.plugins.choose(self.service)
+        runtime = await choose_runtime(self._tools.plugins, self.service)
         live = _with_runtime(self._live, runtime, self.service)
         self._live = await retry_until_done(
-            partial(asyncio.to_thread, self._tools.spool.record_attempt, self.job.id, live),
+            partial(asyncio.to_thread, self._tools.owner.record_attempt, self.job.id, live),
             f"the runtime of job {self.job.id} can't be recorded",
         )
         return runtime
@@ -143,9 +126,9 @@ class JobRun:
         return Attempt(
             job=self.job,
             service=self.service,
-            folder=self._tools.spool.run / self.job.id,
+            folder=self._tools.owner.spool.run / self.job.id,
             number=self._live.attempt.number,
-            spool_id=self._tools.spool.id,
+            spool_id=self._tools.owner.spool.id,
             started=self._live.attempt.started,
         )
 
@@ -157,6 +140,7 @@ class JobRun:
         )
         return AttemptRun(
             attempt,
+            program_for(tools.plugins, self.service, runtime),
             runtime,
             OutputFollower(attempt, reader, tools.changes, self._tell_interim),
             timeout=min(limits, default=None),
@@ -176,7 +160,7 @@ class JobRun:
 
     def _next_attempt(self, exit_: Exit) -> LiveAttempt:
         ended = _record(self._live.attempt, exit_)
-        return self._tools.spool.next_attempt(
+        return self._tools.owner.next_attempt(
             self.job.id, LiveAttempt(attempt=ended, earlier=self._live.earlier)
         )
 
@@ -201,7 +185,7 @@ class JobRun:
         )
 
     async def _clean_up(self) -> None:
-        attempt = dataclasses.replace(self._attempt(), folder=self._tools.spool.done / self.job.id)
+        attempt = dataclasses.replace(self._attempt(), folder=self._tools.owner.spool.done / self.job.id)
         assert self._runtime is not None
         try:
             await self._runtime.cleanup(attempt)

@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from treadle.interface.job import Job
 from treadle.support.lifetime import Lifetime, background
 from treadle.watch.arrivals import LINKS, Arrivals
-from treadle_spool import InvalidDescriptor, Spool, UnsafeName, check_name
+from treadle_spool import InvalidDescriptor, Owner, UnsafeName, check_name
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,15 @@ class Noticing(Lifetime):
 
     def __init__(
         self,
-        spool: Spool,
+        owner: Owner,
         add: Callable[[Job], None],
         noticed: Callable[[], None],
         is_known: Callable[[str], bool],
     ) -> None:
         self.missed = 0
         """How many jobs a rescan found that no event had told of."""
-        self._spool = spool
+        self._owner = owner
+        self._spool = owner.spool
         self._add = add
         self._noticed = noticed
         self._is_known = is_known
@@ -134,5 +135,5 @@ class Noticing(Lifetime):
             return None
         except (InvalidDescriptor, UnsafeName) as error:
             log.error("%s is damaged: %s; it is kept in bad/", self._spool.queued(name), error)
-            self._spool.refuse_queued(name, error)
+            self._owner.refuse_queued(name, error)
             return None

@@ -6,14 +6,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from treadle.interface.attempt import Attempt
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
 from treadle.watch.changes import Changes
+from treadle_spool.outputs import GrowingFile, InterimFile
 
 log = logging.getLogger(__name__)
 
@@ -90,18 +89,14 @@ class OutputReader:
     def __init__(self, path: Path, parser: OutputParser, max_result: int) -> None:
         self.at_end = True
         """Whether the last read_new reached the end that the file had then."""
-        self._path = path
         self._parser = parser
         self._splitter = LineSplitter(parser, max_result)
-        self._file: IO[bytes] | None = None
+        self._file = GrowingFile(lambda: path)
         self._failed = False
 
     def read_new(self) -> list[Found]:
         """Read what has been appended since, or the first part of it, and return the findings."""
         found: list[Found] = []
-        if self._file is None and not self._open():
-            return found
-        assert self._file is not None
         left = _BURST
         while left > 0 and (chunk := self._file.read(_CHUNK)):
             left -= len(chunk)
@@ -115,15 +110,7 @@ class OutputReader:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
-    def _open(self) -> bool:
-        try:
-            self._file = self._path.open("rb", buffering=0)
-        except FileNotFoundError:  # nothing has been printed
-            return False
-        return True
+        self._file.close()
 
     def _guard(self, findings: Iterator[Found]) -> Iterator[Found]:
         """Pass the findings on; a parser that raises is not fed any more."""
@@ -184,7 +171,7 @@ class OutputFollower:
         self._attempt = attempt
         self._reader = reader
         self._changes = changes
-        self._interim = _InterimFile(attempt, on_interim)
+        self._interim = InterimFile(attempt.folder, on_interim)
         self._fault: Exception | None = None
         self._delay: asyncio.TimerHandle | None = None
         self._following: asyncio.Task[None] | None = None
@@ -245,36 +232,3 @@ class OutputFollower:
                 self._interim.add(found.value)
             else:
                 self.findings.note(found)
-
-
-class _InterimFile:
-    """interim.jsonl, one value a line; values that an earlier engine wrote are not written or told again."""
-
-    def __init__(self, attempt: Attempt, on_value: Callable[[bytes], None]) -> None:
-        self._path = attempt.folder / "interim.jsonl"
-        self._on_value = on_value
-        self._known = 0
-        """How many of the next values are in the file already."""
-        self._file: IO[bytes] | None = None
-
-    def add(self, value: bytes) -> None:
-        if self._file is None:
-            self._file = self._open()
-        if self._known:
-            self._known -= 1
-            return
-        self._file.write(value.replace(b"\n", b" ") + b"\n")
-        self._on_value(value)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _open(self) -> IO[bytes]:
-        with suppress(FileNotFoundError):
-            content = self._path.read_bytes()
-            self._known = content.count(b"\n")
-            if torn := len(content) - (content.rfind(b"\n") + 1):
-                with self._path.open("r+b") as file:
-                    file.truncate(len(content) - torn)
-        return self._path.open("ab", buffering=0)

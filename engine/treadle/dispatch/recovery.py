@@ -16,12 +16,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
 
 from treadle.interface.job import Job
 from treadle.interface.service import Service
-from treadle_spool import AttemptRecord, InvalidDescriptor, LiveAttempt, Spool, SpoolError
+from treadle_spool import AttemptRecord, InvalidDescriptor, LiveAttempt, Owner, SpoolError
+from treadle_spool.folder import ATTEMPTS, archive
 
 log = logging.getLogger(__name__)
+
+_RENAMED_RUNTIMES = {"python-template": "host"}
+"""Runtimes that an earlier version recorded under the name of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +40,19 @@ class Recovered:
 
 
 def recover(
-    spool: Spool, services: Mapping[str, Service], runs: Callable[[str], object]
+    owner: Owner, services: Mapping[str, Service], runs: Callable[[str], object]
 ) -> Iterator[Recovered]:
     """Yield the jobs in run/ whose attempts are to be adopted, and undo claims without an attempt.
 
     runs returns whether a runtime of that name is installed. A job whose service is not served, or whose
     runtime is not installed, stays in run/: its program may be alive, and only its runtime can tell.
     """
+    spool = owner.spool
     for name in list(spool.names(spool.run)):
         try:
-            recovered = _read(spool, name, services)
+            recovered = _read(owner, name, services)
         except FileNotFoundError:
-            spool.undo_claim(name)
+            owner.undo_claim(name)
         except (OSError, SpoolError) as error:
             log.error("%s can't be recovered: %s", spool.run / name, error)
         else:
@@ -57,21 +65,30 @@ def recover(
                 yield recovered
 
 
-def _read(spool: Spool, name: str, services: Mapping[str, Service]) -> Recovered:
+def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered:
     """Read a claimed job; raise FileNotFoundError if its claim was not completed."""
+    spool = owner.spool
     job = Job.of(name, spool.read_claimed(name))
     try:
         live = spool.read_live(name)
     except InvalidDescriptor:
         # A power cut took the file's content: the attempt had begun, and its processes are dead.
-        live = spool.record_attempt(name, _damaged(spool, job, services))
-    if (spool.run / name / "attempts" / str(live.attempt.number)).exists():
-        live = spool.next_attempt(name, live)
-    return Recovered(job, live)
+        live = owner.record_attempt(name, _damaged(spool.run / name, job, services))
+    if archive(spool.run / name, live.attempt.number).exists():
+        live = owner.next_attempt(name, live)
+    return Recovered(job, _with_present_name(live))
 
 
-def _damaged(spool: Spool, job: Job, services: Mapping[str, Service]) -> LiveAttempt:
-    away = spool.run / job.id / "attempts"
+def _with_present_name(live: LiveAttempt) -> LiveAttempt:
+    """Return the record with its runtime's name of today."""
+    name = _RENAMED_RUNTIMES.get(live.attempt.runtime)
+    if name is None:
+        return live
+    return msgspec.structs.replace(live, attempt=msgspec.structs.replace(live.attempt, runtime=name))
+
+
+def _damaged(folder: Path, job: Job, services: Mapping[str, Service]) -> LiveAttempt:
+    away = folder / ATTEMPTS
     number = 1 + (sum(1 for _ in away.iterdir()) if away.exists() else 0)
     runtime = services[job.service].runtime if job.service in services else ""
     return LiveAttempt(attempt=AttemptRecord(number=number, runtime=runtime, started=job.created))

@@ -1,4 +1,4 @@
-"""The loader of plugins: it finds them, loads them one by one, checks and isolates them.
+"""The loader of plugins: it loads them one by one, checks and isolates them.
 
 pluggy's own `load_setuptools_entrypoints` stops at the first broken plugin, so each entry point is loaded
 here by itself. Each plugin is first registered with a pluggy manager of its own; what it provides is checked
@@ -7,106 +7,50 @@ there, and only a plugin without faults reaches the common manager. A broken plu
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pluggy
 
+from treadle.extend.sources import PluginInfo, PluginSource, plugin_sources
 from treadle.interface import hookspecs
-from treadle.interface.errors import PluginError, ServiceError
+from treadle.interface.errors import PluginError, SettingsError
+from treadle.interface.options import KnownOptions, Owner
 from treadle.interface.parser import OutputParser
-from treadle.interface.runtime import Runtime
-from treadle.interface.service import KEYS, Service, Types
+from treadle.interface.program import Program
+from treadle.interface.runtime import Runtime, takes_command
+from treadle.interface.service import Service, ServiceFile
 from treadle.interface.settings import Settings
-from treadle.support.hints import nearest
+from treadle.support.expected import keys_of
 from treadle_spool import Descriptor
 
 log = logging.getLogger(__name__)
 
-GROUP = "treadle"
-"""The entry-point group in which plugins announce themselves."""
-
-
-@dataclass(frozen=True, slots=True)
-class PluginInfo:
-    """A plugin that was found: loaded, disabled or broken."""
-
-    name: str
-    version: str
-    origin: str
-    """The distribution or the file it comes from."""
-    provides: tuple[str, ...] = ()
-    """`runtime <name>`, `parser <name>` and `hook <name>`."""
-    error: str | None = None
-    """Why it can't be used; None if it can."""
-    disabled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _PluginSource:
-    name: str
-    version: str
-    origin: str
-    source: EntryPoint | Path
-
-    def load(self) -> Any:
-        if isinstance(self.source, EntryPoint):
-            return self.source.load()
-        return _load_file(self.source)
-
-    def info(self, **more: Any) -> PluginInfo:
-        return PluginInfo(self.name, self.version, self.origin, **more)
-
 
 class Plugins:
-    """The plugins of one process, and what they provide; made once at its start."""
+    """The plugins of one process, and what they provide; made once at its start.
+
+    Raises SettingsError if the settings name a plugin or a runtime that is not there, or a plugin refuses
+    its section.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.runtimes: dict[str, Runtime] = {}
+        self.programs: dict[str, Program] = {}
+        self.executing: set[str] = set()
+        """The runtimes that execute a program's command; the others are the program and the place in one."""
         self.parsers: dict[str, type[OutputParser]] = {}
         self.listing: list[PluginInfo] = []
         """Every plugin that was found, in the order in which they were loaded."""
+        self.options = KnownOptions()
+        """The keys of treadle.toml that the runtimes and programs add."""
+        self.prefer = settings.prefer
         self._settings = settings
         self._manager = _manager()
-        for candidate in _candidates(settings.plugins_dir):
+        for candidate in plugin_sources(settings.plugins_dir):
             self.listing.append(self._take(candidate))
-
-    @property
-    def options(self) -> Mapping[str, Types]:
-        """The keys of treadle.toml that the runtimes add."""
-        return {key: types for runtime in self.runtimes.values() for key, types in runtime.options.items()}
-
-    def candidates(self, name: str) -> list[Runtime]:
-        """Return the runtimes that a service's `runtime` names: one, or several if it names a kind."""
-        if runtime := self.runtimes.get(name):
-            return [runtime]
-        order = {each: place for place, each in enumerate(self._settings.prefer)}
-        of_kind = [runtime for runtime in self.runtimes.values() if name in runtime.kinds]
-        return sorted(of_kind, key=lambda runtime: order.get(runtime.name, len(order)))
-
-    async def choose(self, service: Service) -> Runtime:
-        """Return the first candidate runtime that works on this host.
-
-        If none works, return the first one: its own error says what is missing. Raises ServiceError if
-        there is no candidate.
-        """
-        candidates = self.candidates(service.runtime)
-        if not candidates:
-            raise ServiceError(
-                f"{service.path}: there is no runtime named {service.runtime!r}"
-                f"{nearest(service.runtime, self.runtimes)}; `treadle plugins` lists what is installed"
-            )
-        for runtime in candidates if len(candidates) > 1 else ():
-            if (await runtime.diagnose()).works:
-                return runtime
-        return candidates[0]
+        _refuse_unknown_names(settings, self)
 
     def implementations(self, hook: str) -> Iterator[tuple[str, Implementation]]:
         """Yield (plugin's name, implementation) for a hook, in the order in which pluggy calls them."""
@@ -139,32 +83,43 @@ class Plugins:
             except Exception:  # a plugin's code may raise anything
                 log.exception("runtime %s failed to close", name)
 
-    def _take(self, candidate: _PluginSource) -> PluginInfo:
+    def _take(self, candidate: PluginSource) -> PluginInfo:
         if candidate.name in self._settings.disable:
             return candidate.info(disabled=True)
         try:
             if other := next((each for each in self.listing if each.name == candidate.name), None):
                 raise PluginError(f"a plugin of that name was loaded already, from {other.origin}")
             return candidate.info(provides=tuple(self._register(candidate)))
+        except SettingsError:
+            raise  # the operator's engine.toml is wrong, and not the plugin
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's code may raise anything
             log.warning("plugin %s (%s) can't be used: %s", candidate.name, candidate.origin, error)
             return candidate.info(error=f"{type(error).__name__}: {error}")
 
-    def _register(self, candidate: _PluginSource) -> Iterator[str]:
+    def _register(self, candidate: PluginSource) -> Iterator[str]:
         plugin = candidate.load()
         trial = _manager()
         trial.register(plugin, candidate.name)
         hooks = _check_hooks(trial, plugin)
         runtimes = _provided(trial, "register_runtimes", self._settings)
+        programs = _provided(trial, "register_programs", self._settings)
         parsers = _provided(trial, "register_parsers", self._settings)
         _refuse_duplicates("runtime", runtimes, self.runtimes)
+        _refuse_duplicates("program", programs, self.programs)
         _refuse_duplicates("parser", parsers, self.parsers)
+        owners = [Owner.of("runtime", each.name, each.options, each.kinds) for each in runtimes]
+        owners += [Owner.of("program", each.name, each.options) for each in programs]
+        options = self.options.extended(owners, reserved=keys_of(ServiceFile))
         for runtime in runtimes:
-            _refuse_reserved_options(runtime)
+            _warn_of_old_interface(runtime, candidate.name)
         self._manager.register(plugin, candidate.name)
+        self.options = options
         self.runtimes |= {runtime.name: runtime for runtime in runtimes}
+        self.executing |= {runtime.name for runtime in runtimes if takes_command(runtime)}
+        self.programs |= {program.name: program for program in programs}
         self.parsers |= {parser.name: parser for parser in parsers}
         yield from (f"runtime {runtime.name}" for runtime in runtimes)
+        yield from (f"program {program.name}" for program in programs)
         yield from (f"parser {parser.name}" for parser in parsers)
         yield from (f"hook {hook}" for hook in hooks if not hook.startswith("register_"))
 
@@ -185,29 +140,6 @@ def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager("treadle")
     manager.add_hookspecs(hookspecs)
     return manager
-
-
-def _candidates(folder: Path | None) -> Iterator[_PluginSource]:
-    for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
-        origin = entry.dist.name if entry.dist else "?"
-        yield _PluginSource(entry.name, entry.dist.version if entry.dist else "?", origin, entry)
-    for path in sorted(folder.glob("*.py")) if folder else ():
-        yield _PluginSource(path.stem, "-", str(path), path)
-
-
-def _load_file(path: Path) -> ModuleType:
-    name = f"treadle_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _check_hooks(trial: pluggy.PluginManager, plugin: object) -> Sequence[str]:
@@ -234,8 +166,25 @@ def _refuse_duplicates(kind: str, provided: Iterable[Any], known: Mapping[str, A
             raise PluginError(f"a {kind} named {each.name!r} is there already, from another plugin")
 
 
-def _refuse_reserved_options(runtime: Runtime) -> None:
-    if taken := sorted(set(runtime.options) & set(KEYS)):
-        raise PluginError(
-            f"runtime {runtime.name!r} claims keys of treadle.toml that are Treadle's: {', '.join(taken)}"
+def _refuse_unknown_names(settings: Settings, plugins: Plugins) -> None:
+    """Raise SettingsError for a plugin or a runtime that the settings name, and that was not found."""
+    found = {each.name for each in plugins.listing}
+    unusable = {each.name for each in plugins.listing if each.disabled or each.error}
+    for kind, key, names, known in (
+        ("plugin", "plugins", settings.plugins, found),
+        ("plugin", "disable", settings.disable, found),
+        ("runtime", "prefer", settings.prefer, plugins.runtimes.keys() | unusable),
+    ):
+        for name in names:
+            if name not in known:
+                raise settings.unknown_name(kind, key, name, known)
+
+
+def _warn_of_old_interface(runtime: Runtime, plugin: str) -> None:
+    if not takes_command(runtime):
+        log.warning(
+            "plugin %s: start of runtime %s takes the attempt alone; it works as before, but should take "
+            "(attempt, command)",
+            plugin,
+            runtime.name,
         )

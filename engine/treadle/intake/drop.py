@@ -23,7 +23,7 @@ _RETRY_DELAY = 2.0
 
 
 class Intake(Lifetime):
-    """A background task that takes dropped files, from `async with` to its end. It needs the spool's lock."""
+    """A background task that takes dropped files, from `async with` to its end; the engine has one."""
 
     def __init__(self, drop: DropFolder, admission: Admission) -> None:
         self.refused = 0

@@ -7,22 +7,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
-import msgspec
-
 from treadle.extend.loader import Plugins
+from treadle.extend.selection import check_service, image_runtimes
 from treadle.intake.admission import Admission
 from treadle.intake.projects import read_services
-from treadle.interface.errors import ServiceError
 from treadle.interface.job import Job
-from treadle.interface.service import Service
 from treadle.interface.settings import Settings
 from treadle.support.batching import BatchWorkers
-from treadle.support.hints import nearest
 from treadle.support.lifetime import Lifetime
 from treadle.watch.arrivals import Arrivals
 from treadle.watch.changes import Changes
 from treadle.watch.completions import Completions
-from treadle_spool import Descriptor, Spool, Status, new_id, now
+from treadle_spool import Descriptor, Spool, Status, new_id
 
 
 class AcceptListener(Protocol):
@@ -50,9 +46,11 @@ class Gateway(Lifetime):
         """Use owed to count the jobs that wait or run: the queue's limit is checked against it."""
         self.settings = settings
         self.plugins = Plugins(settings)
-        self.services = read_services(settings.projects, settings.services, self.plugins.options)
+        self.services = read_services(
+            settings.projects, settings.services, self.plugins.options, image_runtimes(self.plugins)
+        )
         for service in self.services.values():
-            _check(service, self.plugins)
+            check_service(self.plugins, service)
         self.spool = Spool.open(settings.spool)
         self.arrivals = Arrivals(settings.rescan)
         self.changes = Changes()
@@ -86,7 +84,6 @@ class Gateway(Lifetime):
             self.admission.check(descriptor)
         else:
             await asyncio.to_thread(self.admission.check, descriptor)
-        descriptor = msgspec.structs.replace(descriptor, created=descriptor.created or now())
         if name is not None:
             return await self._accepting.do((descriptor, name))
         name = new_id()
@@ -99,25 +96,9 @@ class Gateway(Lifetime):
                 listener.expect_no_more(name)
             raise
         for listener in self._listeners:
-            listener.accepted(Job.of(name, descriptor))
+            listener.accepted(Job.of(name, descriptor.accepted(status.created)))
         return status
 
     def watch_problems(self) -> list[str]:
         """Return what is wrong with the watcher, for the health answer."""
         return [] if self.arrivals.healthy else ["the folder observer is dead; it is being started again"]
-
-
-def _check(service: Service, plugins: Plugins) -> None:
-    """Raise ServiceError unless the plugins can run the service."""
-    candidates = plugins.candidates(service.runtime)
-    for kind, name, found, known in (
-        ("runtime", service.runtime, candidates, plugins.runtimes),
-        ("output parser", service.parser, service.parser in plugins.parsers, plugins.parsers),
-    ):
-        if not found:
-            raise ServiceError(
-                f"{service.path}: there is no {kind} named {name!r}{nearest(name, known)}; "
-                "`treadle plugins` lists what is installed"
-            )
-    for runtime in candidates:
-        runtime.check(service)

@@ -6,58 +6,95 @@ over planqk.json. A fault is a ServiceError with the file, and with the key and 
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import yaml
+from msgspec import Meta
 
 from treadle.interface.errors import ServiceError
-from treadle.interface.service import CONTAINER, KEYS, PYTHON_TEMPLATE, Resources, Service, Types
-from treadle.support.hints import nearest
+from treadle.interface.options import KnownOptions
+from treadle.interface.service import CONTAINER, HOST, PYTHON_TEMPLATE, Resources, Service, ServiceFile
+from treadle.support.expected import keys_of
+from treadle.support.toml import TomlFile
+from treadle.support.typed import Place, to_struct
 
-_RUNTIMES = {"PYTHON_TEMPLATE": PYTHON_TEMPLATE, "DOCKER": CONTAINER}
-"""The names of runtimes in planqk.json, and what they are here."""
+_PROGRAMS = {"PYTHON_TEMPLATE": PYTHON_TEMPLATE, "DOCKER": CONTAINER}
+"""The names of runtimes in planqk.json, and the programs that they are here."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 
-_CARRIED = ("parser", "entrypoint", "timeout", "concurrency", "environment", "retry")
-"""The keys of treadle.toml that become fields of Service as they are."""
+_Amount = Annotated[float, Meta(gt=0, title="a number greater than 0")]
 
 
-def read_service(path: Path, options: Mapping[str, Types]) -> Service:
+class _PlanqkResources(msgspec.Struct, frozen=True):
+    cpu: _Amount | None = None
+    memory: _Amount | None = None
+    gpu: Annotated[dict[str, Any], Meta(title="an object with `type` and `count`")] | None = None
+
+
+class _Planqk(msgspec.Struct, frozen=True, rename="camel"):
+    """The keys of planqk.json that count here; it has others, which are those of the hosted platform."""
+
+    name: str | None = None
+    description: str | None = None
+    service_id: str | None = None
+    runtime: str | None = None
+    resources: Annotated[_PlanqkResources, Meta(title="an object")] | None = None
+
+
+def read_service(
+    path: Path, options: KnownOptions, image_runtimes: Collection[str] = (CONTAINER,)
+) -> Service:
     """Return the service of the project folder; raise ServiceError with the file and the fault.
 
-    options are the keys of treadle.toml that the installed runtimes add, with their types.
+    options are the keys of treadle.toml that the installed programs and runtimes add; image_runtimes are the
+    names and kinds of the runtimes that execute images.
     """
     path = path.absolute()
     if not path.is_dir():
         raise ServiceError(f"{path} is not a service project: there is no such folder")
     planqk = _read_planqk(path / "planqk.json")
-    treadle = _read_toml(path / "treadle.toml", {**KEYS, **options})
-    if not planqk and not treadle and not is_project(path):
+    file = TomlFile.read(toml, ServiceError) if (toml := path / "treadle.toml").exists() else None
+    values = file.values if file else {}
+    if planqk == _Planqk() and not values and not is_project(path):
         raise ServiceError(
             f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
         )
+    place, own = Place(ServiceError, file=file), keys_of(ServiceFile)
+    treadle = to_struct({key: value for key, value in values.items() if key in own}, ServiceFile, place)
+    program, runtime = _program_and_runtime(treadle, planqk.runtime, path, image_runtimes)
+    given = options.read(values, place, (program, runtime), beside=own)
     return Service(
-        name=project_name(treadle.get("name") or planqk.get("name") or path.name, path),
+        name=project_name(treadle.name or planqk.name or path.name, path),
         path=path,
-        description=planqk.get("description") or "",
-        service_id=planqk.get("serviceId"),
-        runtime=treadle.get("runtime") or _runtime(planqk.get("runtime"), path),
-        python=_python(treadle.get("python"), path),
-        resources=_resources(planqk.get("resources") or {}, path),
+        description=planqk.description or "",
+        service_id=planqk.service_id,
+        program=program,
+        runtime=runtime,
+        parser=treadle.parser,
+        entrypoint=treadle.entrypoint,
+        python=_python(treadle.python, path),
+        timeout=treadle.timeout,
+        concurrency=treadle.concurrency,
+        environment=treadle.environment,
+        retry=treadle.retry,
+        resources=Resources(**msgspec.structs.asdict(planqk.resources or _PlanqkResources())),
         openapi=_read_openapi(path),
-        options={key: value for key, value in treadle.items() if key in options},
-        **{key: treadle[key] for key in _CARRIED if key in treadle},
+        options=given.flat,
+        options_by_owner=given.by_owner,
+        file=file,
     )
 
 
 def read_services(
-    projects: Iterable[Path], folder: Path | None, options: Mapping[str, Types]
+    projects: Iterable[Path],
+    folder: Path | None,
+    options: KnownOptions,
+    image_runtimes: Collection[str] = (CONTAINER,),
 ) -> dict[str, Service]:
     """Return the services of the projects and of each project in folder, by name.
 
@@ -66,7 +103,7 @@ def read_services(
     paths = [*projects, *(sorted(filter(is_project, folder.iterdir())) if folder else ())]
     services: dict[str, Service] = {}
     for path in paths:
-        service = read_service(path, options)
+        service = read_service(path, options, image_runtimes)
         if other := services.get(service.name):
             raise ServiceError(
                 f"{other.path} and {service.path} are both named {service.name!r}: "
@@ -82,63 +119,17 @@ def is_project(path: Path) -> bool:
     return path.is_dir() and any((path / mark).exists() for mark in marks)
 
 
-def _read_planqk(path: Path) -> dict[str, Any]:
+def _read_planqk(path: Path) -> _Planqk:
     if not path.exists():
-        return {}
+        return _Planqk()
     try:
-        fields = json.loads(path.read_bytes())
+        fields = msgspec.json.decode(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ServiceError(f"{path} can't be read: {error}") from error
     if not isinstance(fields, dict):
         raise ServiceError(f"{path}: expected an object")
-    return fields
-
-
-def _read_toml(path: Path, known: Mapping[str, Types]) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        fields = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ServiceError(f"{path} can't be read: {error}") from error
-    for key, value in fields.items():
-        if key not in known:
-            raise ServiceError(f"{path}: unknown key {key!r}{nearest(key, known)}")
-        if not isinstance(value, known[key]) or (isinstance(value, bool) and not _accepts(known[key], bool)):
-            raise ServiceError(f"{path}: {key} must be {_describe(known[key])}, not {value!r}")
-    _check_values(path, fields)
-    return fields
-
-
-def _check_values(path: Path, fields: Mapping[str, Any]) -> None:
-    for key in ("timeout", "concurrency"):
-        if key in fields and not fields[key] > 0:
-            raise ServiceError(f"{path}: {key} must be greater than 0, not {fields[key]!r}")
-    if fields.get("retry", "lost") not in {"lost", "never"}:
-        raise ServiceError(f"{path}: retry must be 'lost' or 'never', not {fields['retry']!r}")
-    if ":" not in fields.get("entrypoint", ":"):
-        raise ServiceError(f"{path}: entrypoint must be 'module:function', not {fields['entrypoint']!r}")
-    for key, value in fields.get("environment", {}).items():
-        if not isinstance(value, str):
-            raise ServiceError(f"{path}: environment.{key} must be a string, not {value!r}")
-
-
-def _accepts(types: Types, wanted: type) -> bool:
-    return wanted in (types if isinstance(types, tuple) else (types,))
-
-
-def _describe(types: Types) -> str:
-    names = {
-        str: "a string",
-        int: "an integer",
-        float: "a number",
-        bool: "true or false",
-        dict: "a table",
-        list: "a list",
-    }
-    return " or ".join(
-        names.get(kind, kind.__name__) for kind in (types if isinstance(types, tuple) else (types,))
-    )
+    known = {key: value for key, value in fields.items() if key in keys_of(_Planqk)}
+    return to_struct(known, _Planqk, Place(ServiceError, str(path)))
 
 
 def project_name(name: object, path: Path) -> str:
@@ -151,39 +142,41 @@ def project_name(name: object, path: Path) -> str:
     return cleaned
 
 
-def _runtime(name: object, path: Path) -> str:
-    if name is None:
-        return (
-            CONTAINER if (path / "Dockerfile").exists() and not (path / "src").is_dir() else PYTHON_TEMPLATE
-        )
-    if name not in _RUNTIMES:
+def _program_and_runtime(
+    treadle: ServiceFile, planqk: str | None, path: Path, image_runtimes: Collection[str]
+) -> tuple[str, str]:
+    """Return how a service is executed and where, from `program` and `runtime` in treadle.toml.
+
+    Where one of them is missing it follows from the other, else from the runtime in planqk.json, else from
+    the project's files. `runtime = "python-template"` means that program, on the host.
+    """
+    program, runtime = treadle.program, treadle.runtime
+    default = _default_program(planqk, path)
+    if runtime == PYTHON_TEMPLATE:
+        return program or PYTHON_TEMPLATE, HOST
+    if program is None:
+        program = CONTAINER if runtime in image_runtimes else default
+    if runtime is None:
+        runtime = CONTAINER if program == CONTAINER else HOST
+    return program, runtime
+
+
+def _default_program(planqk: str | None, path: Path) -> str:
+    if planqk is None:
+        is_container = (path / "Dockerfile").exists() and not (path / "src").is_dir()
+        return CONTAINER if is_container else PYTHON_TEMPLATE
+    if planqk not in _PROGRAMS:
         raise ServiceError(
-            f"{path / 'planqk.json'}: runtime {name!r} is unknown; known are {', '.join(_RUNTIMES)}. "
+            f"{path / 'planqk.json'}: runtime {planqk!r} is unknown; known are {', '.join(_PROGRAMS)}. "
             "To use another runtime, set `runtime` in treadle.toml"
         )
-    return _RUNTIMES[str(name)]
+    return _PROGRAMS[planqk]
 
 
-def _python(value: str | None, path: Path) -> Path | None:
+def _python(value: Path | None, path: Path) -> Path | None:
     if value is None:
         return path / ".venv" if (path / ".venv").is_dir() else None
-    return path / Path(value).expanduser()
-
-
-def _resources(fields: object, path: Path) -> Resources:
-    where = path / "planqk.json"
-    if not isinstance(fields, dict):
-        raise ServiceError(f"{where}: resources must be an object")
-    for key in ("cpu", "memory"):
-        value = fields.get(key)
-        if value is not None and (
-            not isinstance(value, int | float) or isinstance(value, bool) or not value > 0
-        ):
-            raise ServiceError(f"{where}: resources.{key} must be a number greater than 0, not {value!r}")
-    gpu = fields.get("gpu")
-    if gpu is not None and not isinstance(gpu, dict):
-        raise ServiceError(f"{where}: resources.gpu must be an object with `type` and `count`, not {gpu!r}")
-    return Resources(cpu=fields.get("cpu"), memory=fields.get("memory"), gpu=gpu)
+    return path / value
 
 
 def _read_openapi(path: Path) -> Mapping[str, Any]:

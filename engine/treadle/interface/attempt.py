@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from treadle.interface.job import Job
 from treadle.interface.service import Service
-from treadle_spool import now
+from treadle_spool import Reason, now
+from treadle_spool.folder import INPUT, JOB, OUTPUT, STDERR, STDOUT
 
-
-class Reason(StrEnum):
-    """Why an attempt is over."""
-
-    ENDED = "ended"
-    """The program ended by itself."""
-    STOPPED = "stopped"
-    """The job was cancelled."""
-    TIMED_OUT = "timed-out"
-    """The program ran longer than its timeout."""
-    OUT_OF_MEMORY = "out-of-memory"
-    """The program used more memory than it was allowed."""
-    OUTPUT_LIMIT = "output-limit"
-    """The program was killed because it printed more than it is allowed."""
-    NOT_STARTED = "not-started"
-    """The runtime could not start the program; it has not run."""
-    LOST = "lost"
-    """Its exit status is unknown, but it is certain that no process of it is alive."""
+__all__ = ["Attempt", "Exit", "Reason"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +57,7 @@ class Attempt:
     @property
     def descriptor(self) -> Path:
         """The file with the job as it was submitted."""
-        return self.folder / "job.json"
+        return self.folder / JOB
 
     @property
     def stdout(self) -> Path:
@@ -82,12 +65,12 @@ class Attempt:
 
         A runtime need not make this file, or that of stderr, before something is printed.
         """
-        return self.folder / "stdout.log"
+        return self.folder / STDOUT
 
     @property
     def stderr(self) -> Path:
         """The file to which the runtime writes the program's standard error."""
-        return self.folder / "stderr.log"
+        return self.folder / STDERR
 
     @property
     def scratch(self) -> Path:
@@ -100,9 +83,9 @@ class Attempt:
     @property
     def input(self) -> Path:
         """The folder for the program's input files; a runtime that needs it makes it."""
-        return self.folder / "input"
+        return self.folder / INPUT
 
     @property
     def output(self) -> Path:
         """The folder for the program's output files; a runtime that needs it makes it."""
-        return self.folder / "output"
+        return self.folder / OUTPUT

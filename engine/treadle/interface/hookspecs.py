@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from treadle.interface.attempt import Attempt
     from treadle.interface.job import Job
     from treadle.interface.parser import OutputParser
+    from treadle.interface.program import Program
     from treadle.interface.runtime import Runtime
     from treadle.interface.service import Service
     from treadle.interface.settings import Settings
@@ -40,10 +41,19 @@ hookimpl = pluggy.HookimplMarker("treadle")
 
 @hookspec
 def register_runtimes(settings: Settings) -> Iterable[Runtime]:  # type: ignore[empty-body]  # a specification
-    """Return the plugin's runtimes, configured with its section of the settings.
+    """Return the plugin's runtimes, configured with its section of the settings (`settings.section`).
 
     Called once in each process that loads the plugins: the engine, an API process, and commands such as
-    `treadle run`, `build`, `doctor` and `plugins`. If it raises, the whole plugin is listed as broken.
+    `treadle run`, `build`, `doctor` and `plugins`. If it raises, the whole plugin is listed as broken; but a
+    SettingsError stops the start, since engine.toml is wrong then.
+    """
+
+
+@hookspec
+def register_programs(settings: Settings) -> Iterable[Program]:  # type: ignore[empty-body]  # a specification
+    """Return the plugin's programs, configured with its section of the settings.
+
+    Called when `register_runtimes` is, after it. If it raises, the whole plugin is listed as broken.
     """
 
 

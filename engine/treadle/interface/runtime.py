@@ -1,7 +1,11 @@
-"""Runtimes: the plugins that run a job. Four asynchronous methods over a folder are the core."""
+"""Runtimes: where a job is executed. Four asynchronous methods over a folder are the core.
+
+What is executed is the program's part (program.py).
+"""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +13,8 @@ from typing import Any, ClassVar
 
 from treadle.interface.attempt import Attempt, Exit
 from treadle.interface.errors import TreadleError
+from treadle.interface.options import Declared
+from treadle.interface.program import Command
 from treadle.interface.service import Service
 
 
@@ -58,9 +64,13 @@ class Runtime(ABC):
     name: ClassVar[str]
     """The value of `runtime` in a service's treadle.toml."""
 
-    options: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
-    """Further top-level keys of treadle.toml that this runtime understands, with their types. The values are
-    in Service.options."""
+    images: ClassVar[bool] = False
+    """Whether it executes the commands of programs that need an image, and only those (Program.image)."""
+
+    options: ClassVar[Declared] = {}
+    """Further keys of treadle.toml that this runtime understands: a msgspec.Struct with a field for each,
+    which `Service.options_of` returns. Or a mapping of keys to types, whose raw values are in
+    `Service.options`. A key stands at the top level, or in a table of this runtime's name."""
 
     kinds: ClassVar[frozenset[str]] = frozenset()
     """Other values of `runtime` that mean this runtime among others: the engine chooses one that works."""
@@ -73,13 +83,13 @@ class Runtime(ABC):
         """
 
     @abstractmethod
-    async def start(self, attempt: Attempt) -> None:
-        """Start the program, or adopt it: if the attempt was started before, change nothing.
+    async def start(self, attempt: Attempt, command: Command) -> None:
+        """Start the command, or adopt it: if the attempt was started before, change nothing.
 
         Called by the engine once for each attempt, and again after a restart of the engine or a transient
-        error. When this returns, the program has been started, `wait` and `stop` find it, and its life does
-        not depend on the engine's process. Raises StartError if it can't be started: then it has not run and
-        never will, and the job fails.
+        error; the command is an equal one then. When this returns, the program has been started, `wait` and
+        `stop` find it, and its life does not depend on the engine's process. Raises StartError if it can't be
+        started: then it has not run and never will, and the job fails.
 
         The call may be cancelled at any await (a cancel, a timeout, the engine's stop). It must leave the
         attempt in a state that `start`, `stop` and `cleanup` can deal with.
@@ -150,3 +160,11 @@ class Runtime(ABC):
         `treadle run`, `treadle build` and `treadle doctor`. Never called after a crash. An exception is
         logged.
         """
+
+
+def takes_command(runtime: Runtime) -> bool:
+    """Return whether the runtime's `start` takes the command; an older one takes the attempt alone.
+
+    Such a runtime is the program and the place in one: what the service's program would do is its own affair.
+    """
+    return len(inspect.signature(runtime.start).parameters) > 1

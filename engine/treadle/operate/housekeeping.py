@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from treadle.interface.runtime import Runtime
 from treadle.support.lifetime import Lifetime, background
-from treadle_spool import InvalidDescriptor, Retention, Spool, collect
+from treadle_spool import InvalidDescriptor, Owner, Retention, collect
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,10 @@ class Housekeeping(Lifetime):
     """A background task: every `interval` seconds it removes orphans of dead attempts, and expired jobs."""
 
     def __init__(
-        self, spool: Spool, runtimes: Iterable[Runtime], interval: float, retention: Retention
+        self, owner: Owner, runtimes: Iterable[Runtime], interval: float, retention: Retention
     ) -> None:
-        self._spool = spool
+        self._owner = owner
+        self._spool = owner.spool
         self._interval = interval
         self._retention = retention
         self._runtimes = tuple(runtimes)
@@ -43,7 +44,7 @@ class Housekeeping(Lifetime):
                     await runtime.tidy(self._spool.id, self._alive)
                 except Exception:  # a plugin's code may raise anything
                     log.exception("runtime %s failed to tidy up", runtime.name)
-            await self._try(self._spool.clear_tmp, _ABANDONED)
+            await self._try(self._owner.clear_tmp, _ABANDONED)
             if self._retention and (gone := await self._try(collect, self._spool, self._retention)):
                 log.info("%d ended jobs were removed", len(gone))
             await asyncio.sleep(self._interval)

@@ -17,13 +17,11 @@ import orjson
 
 from treadle.watch.changes import Changes
 from treadle_spool import Spool, State, Status
+from treadle_spool.folder import LOGS
+from treadle_spool.outputs import read_interim, read_log
 
 _CHUNK = 256 * 1024
-"""Bytes of a file that are read at a time."""
-_LONGEST = 64 * 1024
-"""Bytes of a line in one event; a longer line comes in several."""
-_CONTINUATION = 0x80
-"""The upper two bits of a continuation byte in UTF-8."""
+"""Bytes of interim results that are read at a time."""
 _POSITION = re.compile(r"(\d{1,9})-(\d{1,18})-(\d{1,18})-(\d{1,18})-([A-Z]+)", re.ASCII)
 
 
@@ -122,14 +120,18 @@ class JobEvents:
         }
         return Event("status", orjson.dumps(fields, option=orjson.OPT_UTC_Z), self.position)
 
+    def _interim(self, folder: Path) -> list[bytes]:
+        with suppress(FileNotFoundError):
+            return read_interim(folder, self.position.interim, _CHUNK)
+        return []
+
     def _files(self, folder: Path, ended: bool) -> Iterator[Event]:
         """Yield the events of what was appended to the attempt's files, a chunk of each at a time."""
-        for line in _whole_lines(folder / "interim.jsonl", self.position.interim):
+        for line in self._interim(folder):
             self.position = replace(self.position, interim=self.position.interim + len(line) + 1)
             yield Event("interim", line.replace(b"\r", b" "), self.position)
-        for stream in ("stdout", "stderr"):
-            path, start = folder / f"{stream}.log", getattr(self.position, stream)
-            for piece in _pieces(path, start, ended=ended):
+        for stream, log in LOGS.items():
+            for piece in read_log(folder / log, getattr(self.position, stream), ended=ended):
                 self.position = self.position.with_log(stream, piece.end)
                 fields = {
                     "stream": stream,
@@ -137,56 +139,3 @@ class JobEvents:
                     "whole": piece.whole,
                 }
                 yield Event("log", orjson.dumps(fields), self.position)
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A line without its line feed, or a part of a long one; `end` is the offset of the next piece."""
-
-    text: bytes
-    end: int
-    whole: bool
-
-
-def _whole_lines(path: Path, start: int) -> list[bytes]:
-    """Return complete lines of a file from an offset on, without line feeds; at least one if there is one."""
-    pieces: list[bytes] = []
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        file.seek(start)
-        while piece := file.read(_CHUNK):
-            pieces.append(piece)
-            if b"\n" in piece:
-                break
-    return b"".join(pieces).split(b"\n")[:-1]
-
-
-def _pieces(path: Path, start: int, *, ended: bool) -> Iterator[_Piece]:
-    """Yield the lines of one chunk of a file from an offset on.
-
-    An incomplete line is left for later, unless it is long or the file has ended.
-    """
-    try:
-        with path.open("rb") as file:
-            file.seek(start)
-            text = file.read(_CHUNK)
-            at_end = ended and not file.read(1)
-    except FileNotFoundError:
-        return
-    lines = text.split(b"\n")
-    rest = lines.pop()
-    for line in lines:
-        yield from _cut(line, start, whole=True)
-        start += len(line) + 1
-    if rest and (at_end or (len(text) == _CHUNK and not lines)):
-        yield from _cut(rest, start, whole=at_end)
-
-
-def _cut(line: bytes, start: int, *, whole: bool) -> Iterator[_Piece]:
-    """Yield a line in parts of limited length, cut between characters."""
-    while len(line) > _LONGEST:
-        length = _LONGEST
-        while length > _LONGEST - 4 and line[length] & 0xC0 == _CONTINUATION:
-            length -= 1
-        yield _Piece(line[:length], start + length, whole=False)
-        line, start = line[length:], start + length
-    yield _Piece(line, start + len(line) + whole, whole)

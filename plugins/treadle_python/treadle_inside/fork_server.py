@@ -24,8 +24,6 @@ publishes the outcome (_PREFORK_DELAY).
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import gc
 import importlib
 import json
@@ -38,30 +36,21 @@ import sys
 import time
 
 from . import containment
+from .ending import run_and_exit
+from .freshness import Freshness
 from .preimport import Preimport
+from .protocol import CANNOT_FORK, LEASE, MAX_RECEIVED, OUTDATED
 from .supervisor import RunProgram, Supervisor, transient_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
-_MAX_AGE = 3600.0
-"""Seconds after which a process is replaced, to limit what it may have accumulated."""
-_MAX_GROWTH = 64 * 1024 * 1024
-"""Bytes by which a process may grow before it is replaced."""
 _FIRST_MESSAGE_TIMEOUT = 2.0
 """Seconds that a new connection has to send its first message."""
 _PREFORK_DELAY = 0.003
 """Seconds from the end of an attempt to the prefork: meanwhile the engine publishes the outcome, and a fork
 would take CPU time from it. Where requests follow faster, there is no delay: a waiting child saves more."""
-_MAX_REQUEST = 256 * 1024
-_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
-
-CANNOT_FORK = b"p"
-"""Reply: no supervisor can be forked from this process; start the job without a fork server."""
-OUTDATED = b"o"
-"""Reply: loaded code has changed on the disk, or this process has expired; make another server."""
 
 
 def main() -> None:
@@ -77,36 +66,6 @@ def main() -> None:
     if server.problem() is not None or os.fork():
         os._exit(0)  # the engine waits for this process; the server has no parent that waits for it
     server.serve()
-
-
-def _run_and_exit(run_program: Callable[[], None]) -> NoReturn:
-    """Run the program and exit as a forked process does: join threads, call exit handlers, flush output.
-
-    The interpreter is not finalized, which costs more than all the rest; multiprocessing does not do it
-    either. The rest of the stack is not unwound: that would only write to memory shared with the supervisor.
-    """
-    code = 0
-    try:
-        run_program()
-    except SystemExit as error:
-        code = _exit_code(error.code)
-    if "threading" in sys.modules:
-        sys.modules["threading"]._shutdown()
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # the program may have closed or replaced it
-            stream.flush()
-    os._exit(code)
-
-
-def _exit_code(argument: object) -> int:
-    """Return the exit code for an argument of sys.exit(), by the interpreter's rules."""
-    if argument is None:
-        return 0
-    if isinstance(argument, int):
-        return argument & 0xFF
-    sys.stderr.write(f"{argument}\n")
-    return 1
 
 
 def _preload(modules: list[str], project: str) -> None:
@@ -137,12 +96,9 @@ class _Server:
         self._idle_timeout = setup["idle"]
         """Seconds without a request after which a server without a lease ends."""
         self._leases: dict[int, socket.socket] = {}
-        self._loaded = _mtimes(_watched_paths(setup["project"]))
-        """The mtimes of the watched paths, as they were when the code was loaded."""
-        self._started_at = time.monotonic()
         gc.collect()
         gc.freeze()  # so that a child's garbage collection does not copy the objects that exist now
-        self._initial_memory = _resident_memory()
+        self._freshness = Freshness(setup["project"])
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(b"\0" + setup["name"].encode())
         self._listener.listen(128)
@@ -173,12 +129,12 @@ class _Server:
                     continue
                 connection, _ = self._listener.accept()
                 message = _receive_first(connection)
-                if message == b"lease":
+                if message == LEASE:
                     self._leases[connection.fileno()] = connection
                     poll.register(connection, select.POLLIN)
                     continue
                 if message:
-                    if self._has_expired() or self._has_changed():
+                    if self._freshness.has_expired() or self._freshness.has_changed():
                         self._listener.close()  # the name is free before the engine reads the reply
                         connection.send(OUTDATED)
                         return
@@ -211,7 +167,7 @@ class _Server:
             run = raised.run
         else:
             os._exit(0)
-        _run_and_exit(run)
+        run_and_exit(run)
 
     def _supervise(self, connection: socket.socket, message: bytes) -> None:
         try:
@@ -223,33 +179,29 @@ class _Server:
         expired = busy = False
         poll = select.poll()
         poll.register(connection, select.POLLIN)
-        buffer = bytearray(_MAX_REQUEST)  # one for all: the C library would map and unmap it each time
+        buffer = bytearray(MAX_RECEIVED)  # one for all: the C library would map and unmap it each time
         while message:
-            if expired or self._has_changed():
+            if expired or self._freshness.has_changed():
                 connection.send(OUTDATED)
                 break
             if preimport is None or not preimport.is_current():
-                request = json.loads(message)
-                preimport = Preimport(request["project"], request["entrypoint"])
-                supervisor.use_preimport(preimport)
-                self._loaded.update(preimport.packages)
+                preimport = _preimport(json.loads(message))
+                if preimport is not None:
+                    supervisor.use_preimport(preimport)
+                    self._freshness.watch(preimport.packages)
             supervisor.supervise(message, connection.fileno())
             ended_at = time.monotonic()
             if busy or not poll.poll(_PREFORK_DELAY * 1000):
                 supervisor.prefork()
-            expired = self._has_expired()
+            expired = self._freshness.has_expired()
             message = bytes(buffer[: connection.recv_into(buffer)])
             busy = time.monotonic() - ended_at < _PREFORK_DELAY
         supervisor.close()
 
-    def _has_changed(self) -> bool:
-        """Return whether a file or folder of the loaded code has changed on the disk."""
-        return _mtimes(self._loaded) != self._loaded
 
-    def _has_expired(self) -> bool:
-        """Return whether this process is older or has grown more than permitted."""
-        age = time.monotonic() - self._started_at
-        return age > _MAX_AGE or _resident_memory() - self._initial_memory > _MAX_GROWTH
+def _preimport(request: dict[str, Any]) -> Preimport | None:
+    """Prepare the import of a request's entrypoint; None for a command that is no Python function."""
+    return Preimport(request["project"], request["entrypoint"]) if "entrypoint" in request else None
 
 
 def _enter_namespace(contain: str, connection: socket.socket) -> None:
@@ -280,36 +232,8 @@ def _receive_first(connection: socket.socket) -> bytes:
     if user not in (os.geteuid(), 0):
         return b""
     try:
-        message = connection.recv(_MAX_REQUEST)
+        message = connection.recv(MAX_RECEIVED)
     except OSError:
         return b""
     connection.settimeout(None)
     return message
-
-
-def _watched_paths(project: str) -> list[str]:
-    """Return the paths whose mtimes show a change: our modules, installed packages, the project's modules."""
-    modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    files = [file for file in modules if file and file.startswith(project)]
-    installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    return [sys.executable, os.path.dirname(__file__), *installed, *files]
-
-
-def _mtimes(paths: Iterable[str]) -> dict[str, int]:
-    """Return the mtime of each path, in nanoseconds; 0 if there is no such file."""
-    mtimes = {}
-    for path in paths:
-        try:
-            mtimes[path] = os.stat(path).st_mtime_ns
-        except OSError:
-            mtimes[path] = 0
-    return mtimes
-
-
-def _resident_memory() -> int:
-    """Return the bytes of this process that are in memory."""
-    fd = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return int(os.read(fd, 100).split()[1]) * _PAGE_SIZE
-    finally:
-        os.close(fd)

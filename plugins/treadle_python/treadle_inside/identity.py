@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import os
 
-_PROCESS = "process.json"
+from .protocol import PROCESS
 
 
 class Identity:
@@ -43,7 +43,7 @@ class Identity:
 
     def publish(self, folder: str) -> bool:
         """Publish process.json in an attempt's folder; return False if there is one. Raises OSError."""
-        return self.link(folder, _PROCESS)
+        return self.link(folder, PROCESS)
 
     def link(self, folder: str, name: str) -> bool:
         """Give the file one more name, in this folder; return False if that name exists. Raises OSError."""

@@ -6,7 +6,7 @@
 3. Warm-up: while no request has arrived, the process does once what every program does.
 4. It reads its request up to the end of the pipe. An empty request means that the process is not needed.
 5. It mounts its own /proc, sets the environment of the attempt, imports the service's module, and calls the
-   function with the job's data and params.
+   function with the job's data and params. For a request with `argv` it becomes that executable instead.
 6. It writes returned.json or error.json: to a draft that is renamed, so the file is complete or absent.
    A function that returns None leaves no file; its output decides then.
 
@@ -23,31 +23,28 @@ import importlib
 import json
 import os
 import select
+import signal
 import sys
-import types
 
 from . import containment, results
+from .calling import call
+from .protocol import JOB, RESULT_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from io import TextIOWrapper
-    from typing import Any
+    from typing import Any, NoReturn
 
     from .preimport import Preimport
 
-RETURNED, ERROR = "returned.json", "error.json"
-"""The files of the function's result, and of the failure that is served to clients."""
-
-_JOB = "job.json"
 _STDERR = 2
 _REQUEST_FD = 3
+_EXIT_NOT_EXECUTABLE, _EXIT_NOT_FOUND = 126, 127
+"""The exit codes of a shell for a command that can't be executed."""
 _READ_SIZE = 64 * 1024
 _INPUT_RECURSION_LIMIT = 20000
 """Recursion limit while the input is parsed: no accepted input is nested more deeply."""
-
-_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD, _VAR_POSITIONAL, _KEYWORD_ONLY, _VAR_KEYWORD = range(5)
-"""The kinds of parameters, with the numbers of inspect."""
 
 
 def open_streams() -> None:
@@ -93,11 +90,42 @@ def _receive_and_run(kind: str, preimport: Preimport | None) -> None:
         os._exit(0)
     request = json.loads(raw)
     containment.mount_own_proc(kind)
+    if "argv" in request:
+        _execute(request)
     for name, value in request["environment"].items():
         os.environ[name] = value
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
     run(request["folder"], request["entrypoint"], preimport)
+
+
+def _execute(request: dict[str, Any]) -> NoReturn:
+    """Become the executable of a request; if that is impossible, write the failure and exit."""
+    argv, environment = request["argv"], request["environment"]
+    environment.setdefault("TMPDIR", os.environ["TMPDIR"])
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them, and exec would keep that
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        if request["workdir"] is not None:
+            os.chdir(request["workdir"])
+        os.execvpe(argv[0], argv, environment)  # noqa: S606  # the supervisor is to be its parent, and no shell
+    except OSError as error:
+        detail = f"{argv[0]} can't be executed: {error.strerror}"
+        _write(request["folder"], failed=True, content=results.failure("COMMAND_NOT_STARTED", detail))
+        os._exit(_EXIT_NOT_FOUND if isinstance(error, FileNotFoundError) else _EXIT_NOT_EXECUTABLE)
+
+
+def main() -> None:
+    """Call a service's function in this process; its arguments are folder, project and entrypoint.
+
+    A runtime without a supervisor starts it, on another host for instance: in an empty working folder, with
+    the attempt's environment, and with standard output and error connected to the logs.
+    """
+    folder, project, entrypoint = sys.argv[1:]
+    open_streams()
+    sys.path.insert(0, project)
+    sys.argv = [entrypoint]
+    run(folder, entrypoint, None)
 
 
 def _warm_up() -> None:
@@ -121,13 +149,13 @@ def _warm_up_json() -> None:
 
 def _warm_up_call() -> None:
     warmup = importlib.import_module(".warmup", __package__)
-    results.is_error(_call(warmup.run, {}, {}))
+    results.is_error(call(warmup.run, {}, {}))
 
 
 def run(folder: str, entrypoint: str, preimport: Preimport | None) -> None:
     """Call the service's function, and write its result or its failure. Exits with code 1 if it raises."""
     try:
-        value = _call(_load(entrypoint, preimport), *_read_input(folder))
+        value = call(_load(entrypoint, preimport), *_read_input(folder))
         failed = results.is_error(value)
         content = None if value is None else results.to_json(value)
     except results.NotSerialisable as error:
@@ -149,7 +177,7 @@ def _reseed() -> None:
 
 
 def _read_input(folder: str) -> tuple[Any, Any]:
-    with open(os.path.join(folder, _JOB), "rb", buffering=0) as file:
+    with open(os.path.join(folder, JOB), "rb", buffering=0) as file:
         raw = file.read()
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _INPUT_RECURSION_LIMIT))
@@ -168,87 +196,9 @@ def _load(entrypoint: str, preimport: Preimport | None) -> Any:
     return getattr(importlib.import_module(module), function)
 
 
-def _call(function: Any, data: Any, params: Any) -> Any:
-    """Call the function with those of data and params that its signature names; await an awaitable result."""
-    positional, named = _arguments(function, data, params)
-    value = function(*positional, **named)
-    if hasattr(type(value), "__await__"):
-        import asyncio  # noqa: PLC0415  # only an asynchronous program needs it
-
-        async def await_value() -> Any:
-            return await value
-
-        value = asyncio.run(await_value())
-    return value
-
-
-def _arguments(function: Any, data: Any, params: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and the named arguments of the call.
-
-    A parameter takes the input of its own name. An input that no parameter names goes to the next required
-    parameter, else to *args or **kwargs.
-    """
-    try:
-        parameters = list(_parameters(function))
-    except (TypeError, ValueError):  # a builtin or an extension's function
-        return [data, params], {}
-    inputs = {"data": data, "params": params}
-    names = [name for name, _, _ in parameters]
-    unassigned = [name for name in inputs if name not in names]
-    positional: list[Any] = []
-    named: dict[str, Any] = {}
-    for name, kind, required in parameters:
-        if kind == _VAR_KEYWORD:
-            named.update((each, inputs[each]) for each in unassigned)
-        elif kind == _VAR_POSITIONAL:
-            positional += [inputs[unassigned.pop(0)] for _ in list(unassigned)]
-        elif name in inputs and kind == _POSITIONAL_ONLY:
-            positional.append(inputs[name])
-        elif name in inputs:
-            named[name] = inputs[name]
-        elif required and kind != _KEYWORD_ONLY and unassigned:
-            input_name = unassigned.pop(0)
-            if named:
-                named[name] = inputs[input_name]
-            else:
-                positional.append(inputs[input_name])
-    return positional, named
-
-
-def _parameters(function: Any) -> Iterator[tuple[str, int, bool]]:
-    """Yield for each parameter its name, its kind, and whether it has no default.
-
-    Raises TypeError or ValueError if function has no signature.
-    """
-    if type(function) is types.FunctionType and not function.__dict__:
-        yield from _parameters_of_plain_function(function)
-        return
-    import inspect  # noqa: PLC0415  # its import costs more than most programs; a plain function needs none
-
-    for each in inspect.signature(function).parameters.values():
-        yield each.name, int(each.kind), each.default is each.empty
-
-
-def _parameters_of_plain_function(function: types.FunctionType) -> Iterator[tuple[str, int, bool]]:
-    code = function.__code__
-    names = iter(code.co_varnames)
-    positional = [next(names) for _ in range(code.co_argcount)]
-    named = [next(names) for _ in range(code.co_kwonlyargcount)]
-    without_default = code.co_argcount - len(function.__defaults__ or ())
-    for index, name in enumerate(positional):
-        kind = _POSITIONAL_ONLY if index < code.co_posonlyargcount else _POSITIONAL_OR_KEYWORD
-        yield name, kind, index < without_default
-    if code.co_flags & 0x04:  # inspect.CO_VARARGS
-        yield next(names), _VAR_POSITIONAL, True
-    for name in named:
-        yield name, _KEYWORD_ONLY, name not in (function.__kwdefaults__ or ())
-    if code.co_flags & 0x08:  # inspect.CO_VARKEYWORDS
-        yield next(names), _VAR_KEYWORD, True
-
-
 def _write(folder: str, failed: bool, content: bytes) -> None:
     """Write the result or the error by renaming a draft: the file is complete or absent."""
-    name = ERROR if failed else RETURNED
+    name = RESULT_FILES["error" if failed else "returned"]
     draft = os.path.join(folder, "." + name)
     with open(draft, "wb") as file:
         file.write(content)

@@ -10,18 +10,19 @@ import os
 import sys
 
 from . import containment
-from .supervisor import ALREADY_PUBLISHED, STARTED, TRANSIENT_ERROR, RunProgram, Supervisor
+from .protocol import (
+    ALREADY_PUBLISHED,
+    EXIT_ALREADY_PUBLISHED,
+    EXIT_STARTED,
+    EXIT_TRANSIENT_ERROR,
+    STARTED,
+    TRANSIENT_ERROR,
+)
+from .supervisor import RunProgram, Supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import NoReturn
-
-EXIT_STARTED = 0
-"""Exit code: the supervisor has published itself."""
-EXIT_ALREADY_PUBLISHED = 3
-"""Exit code: process.json existed before; nothing has been started."""
-EXIT_TRANSIENT_ERROR = 100
-"""Exit code, with an errno added: the supervisor could not publish itself; nothing has been started."""
 
 
 def main() -> None:

@@ -36,7 +36,19 @@ import time
 from functools import partial
 
 from . import containment, program
+from .child import Child
 from .identity import Identity
+from .log_writer import LogWriter, open_log
+from .protocol import (
+    ALREADY_PUBLISHED,
+    ENDED,
+    RESULT_FILES,
+    STARTED,
+    STDERR,
+    STDOUT,
+    TRANSIENT_ERROR,
+    exit_name,
+)
 from .signalfd import SignalFd
 from .workdir import Workdir
 
@@ -47,23 +59,10 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
     from .preimport import Preimport
 
-_READ_SIZE = 64 * 1024
 _STDERR = 2
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-
-STARTED = b"s"
-"""Reply: the child has its request."""
-ALREADY_PUBLISHED = b"t"
-"""Reply: another process has published process.json of this attempt; nothing has been started."""
-TRANSIENT_ERROR = b"e"
-"""Reply, followed by an errno: the supervisor could not publish itself; nothing has been started."""
-ENDED = b"d"
-"""Reply after STARTED, followed by the name of the exit: no process of the attempt is alive."""
 
 _HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
 _IGNORED_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-_RESULT_FILES = {"error": program.ERROR, "returned": program.RETURNED}
-"""The files that a program may leave, by their word in the name of the exit; the first that exists counts."""
 _TRANSIENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENOMEM)
 
 
@@ -93,7 +92,7 @@ class Supervisor:
         self._workdir = Workdir(place, self._identity.pid)
         self._signals = SignalFd(_HANDLED_SIGNALS, _IGNORED_SIGNALS)
         self._preimport: Preimport | None = None
-        self._preforked: _Child | None = None
+        self._preforked: Child | None = None
         """The child that waits for the next request."""
         program.open_streams()
         containment.become_reaper(kind)
@@ -135,28 +134,28 @@ class Supervisor:
             while not child.send(request):
                 child = _retry_until_done(self._fork)
             _send(reply_fd, STARTED)
-            exit_name = self._run_to_end(child, folder, fields["output_limit"])
+            ended = self._run_to_end(child, folder, fields["output_limit"])
         except Exception:
-            os.dup2(_open_log(folder, "stderr.log"), _STDERR)  # so that the traceback is in the attempt's log
+            os.dup2(open_log(folder, STDERR), _STDERR)  # so that the traceback is in the attempt's log
             raise
-        _send(reply_fd, ENDED + exit_name.encode())
+        _send(reply_fd, ENDED + ended.encode())
         _retry_until_done(self._workdir.clear)
 
-    def _run_to_end(self, child: _Child, folder: str, limit: int) -> str:
+    def _run_to_end(self, child: Child, folder: str, limit: int) -> str:
         """Wait until no process of the program is alive; record the exit, and return its name."""
         logs = [
-            _LogWriter(child.stdout, partial(_open_log, folder, "stdout.log"), limit),
-            _LogWriter(child.stderr, partial(_open_log, folder, "stderr.log"), limit),
+            LogWriter(child.stdout, partial(open_log, folder, STDOUT), limit),
+            LogWriter(child.stderr, partial(open_log, folder, STDERR), limit),
         ]
         status = _wait(child.pid, self._kind, self._signals, logs)
         containment.kill_all(self._kind)
         for log in logs:
             log.finish()
-        exit_name = _exit_name(folder, status, any(log.cut for log in logs))
-        _retry_until_done(partial(self._identity.link, folder, exit_name))
-        return exit_name
+        name = _exit_name(folder, status, any(log.cut for log in logs))
+        _retry_until_done(partial(self._identity.link, folder, name))
+        return name
 
-    def _fork(self) -> _Child:
+    def _fork(self) -> Child:
         """Fork a child that waits for its request. Raises RunProgram in the child."""
         request, out, err = os.pipe(), os.pipe(), os.pipe()
         try:
@@ -178,43 +177,12 @@ class Supervisor:
             raise RunProgram(run)
         for fd in (request[0], out[1], err[1]):
             os.close(fd)
-        return _Child(pid, request[1], out[0], err[0])
-
-
-class _Child:
-    """A forked process that waits for its request and then becomes the program."""
-
-    def __init__(self, pid: int, request_fd: int, stdout: int, stderr: int) -> None:
-        """Own the write end of its request, and the read ends of its output."""
-        self.pid = pid
-        self.stdout = stdout
-        self.stderr = stderr
-        self._request_fd = request_fd
-
-    def send(self, request: bytes) -> bool:
-        """Send the request; if the process has ended meanwhile, close this child and return False."""
-        try:
-            while request:
-                request = request[os.write(self._request_fd, request) :]
-        except BrokenPipeError:
-            self.close()
-            return False
-        os.close(self._request_fd)
-        return True
-
-    def close(self) -> None:
-        """Close all pipes; a process that has no request ends then."""
-        for fd in (self._request_fd, self.stdout, self.stderr):
-            os.close(fd)
+        return Child(pid, request[1], out[0], err[0])
 
 
 def transient_error(error: OSError) -> bytes:
     """Return the reply with the reason why nothing has been started."""
     return TRANSIENT_ERROR + bytes((error.errno or 0,))
-
-
-def _open_log(folder: str, name: str) -> int:
-    return os.open(os.path.join(folder, name), _APPEND, 0o640)
 
 
 def _send(reply_fd: int, message: bytes) -> None:
@@ -223,46 +191,7 @@ def _send(reply_fd: int, message: bytes) -> None:
         os.write(reply_fd, message)
 
 
-class _LogWriter:
-    """Copies one pipe of the program's output to a log file; beyond the limit it reads and discards."""
-
-    def __init__(self, pipe: int, open_log: Callable[[], int], limit: int) -> None:
-        """Own the pipe; call open_log at the first byte, so that no empty file is made."""
-        self.pipe = pipe
-        self.open = True
-        self.cut = False
-        """Whether output was discarded."""
-        self._open_log = open_log
-        self._log: int | None = None
-        self._remaining = limit
-
-    def copy(self) -> None:
-        """Copy one chunk; at the end of the pipe, set open to False."""
-        chunk = os.read(self.pipe, _READ_SIZE)
-        if not chunk:
-            self.open = False
-            return
-        kept = chunk[: self._remaining]
-        self._remaining -= len(kept)
-        self.cut = self.cut or len(kept) < len(chunk)
-        try:
-            if self._log is None:
-                self._log = self._open_log()
-            while kept:
-                kept = kept[os.write(self._log, kept) :]
-        except OSError:  # a full disk must not stop the program: the log is cut, and the exit reports it
-            self.cut, self._remaining = True, 0
-
-    def finish(self) -> None:
-        """Copy the rest and close both ends; no process that could write is alive."""
-        while self.open:
-            self.copy()
-        os.close(self.pipe)
-        if self._log is not None:
-            os.close(self._log)
-
-
-def _wait(pid: int, kind: str, signals: SignalFd, logs: list[_LogWriter]) -> int:
+def _wait(pid: int, kind: str, signals: SignalFd, logs: list[LogWriter]) -> int:
     """Copy output and handle signals until the child has ended; return its wait status."""
     poll = select.poll()
     poll.register(signals.fd, select.POLLIN)
@@ -304,16 +233,11 @@ def _reap(child: int) -> int | None:
 
 
 def _exit_name(folder: str, status: int, cut: bool) -> str:
-    """Return the name that records the exit.
-
-    Its parts: the code or signal, the time in milliseconds since 1970, the kind of result if there is one,
-    and `cut` if output was cut.
-    """
+    """Return the name that records an exit of this moment."""
     signaled = os.WIFSIGNALED(status)
-    how = f"signal-{os.WTERMSIG(status)}" if signaled else f"code-{os.WEXITSTATUS(status)}"
-    results = [word for word, name in _RESULT_FILES.items() if os.path.lexists(os.path.join(folder, name))]
-    parts = ["exit", how, str(time.time_ns() // 1_000_000), *results[:1], *(["cut"] if cut else ())]
-    return "-".join(parts)
+    how, number = ("signal", os.WTERMSIG(status)) if signaled else ("code", os.WEXITSTATUS(status))
+    results = [word for word, name in RESULT_FILES.items() if os.path.lexists(os.path.join(folder, name))]
+    return exit_name(how, number, time.time_ns() // 1_000_000, results[0] if results else None, cut)
 
 
 def _retry_until_done(function: Callable[[], Any]) -> Any:

@@ -16,7 +16,7 @@ SERVICES = {
 
 
 def job(number: int, service: str = "free", priority: int = 0) -> Job:
-    return Job(f"{number:04}", service, datetime.fromtimestamp(number, UTC), priority, None, {})
+    return Job(f"{number:04}", service, datetime.fromtimestamp(number, UTC), priority=priority)
 
 
 def drain(backlog: Backlog) -> list[str]:
@@ -40,7 +40,7 @@ def test_a_higher_priority_goes_first():
     assert drain(backlog) == ["0002", "0004", "0001", "0003"]
 
 
-def test_a_service_at_its_limit_holds_up_nobody_else():
+def test_a_service_at_its_limit_delays_no_other():
     backlog = Backlog(SERVICES)
     for number, service in ((1, "one"), (2, "one"), (3, "free")):
         backlog.add(job(number, service))

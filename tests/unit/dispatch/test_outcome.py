@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from treadle import Attempt, Exit, Job, Malformed, Reason, Result, Service, State
+from treadle import Exit, Malformed, Reason, Result, State
 from treadle.dispatch.outcome import conclude
 from treadle.dispatch.output import Findings
-from treadle_spool import now
+from treadle.testing import make_attempt
 
 
 @pytest.fixture
 def attempt(tmp_path):
-    return Attempt(Job("j", "s", now(), 0, None, {}), Service("s", tmp_path), tmp_path, 1, "spool", now())
+    return make_attempt(tmp_path)
 
 
 def outcome(attempt, exit_: Exit, *found: Result | Malformed, max_result: int = 1000):
@@ -24,8 +24,8 @@ def outcome(attempt, exit_: Exit, *found: Result | Malformed, max_result: int = 
         findings.note(each)
     concluded = conclude(attempt, exit_, findings, 5.0, max_result)
     content = concluded.result
-    text = content.read_bytes() if isinstance(content, Path) else content
-    return concluded.state, None if text is None else json.loads(text)
+    raw = content.read_bytes() if isinstance(content, Path) else content
+    return concluded.state, None if raw is None else json.loads(raw)
 
 
 def ended(code: int | None = 0, signal: int | None = None, **more) -> Exit:
@@ -55,7 +55,7 @@ def test_without_one_the_exit_code_and_the_end_of_stderr_are(attempt):
     assert body["detail"] == "last words"
 
 
-def test_a_signal_is_told_by_its_name(attempt):
+def test_a_signal_is_reported_by_its_name(attempt):
     state, body = outcome(attempt, ended(None, 9))
     assert (state, body["code"]) == (State.FAILED, "EXIT_137")
     assert "SIGKILL" in body["detail"]
@@ -74,33 +74,33 @@ def test_an_invalid_interim_result_fails_nothing(attempt):
     assert outcome(attempt, ended(), Malformed("no", interim=True), Result(b"1")) == (State.SUCCEEDED, 1)
 
 
-def test_what_the_program_returned_counts_before_what_it_printed(attempt, tmp_path):
-    (tmp_path / "output.json").write_text('{"returned": 1}')
-    exit_ = ended(returned=tmp_path / "output.json")
+def test_what_the_program_returned_counts_before_what_it_printed(attempt):
+    (attempt.folder / "output.json").write_text('{"returned": 1}')
+    exit_ = ended(returned=attempt.folder / "output.json")
     assert outcome(attempt, exit_, Result(b"2")) == (State.SUCCEEDED, {"returned": 1})
 
 
-def test_a_program_that_says_that_it_failed_has_failed(attempt, tmp_path):
-    (tmp_path / "error.json").write_text('{"code": "1"}')
-    assert outcome(attempt, ended(returned=tmp_path / "error.json", failed=True)) == (
+def test_a_program_that_says_that_it_failed_has_failed(attempt):
+    (attempt.folder / "error.json").write_text('{"code": "1"}')
+    assert outcome(attempt, ended(returned=attempt.folder / "error.json", failed=True)) == (
         State.FAILED,
         {"code": "1"},
     )
 
 
-def test_a_result_that_is_a_link_is_not_served(attempt, tmp_path):
-    (tmp_path / "output.json").symlink_to("/etc/hostname")
-    state, body = outcome(attempt, ended(returned=tmp_path / "output.json"))
+def test_a_result_that_is_a_link_is_not_served(attempt):
+    (attempt.folder / "output.json").symlink_to("/etc/hostname")
+    state, body = outcome(attempt, ended(returned=attempt.folder / "output.json"))
     assert (state, body["code"]) == (State.FAILED, "INVALID_RESULT")
 
 
 @pytest.mark.parametrize("printed", [True, False])
-def test_a_result_that_is_too_large_is_not_served(attempt, tmp_path, printed):
-    (tmp_path / "output.json").write_text("1" * 100)
+def test_a_result_that_is_too_large_is_not_served(attempt, printed):
+    (attempt.folder / "output.json").write_text("1" * 100)
     if printed:
         state, body = outcome(attempt, ended(), Result(b"1" * 100), max_result=10)
     else:
-        state, body = outcome(attempt, ended(returned=tmp_path / "output.json"), max_result=10)
+        state, body = outcome(attempt, ended(returned=attempt.folder / "output.json"), max_result=10)
     assert (state, body["code"]) == (State.FAILED, "INVALID_RESULT")
     assert "100 bytes" in body["detail"]
 

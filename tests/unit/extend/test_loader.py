@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from treadle import Settings
-from treadle.extend.loader import PluginInfo, Plugins
+from treadle import Settings, SettingsError
+from treadle.extend.loader import Plugins
+from treadle.extend.sources import PluginInfo
+from treadle.interface.settings import make_settings, read_config
 
 RUNTIME = """
 from treadle import Exit, Reason, Runtime, hookimpl
@@ -33,7 +35,8 @@ def test_the_built_in_plugins_come_through_the_same_door(tmp_path):
     plugins = Plugins(Settings(spool=tmp_path))
     assert {"python-template", "markers"} <= {each.name for each in plugins.listing}
     assert all(each.origin == "treadle" and each.version for each in plugins.listing)
-    assert "python-template" in plugins.runtimes
+    assert "host" in plugins.runtimes
+    assert {"python-template", "command", "container"} <= plugins.programs.keys()
     assert "planqk" in plugins.parsers
 
 
@@ -54,17 +57,18 @@ def test_a_single_file_is_a_plugin(load):
         ("from treadle import hookimpl\n@hookimpl\ndef job_changed(jbo): ...", "jbo"),
         ("from treadle import hookimpl\n@hookimpl(wrapper=True)\ndef job_changed():\n    yield", "wrappers"),
         ("from treadle import hookimpl\n@hookimpl\ndef register_runtimes():\n    1 / 0", "ZeroDivisionError"),
-        (RUNTIME.format(name="python-template", options="{}"), "'python-template' is there already"),
+        (RUNTIME.format(name="host", options="{}"), "'host' is there already"),
         (RUNTIME.format(name="mine", options="{'timeout': int}"), "claims keys of treadle.toml"),
+        (RUNTIME.format(name="mine", options="{'preload': str}"), "claims the key 'preload' of treadle.toml"),
     ],
 )
 def test_a_broken_one_is_listed_with_its_reason_and_everything_else_runs(load, code, words):
     plugins, info = load(code)
     assert words in info.error
-    assert "python-template" in plugins.runtimes
+    assert "host" in plugins.runtimes
 
 
-def test_one_may_be_disabled_by_its_name(load):
+def test_a_plugin_may_be_disabled_by_its_name(load):
     plugins, info = load(RUNTIME.format(name="mine", options="{}"), disable=("mine", "markers"))
     assert info.disabled
     assert "mine" not in plugins.runtimes
@@ -79,10 +83,60 @@ def test_a_second_plugin_of_a_name_is_refused(load):
 
 def test_the_options_of_runtimes_are_keys_of_treadle_toml(load):
     plugins, _ = load(RUNTIME.format(name="mine", options="{'image': str}"))
-    assert plugins.options["image"] is str
+    assert "image" in plugins.options.keys
+    assert "mine" in plugins.options.tables
 
 
 def test_a_validator_that_fails_is_left_out(load, caplog):
     plugins, _ = load("from treadle import hookimpl\n@hookimpl\ndef validate_job(job): 1 / 0")
     assert plugins.problems(None, None) == []
     assert "plugin mine failed in validate_job" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"disable": ("marker",)}, "disable: there is no plugin named 'marker'; did you mean 'markers'?"),
+        ({"prefer": ("pod",)}, "prefer: there is no runtime named 'pod'; did you mean 'podman'?"),
+        ({"plugins": {"dokcer": {}}}, "[plugins.dokcer]: there is no plugin named 'dokcer'; did you mean"),
+    ],
+)
+def test_a_plugin_or_a_runtime_that_is_not_there_is_an_error(tmp_path, settings, words):
+    with pytest.raises(SettingsError) as caught:
+        Plugins(Settings(spool=tmp_path, **settings))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('jobs = 1\ndisable = ["marker"]', "engine.toml, line 2: disable: there is no plugin named 'marker'"),
+        ("jobs = 1\n\n[plugins.dokcer]", "engine.toml, line 3: [plugins.dokcer]: there is no plugin named"),
+        ("[plugins.docker]\nulr = 1", "line 2: unknown key 'ulr' in [plugins.docker]; did you mean 'url'?"),
+        ('[plugins.python-template]\ncontain = "x"', "must be 'auto', 'namespace' or 'subreaper', not 'x'"),
+        ("[plugins.podman]\npatience = -1", "patience in [plugins.podman] must be at least 0, not -1"),
+        ("[plugins.markers]\nx = 1", "unknown key 'x' in [plugins.markers]"),
+    ],
+)
+def test_a_fault_in_engine_toml_is_the_operator_s_and_stops_the_start(tmp_path, text, words):
+    (tmp_path / "engine.toml").write_text(text)
+    settings = make_settings(read_config(tmp_path / "engine.toml"), {})
+    with pytest.raises(SettingsError) as caught:
+        Plugins(settings)
+    assert words in str(caught.value)
+
+
+def test_a_disabled_or_broken_plugin_keeps_its_section_and_its_name(load):
+    settings = {"plugins": {"docker": {"nonsense": 1}, "mine": {"x": 1}}, "prefer": ("docker", "mine")}
+    plugins, info = load("1 / 0", disable=("docker",), **settings)
+    assert info.error
+    assert "docker" not in plugins.runtimes
+
+
+def test_a_plugin_that_does_not_type_its_section_gets_it_unchecked(load):
+    code = (
+        "from treadle import hookimpl\n@hookimpl\ndef register_parsers(settings):\n"
+        "    assert settings.of_plugin('mine') == {'x': 1}\n    return []\n"
+    )
+    _, info = load(code, plugins={"mine": {"x": 1}})
+    assert info.error is None

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from treadle import Settings
 from treadle.extend import observers
 from treadle.extend.loader import Plugins
 from treadle.extend.observers import Observers
+from treadle.testing import until
 
 NOTES = """
 from treadle import hookimpl
@@ -47,7 +47,7 @@ def notes(loaded: Plugins) -> list[bytes]:
     )
 
 
-async def test_notices_come_in_order(tmp_path):
+async def test_notifications_come_in_order(tmp_path):
     loaded = plugins(tmp_path, notes=NOTES)
     async with Observers(loaded) as told:
         for number in range(50):
@@ -55,7 +55,7 @@ async def test_notices_come_in_order(tmp_path):
     assert notes(loaded) == list(range(50))
 
 
-async def test_one_that_fails_hurts_nobody_and_is_logged_by_its_name(tmp_path, caplog):
+async def test_an_observer_that_fails_affects_no_other_and_is_logged_by_its_name(tmp_path, caplog):
     loaded = plugins(tmp_path, notes=NOTES, fails=FAILS)
     async with Observers(loaded) as told:
         told.tell("interim_result", job=None, value=1)
@@ -64,18 +64,16 @@ async def test_one_that_fails_hurts_nobody_and_is_logged_by_its_name(tmp_path, c
     assert caplog.text.count("plugin fails failed in interim_result") == 2
 
 
-async def test_one_that_hangs_is_given_up(tmp_path, caplog, monkeypatch):
+async def test_an_observer_that_hangs_is_abandoned(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(observers, "_CALL_TIMEOUT", 0.1)
     loaded = plugins(tmp_path, notes=NOTES, hangs=HANGS)
     async with Observers(loaded) as told:
         told.tell("interim_result", job=None, value=1)
-        async with asyncio.timeout(10):
-            while "plugin hangs hangs in interim_result" not in caplog.text:  # noqa: ASYNC110  # only the log tells
-                await asyncio.sleep(0.01)
+        await until(lambda: "plugin hangs hangs in interim_result" in caplog.text)
     assert notes(loaded) == [1]
 
 
-async def test_one_that_hangs_does_not_keep_the_engine_from_its_end(tmp_path, caplog, monkeypatch):
+async def test_an_observer_that_hangs_does_not_keep_the_engine_from_its_end(tmp_path, caplog, monkeypatch):
     loaded = plugins(tmp_path, notes=NOTES, hangs=HANGS)
     async with Observers(loaded) as told:
         told.tell("interim_result", job=None, value=1)
@@ -84,7 +82,7 @@ async def test_one_that_hangs_does_not_keep_the_engine_from_its_end(tmp_path, ca
     assert "plugin hangs hangs" in caplog.text
 
 
-async def test_one_that_does_not_keep_up_loses_notices(tmp_path, caplog, monkeypatch):
+async def test_an_observer_that_does_not_keep_up_loses_notifications(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(observers, "_QUEUE_LIMIT", 5)
     loaded = plugins(tmp_path, notes=NOTES)
     with caplog.at_level(logging.ERROR):
@@ -95,7 +93,7 @@ async def test_one_that_does_not_keep_up_loses_notices(tmp_path, caplog, monkeyp
     assert "does not keep up" in caplog.text
 
 
-async def test_a_listener_of_ours_is_called_at_once(tmp_path):
+async def test_a_listener_of_the_engine_is_called_at_once(tmp_path):
     heard = []
     told = Observers(plugins(tmp_path))
     told.listen("interim_result", lambda job, value: heard.append(value))

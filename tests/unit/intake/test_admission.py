@@ -79,17 +79,17 @@ def test_deep_input_is_refused_and_not_an_error(admit):
         admit(recursive).check(job('{"x":' * 800 + "{}" + "}" * 800))
 
 
-def test_a_schema_that_is_none_is_told_before_the_service_is_served(admit):
+def test_a_schema_that_is_none_is_reported_before_the_service_is_served(admit):
     with pytest.raises(ServiceError, match="inputData"):
         admit({"inputData": {"type": "objekt"}})
 
 
-def test_a_reference_to_nothing_is_told(admit):
+def test_a_reference_to_nothing_is_reported(admit):
     with pytest.raises(InvalidDescriptor, match="doesn't have"):
         admit({"inputData": {"$ref": "#/components/schemas/Nothing"}}).check(job("{}"))
 
 
-def test_an_unknown_service_is_told_with_the_nearest(admit):
+def test_an_unknown_service_is_reported_with_the_nearest(admit):
     with pytest.raises(InvalidDescriptor, match="did you mean 'sum'") as caught:
         admit().check(job("{}", "sun"))
     assert caught.value.path == "$.service"

@@ -3,39 +3,38 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.generated import COUNT, bodies
-from tests.unit.scripted import ended, until
 from treadle import State
+from treadle.testing import end, ended, until
 from treadle_spool import Spool
 from treadle_spool.quarantine import MOST, SLACK
 
 JOB = b'{"service": "test"}'
 
 
-async def test_what_is_dropped_runs(bench):
-    bench.service()
-    async with bench.engine() as engine:
+async def test_what_is_dropped_runs(harness):
+    harness.service()
+    async with harness.engine() as engine:
         (engine.spool.drop / "mine.json").write_bytes(JOB)
         await until((engine.spool.done / "mine").exists)
         assert (await ended(engine, "mine")).status is State.SUCCEEDED
 
 
-async def test_what_lay_there_before_the_start_runs(bench):
-    bench.service()
-    (Spool.open(bench.spool).drop / "mine.json").write_bytes(JOB)
-    async with bench.engine() as engine:
+async def test_what_lay_there_before_the_start_runs(harness):
+    harness.service()
+    (Spool.open(harness.spool).drop / "mine.json").write_bytes(JOB)
+    async with harness.engine() as engine:
         await until((engine.spool.done / "mine").exists)
 
 
-async def test_a_hundred_at_once_run_though_some_are_odd(bench):
-    bench.service()
-    async with bench.engine() as engine:
+async def test_a_hundred_at_once_run_though_some_are_odd(harness):
+    harness.service()
+    async with harness.engine() as engine:
         for number in range(100):
             (engine.spool.drop / f"job-{number}.json").write_bytes(JOB)
         os.mkfifo(engine.spool.drop / "pipe.json")
@@ -47,45 +46,45 @@ async def test_a_hundred_at_once_run_though_some_are_odd(bench):
 
 
 @pytest.mark.timeout(60 + COUNT / 10)
-async def test_generated_files_become_jobs_or_are_refused_with_a_reason(bench):
+async def test_generated_files_become_jobs_or_are_refused_with_a_reason(harness):
     """Every dropped file becomes a job or is refused; none is lost."""
-    bench.service()
-    Spool.open(bench.spool)
+    harness.service()
+    Spool.open(harness.spool)
     names = []
 
     @settings(max_examples=COUNT, deadline=None, database=None)
     @given(bodies, st.booleans())
     def generate(body: bytes, service: bool) -> None:
         names.append(f"file-{len(names)}")
-        path = bench.spool / "drop" / f"{names[-1]}.json"
+        path = harness.spool / "drop" / f"{names[-1]}.json"
         path.write_bytes(b'{"service": "test",' + body[1:] if service else body)
         os.utime(path, (0, 0))
 
     await asyncio.to_thread(generate)
-    async with bench.engine(jobs=8) as engine:
-        done, bad = engine.spool.done, engine.spool.bad
-        deadline = time.monotonic() + 60 + COUNT / 20
-        while len(os.listdir(done)) + engine.intake.refused < len(names):  # noqa: PTH208  # 10,000 names
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.2)
-        assert os.listdir(engine.spool.drop) == []  # noqa: PTH208  # likewise
-        reasons = [each for each in bad.iterdir() if each.name.endswith(".reason.json")]
+    async with harness.engine(jobs=8) as engine:
+        done: list[str] = []
+        engine.observers.listen("job_changed", lambda job, before, after: after.ended and done.append(job.id))
+        everything = "an end or a refusal for each"
+        await until(lambda: len(done) + engine.intake.refused == len(names), everything, 60 + COUNT / 20)
+        assert sorted(done) == sorted(engine.spool.names(engine.spool.done))
+        assert list(engine.spool.drop.iterdir()) == []
+        reasons = list(engine.spool.bad.glob("*.reason.json"))
         assert min(engine.intake.refused, MOST) <= len(reasons) <= MOST + SLACK
 
 
-async def test_a_file_that_is_never_finished_is_refused_after_a_while(bench):
-    bench.service()
-    async with bench.engine() as engine:
+async def test_a_file_that_is_never_finished_is_refused_after_a_while(harness):
+    harness.service()
+    async with harness.engine() as engine:
         (engine.spool.drop / "half.json").write_bytes(b'{"service": ')
         await until((engine.spool.bad / "half.json.reason.json").exists)
         assert json.loads((engine.spool.bad / "half.json.reason.json").read_bytes())["code"] == "INVALID_JSON"
 
 
-async def test_what_is_dropped_waits_while_the_queue_is_full(bench):
-    bench.service(waits="for the test")
-    async with bench.engine(queue_limit=1) as engine:
+async def test_what_is_dropped_waits_while_the_queue_is_full(harness):
+    harness.service(waits=True)
+    async with harness.engine(queue_limit=1) as engine:
         (engine.spool.drop / "first.json").write_bytes(JOB)
         await until(lambda: "first" in engine.dispatcher.runs)
         (engine.spool.drop / "second.json").write_bytes(JOB)
-        (engine.spool.run / "first" / "ends").write_text('{"code": 0}')
+        end(engine, "first", code=0)
         await until(lambda: "second" in engine.dispatcher.runs)

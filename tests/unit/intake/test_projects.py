@@ -6,6 +6,9 @@ import pytest
 
 from treadle import ServiceError
 from treadle.intake.projects import read_service, read_services
+from treadle.interface.options import KnownOptions, Owner
+
+IMAGE = KnownOptions((Owner.of("program", "container", {"image": str}),))
 
 
 @pytest.fixture
@@ -35,13 +38,13 @@ def test_planqk_json_alone_is_enough(project):
             "serviceId": "abc",
         }
     )
-    service = read_service(path, {})
-    assert (service.name, service.runtime, service.description) == ("My-Service", "python-template", "d")
+    service = read_service(path, KnownOptions())
+    assert (service.name, service.program, service.description) == ("My-Service", "python-template", "d")
     assert (service.resources.cpu, service.resources.memory, service.service_id) == (2, 4, "abc")
 
 
 def test_a_bare_package_is_a_service_named_after_its_folder(project):
-    assert read_service(project(), {}).name == "thing"
+    assert read_service(project(), KnownOptions()).name == "thing"
 
 
 def test_treadle_toml_adds_what_planqk_json_can_t_say(project):
@@ -50,7 +53,7 @@ def test_treadle_toml_adds_what_planqk_json_can_t_say(project):
         'name = "y"\nparser = "p"\nentrypoint = "a.b:c"\npython = "env"\ntimeout = 1.5\nconcurrency = 2\n'
         'retry = "never"\nimage = "busybox"\n[environment]\nA = "1"\n',
     )
-    service = read_service(path, {"image": str})
+    service = read_service(path, IMAGE)
     assert (service.name, service.parser, service.entrypoint, service.timeout) == ("y", "p", "a.b:c", 1.5)
     assert (service.concurrency, service.retry, service.python) == (2, "never", path / "env")
     assert (service.environment, service.options) == ({"A": "1"}, {"image": "busybox"})
@@ -59,7 +62,7 @@ def test_treadle_toml_adds_what_planqk_json_can_t_say(project):
 def test_its_own_virtual_environment_is_found(project):
     path = project()
     (path / ".venv").mkdir()
-    assert read_service(path, {}).python == path / ".venv"
+    assert read_service(path, KnownOptions()).python == path / ".venv"
 
 
 @pytest.mark.parametrize(
@@ -67,19 +70,21 @@ def test_its_own_virtual_environment_is_found(project):
     [
         ("timout = 1", "unknown key 'timout'; did you mean 'timeout'?"),
         ("zzz = 1", "known are"),
-        ("timeout = true", "timeout must be an integer or a number"),
-        ("timeout = 0", "greater than 0"),
-        ("concurrency = 1.5", "an integer"),
-        ('retry = "always"', "'lost' or 'never'"),
+        ("timeout = true", "line 1: timeout must be a number, not true"),
+        ("timeout = 0", "timeout must be greater than 0, not 0"),
+        ("concurrency = 1.5", "concurrency must be a whole number, not 1.5"),
+        ('retry = "always"', "retry must be 'lost' or 'never', not 'always'"),
         ('entrypoint = "program"', "module:function"),
-        ("environment = {A = 1}", "environment.A must be a string"),
+        ("environment = {A = 1}", "line 1: environment.A must be a string, not 1"),
+        ('retry = "never"\n\n[environment]\nA = 1', "line 4: environment.A must be a string, not 1"),
+        ('retry = "never"\npython = 3', "treadle.toml, line 2: python must be a path, not 3"),
         ("name = [", "can't be read"),
         ('name = "///"', "no usable name"),
     ],
 )
-def test_a_fault_in_treadle_toml_is_told_with_the_file(project, toml, words):
+def test_a_fault_in_treadle_toml_is_reported_with_the_file(project, toml, words):
     with pytest.raises(ServiceError) as caught:
-        read_service(project(toml=toml), {})
+        read_service(project(toml=toml), KnownOptions())
     assert words in str(caught.value)
     assert "thing" in str(caught.value)
 
@@ -96,35 +101,35 @@ def test_a_fault_in_treadle_toml_is_told_with_the_file(project, toml, words):
         ({"resources": {"gpu": 1}}, "resources.gpu"),
     ],
 )
-def test_a_fault_in_planqk_json_is_told_with_the_file(project, planqk, words):
+def test_a_fault_in_planqk_json_is_reported_with_the_file(project, planqk, words):
     with pytest.raises(ServiceError) as caught:
-        read_service(project(planqk), {})
+        read_service(project(planqk), KnownOptions())
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", ["[", "- 1\n- 2\n"])
-def test_an_openapi_document_that_is_none_is_told(project, spec):
+def test_an_openapi_document_that_is_none_is_reported(project, spec):
     path = project()
     (path / "openapi-spec.yml").write_text(spec)
     with pytest.raises(ServiceError, match=r"openapi-spec\.yml"):
-        read_service(path, {})
+        read_service(path, KnownOptions())
 
 
-def test_a_folder_with_nothing_of_a_service_is_told(tmp_path):
+def test_a_folder_with_nothing_of_a_service_is_reported(tmp_path):
     with pytest.raises(ServiceError, match="it has no planqk"):
-        read_service(tmp_path, {})
+        read_service(tmp_path, KnownOptions())
     with pytest.raises(ServiceError, match="no such folder"):
-        read_service(tmp_path / "nothing", {})
+        read_service(tmp_path / "nothing", KnownOptions())
 
 
 def test_a_folder_of_projects_is_served_whole(project, tmp_path):
     project(name="a")
     project(name="b")
     (tmp_path / "notes").mkdir()
-    assert list(read_services([], tmp_path, {})) == ["a", "b"]
+    assert list(read_services([], tmp_path, KnownOptions())) == ["a", "b"]
 
 
-def test_two_of_a_name_are_told(project):
+def test_two_of_a_name_are_reported(project):
     first, second = project({"name": "same"}, name="a"), project({"name": "same"}, name="b")
     with pytest.raises(ServiceError, match="both named 'same'"):
-        read_services([first, second], None, {})
+        read_services([first, second], None, KnownOptions())

@@ -1,9 +1,38 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
 import pytest
 
 from treadle import Settings, SettingsError
-from treadle.interface.settings import config_file, default_spool, read_config
+from treadle.interface.settings import (
+    config_file,
+    default_spool,
+    make_settings,
+    read_config,
+    read_environment,
+)
+
+
+class Section(msgspec.Struct, frozen=True):
+    """The section of a plugin."""
+
+    url: str | None = None
+    patience: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+
+
+@pytest.fixture
+def engine_toml(tmp_path):
+    """Write an engine.toml and return its path."""
+
+    def write(text: str) -> Path:
+        (tmp_path / "engine.toml").write_text(text)
+        return tmp_path / "engine.toml"
+
+    return write
 
 
 def test_the_spool_is_below_the_user_s_state_directory(monkeypatch, tmp_path):
@@ -16,10 +45,10 @@ def test_the_user_s_engine_toml_is_found(monkeypatch, tmp_path):
     assert config_file() is None
     (tmp_path / "treadle").mkdir()
     (tmp_path / "treadle" / "engine.toml").write_text("port = 1\n")
-    assert read_config(config_file()) == {"port": 1}
+    assert read_config(config_file()).values == {"port": 1}
 
 
-def test_a_typo_is_told_with_the_nearest_key(tmp_path):
+def test_a_typo_is_reported_with_the_nearest_key(tmp_path):
     (tmp_path / "engine.toml").write_text("prot = 1\n")
     with pytest.raises(SettingsError, match="did you mean 'port'"):
         read_config(tmp_path / "engine.toml")
@@ -31,3 +60,85 @@ def test_a_typo_is_told_with_the_nearest_key(tmp_path):
 def test_what_no_engine_can_run_with_is_refused(tmp_path, change):
     with pytest.raises(SettingsError, match=next(iter(change))):
         Settings(spool=tmp_path, **change)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("port = 1\njobs = 2.5", "engine.toml, line 2: jobs must be a whole number, not 2.5"),
+        ("jobs = 0", "engine.toml, line 1: jobs must be greater than 0, not 0"),
+        ("jobs = true", "engine.toml, line 1: jobs must be a whole number, not true"),
+        ("host = 5", "engine.toml, line 1: host must be a string, not 5"),
+        ('\n# slow\ntidy = "x"', "engine.toml, line 3: tidy must be a number, not 'x'"),
+        ("port = 70000", "engine.toml, line 1: port must be between 0 and 65535, not 70000"),
+        ("spool = 5", "engine.toml, line 1: spool must be a path, not 5"),
+        ('disable = "markers"', "line 1: disable must be a list of strings, not 'markers'"),
+        ('prefer = ["docker", 5]', "line 1: prefer[1] must be a string, not 5"),
+        ("keep_days = -1", "line 1: keep_days must be at least 0, not -1"),
+        ("prot = 1", "engine.toml, line 1: unknown key 'prot'; did you mean 'port'?"),
+        ("file = 1", "line 1: unknown key 'file'"),
+        ("[plugins]\ndocker = 5", "line 2: plugins.docker must be a table, not 5"),
+        ("jobs =", "can't be read"),
+    ],
+)
+def test_a_fault_in_engine_toml_is_reported_with_file_line_key_and_what_was_expected(
+    engine_toml, text, words
+):
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        read_config(engine_toml(text))
+
+
+def test_a_path_may_begin_with_the_user_s_home(engine_toml, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = read_config(engine_toml('spool = "~/spool"\nprojects = ["~/a"]\nplugins_dir = "~"\n'))
+    settings = make_settings(config, {"jobs": None, "disable": ()})
+    assert (settings.spool, settings.projects) == (tmp_path / "spool", (tmp_path / "a",))
+    assert settings.plugins_dir == tmp_path
+
+
+def test_what_is_given_wins_over_the_file(engine_toml):
+    settings = make_settings(read_config(engine_toml("jobs = 3\nport = 1\n")), {"jobs": 4})
+    assert (settings.jobs, settings.port) == (4, 1)
+
+
+def test_settings_come_from_the_environment_with_their_types():
+    assert read_environment(["host", "port", "grace"], {"TREADLE_PORT": "5", "TREADLE_GRACE": "0.5"}) == {
+        "port": 5,
+        "grace": 0.5,
+    }
+    for value in ("x", "2.5"):
+        with pytest.raises(SettingsError, match=f"^TREADLE_PORT must be a whole number, not '{value}'$"):
+            read_environment(["port"], {"TREADLE_PORT": value})
+    with pytest.raises(SettingsError, match=r"^TREADLE_PORT must be between 0 and 65535, not '70000'$"):
+        read_environment(["port"], {"TREADLE_PORT": "70000"})
+
+
+def test_a_plugin_s_section_is_read_into_its_struct(engine_toml):
+    settings = make_settings(read_config(engine_toml("[plugins.mine]\npatience = 3\n")), {})
+    assert settings.section("mine", Section) == Section(patience=3.0)
+    assert settings.section("another", Section) == Section()
+    assert settings.of_plugin("mine") == {"patience": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[plugins.mine]\npatiense = 3",
+            "line 2: unknown key 'patiense' in [plugins.mine]; did you mean 'pat",
+        ),
+        ("[plugins.mine]\nurl = 5", "line 2: url in [plugins.mine] must be a string, not 5"),
+        ("plugins.mine.patience = -1", "line 1: patience in [plugins.mine] must be at least 0, not -1"),
+    ],
+)
+def test_a_fault_in_a_plugin_s_section_is_reported_with_file_line_and_key(engine_toml, text, words):
+    settings = make_settings(read_config(engine_toml(text)), {})
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        settings.section("mine", Section)
+
+
+def test_settings_that_code_makes_are_checked_too():
+    with pytest.raises(SettingsError, match=r"^jobs must be a whole number, not 2\.5$"):
+        Settings(jobs=2.5)
+    with pytest.raises(SettingsError, match=r"^unknown key 'x' in "):
+        Settings(plugins={"mine": {"x": 1}}).section("mine", Section)

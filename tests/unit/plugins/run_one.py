@@ -6,16 +6,16 @@ import asyncio
 import sys
 from pathlib import Path
 
-from treadle import Attempt, Job, Service
-from treadle_python import PythonRuntime
-from treadle_spool import now
+from tests.unit.plugins.on_host import PythonOnHost
+from treadle import Service
+from treadle.testing import make_attempt
 
 
 async def main(folder: Path, project: Path) -> None:
     """Run the job as an engine does."""
-    runtime = PythonRuntime("auto", idle=0.2)
+    runtime = PythonOnHost("auto", idle=0.2)
     service = Service("test", project)
-    attempt = Attempt(Job("job", "test", now(), 0, None, {}), service, folder, 1, str(folder), now())
+    attempt = make_attempt(folder, service=service)
     await runtime.start(attempt)
     exit_ = await runtime.wait(attempt)
     await runtime.close()

@@ -98,20 +98,20 @@ def service(**options: object) -> Service:
 
 
 def test_limits_are_the_service_s_resources_and_little_else():
-    limits = Limits.of(service())
+    limits = Limits.of(service(), "docker")
     assert (limits.cpus, limits.memory_bytes, limits.gpus) == (2, 1_500_000_000, 1)
     assert (limits.network, limits.capabilities, limits.new_privileges) == ("none", (), False)
 
 
 def test_treadle_toml_widens_them_on_purpose():
-    limits = Limits.of(service(network="host", capabilities=["SYS_NICE"], memory=3, gpus=0))
+    limits = Limits.of(service(network="host", capabilities=["SYS_NICE"], memory=3, gpus=0), "docker")
     assert (limits.network, limits.capabilities, limits.memory, limits.gpus) == ("host", ("SYS_NICE",), 3, 0)
 
 
 @pytest.mark.parametrize("options", [{"pids": 0}, {"memory": -1}, {"tmp_size": 0}, {"capabilities": [1]}])
 def test_limits_that_make_no_sense_are_refused(options):
     with pytest.raises(ServiceError, match=next(iter(options))):
-        Limits.of(service(**options))
+        Limits.of(service(**options), "docker")
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ def test_the_digest_changes_with_a_file_s_content_name_or_mode_and_with_nothing_
         ("crun: executable file `nothing` not found in $PATH", False),
     ],
 )
-def test_a_start_that_was_broken_off_is_told_from_one_that_can_t_work(message, expected):
+def test_a_start_that_was_broken_off_is_distinguished_from_one_that_can_t_work(message, expected):
     assert broken_off(EngineError(message)) is expected

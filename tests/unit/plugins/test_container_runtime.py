@@ -16,11 +16,12 @@ from requests import Response
 
 from tests.engines import CONTAINERS, need
 from tests.images import IMAGE, client
-from treadle import Attempt, Job, Reason, Service, StartError
+from treadle import Attempt, Reason, Service, StartError
+from treadle.testing import make_attempt, until
+from treadle_containers import Container, ContainerRuntime
 from treadle_containers.record import Record
 from treadle_docker import DockerEngine, DockerRuntime
 from treadle_podman import PodmanEngine, PodmanRuntime
-from treadle_spool import now
 
 MADE = {"docker": (DockerRuntime, DockerEngine), "podman": (PodmanRuntime, PodmanEngine)}
 
@@ -44,13 +45,9 @@ def attempt(tmp_path):
     """Return an attempt of a shell script."""
 
     def make(script: str = "echo once", number: int = 1, **options: object) -> Attempt:
-        folder = tmp_path / "run" / "job"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "job.json").write_text('{"service": "test"}')
         chosen = {"image": IMAGE, "command": ["/bin/sh", "-c", script], **options}
         service = Service(name="test", path=tmp_path, options=chosen)
-        spool = tmp_path.name.replace("_", "-")[-30:] + str(abs(hash(tmp_path)))
-        return Attempt(Job("job", "test", now(), 0, None, {}), service, folder, number, spool, now())
+        return make_attempt(tmp_path, service=service, number=number)
 
     return make
 
@@ -59,6 +56,11 @@ def ids(kind: str, attempt: Attempt) -> list[str]:
     label = f"label=treadle.spool={attempt.spool_id}"
     command = [client(kind), "ps", "-a", "-q", "--no-trunc", "--filter", label]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+async def start(runtime: ContainerRuntime, attempt: Attempt) -> None:
+    """Start an attempt as the engine does."""
+    await runtime.start(attempt, await Container().command(attempt))
 
 
 async def run(kind: str, *arguments: str) -> str:
@@ -70,9 +72,9 @@ async def run(kind: str, *arguments: str) -> str:
 async def test_starting_again_adopts_the_container(runtime, kind, attempt):
     made = attempt()
     for _ in range(3):
-        await runtime.start(made)
+        await start(runtime, made)
     exit_ = await runtime.wait(made)
-    await runtime.start(made)
+    await start(runtime, made)
     assert (exit_.reason, exit_.code) == (Reason.ENDED, 0)
     assert (await runtime.wait(made)).code == 0
     assert made.stdout.read_bytes() == b"once\n"
@@ -83,7 +85,7 @@ async def test_starting_again_adopts_the_container(runtime, kind, attempt):
 
 async def test_a_container_that_was_made_and_not_started_is_started_once(runtime, kind, attempt):
     made = attempt()
-    await runtime.start(made)
+    await start(runtime, made)
     await runtime.wait(made)
     await runtime.cleanup(made)
     record = Record.read(made.folder)
@@ -94,8 +96,8 @@ async def test_a_container_that_was_made_and_not_started_is_started_once(runtime
     label = f"treadle.spool={made.spool_id}"
     program = [IMAGE, "/bin/sh", "-c", "echo once"]
     await run(kind, "create", "--network", "none", "--name", record.name, "--label", label, *program)
-    await runtime.start(made)
-    await runtime.start(made)
+    await start(runtime, made)
+    await start(runtime, made)
     assert (await runtime.wait(made)).code == 0
     assert made.stdout.read_bytes() == b"once\n"
     await runtime.cleanup(made)
@@ -105,7 +107,7 @@ async def test_a_container_that_podman_was_killed_over_making_is_made_anew(attem
     need("podman")
     runtime = PodmanRuntime(PodmanEngine(), stranger_grace=0)
     made = attempt()
-    await runtime.start(made)
+    await start(runtime, made)
     await runtime.wait(made)
     await runtime.cleanup(made)
     name = Record.read(made.folder).name
@@ -118,7 +120,7 @@ async def test_a_container_that_podman_was_killed_over_making_is_made_anew(attem
     await run("podman", "create", "--network", "none", "--name", name, IMAGE, "true")
     shutil.copyfile(before, database)
     assert ids("podman", made) == []
-    await runtime.start(made)
+    await start(runtime, made)
     assert (await runtime.wait(made)).code == 0
     assert made.stdout.read_bytes() == b"once\n"
     await runtime.cleanup(made)
@@ -129,32 +131,32 @@ async def test_a_container_that_podman_was_killed_over_making_is_made_anew(attem
 async def test_an_attempt_that_was_given_up_is_never_started(runtime, kind, attempt):
     made = attempt()
     assert (await runtime.wait(made)).reason is Reason.LOST
-    await runtime.start(made)
+    await start(runtime, made)
     assert ids(kind, made) == []
 
 
 async def test_a_stop_before_the_start_keeps_it_from_starting(runtime, kind, attempt):
     made = attempt()
     await runtime.stop(made, 1)
-    await runtime.start(made)
+    await start(runtime, made)
     assert ids(kind, made) == []
 
 
-async def test_a_container_that_somebody_removes_is_not_run_again(runtime, kind, attempt):
-    made = attempt("sleep 600")
-    await runtime.start(made)
+async def test_a_container_that_is_removed_from_outside_is_not_run_again(runtime, kind, attempt):
+    made = attempt("echo waits; sleep 600")
+    await start(runtime, made)
     waiting = asyncio.create_task(runtime.wait(made))
-    await asyncio.sleep(0.3)
+    await until(lambda: made.stdout.exists() and made.stdout.stat().st_size, "the log, which wait copies")
     await run(kind, "rm", "-f", *ids(kind, made))
     exit_ = await waiting
     assert (exit_.reason, exit_.code) in {(Reason.LOST, None), (Reason.ENDED, 137)}
-    await runtime.start(made)
+    await start(runtime, made)
     assert ids(kind, made) == []
 
 
 async def test_containers_that_belong_to_no_live_attempt_are_removed(runtime, kind, attempt):
     made = attempt("sleep 600")
-    await runtime.start(made)
+    await start(runtime, made)
     await runtime.tidy(made.spool_id, lambda job, number: (job, number) == ("job", 1))
     assert len(ids(kind, made)) == 1
     await runtime.tidy("another", lambda *_: False)
@@ -173,14 +175,14 @@ async def test_the_intent_is_recorded_before_anything_is_made(runtime, attempt, 
 
     monkeypatch.setattr(runtime._engine, "create", create)
     with pytest.raises(asyncio.CancelledError):
-        await runtime.start(made)
+        await start(runtime, made)
     assert recorded[0][0] == recorded[0][1]
 
 
 async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(runtime, kind, attempt):
     for delay in (0.0, 0.01, 0.03, 0.06, 0.1):
         made = attempt("sleep 600", output_limit=1000 + int(delay * 100))
-        starting = asyncio.create_task(runtime.start(made))
+        starting = asyncio.create_task(start(runtime, made))
         await asyncio.sleep(delay)
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
@@ -190,9 +192,9 @@ async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(runtime, kind, att
         (made.folder / "container.json").unlink()
 
 
-async def test_an_image_that_was_removed_is_told(runtime, attempt):
+async def test_an_image_that_was_removed_is_reported(runtime, attempt):
     with pytest.raises(StartError, match="nothing is fetched") as caught:
-        await runtime.start(attempt(image="localhost/no-such-image"))
+        await start(runtime, attempt(image="localhost/no-such-image"))
     assert caught.value.code == "NO_SUCH_IMAGE"
 
 
@@ -208,7 +210,7 @@ async def test_waiting_for_a_container_that_was_never_started_is_no_end(podman, 
     """Podman's own wait returns 0 at once then."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    record = await runtime._launcher.create(made, resumed=False)
+    record = await runtime._launcher.create(made, await Container().command(made), resumed=False)
     state = await podman.wait(record.id)
     assert (state.running, state.started) == (False, False)
     assert (await runtime.wait(made)).reason is Reason.LOST
@@ -219,7 +221,7 @@ async def test_containers_are_found_by_their_label(podman, attempt):
     """With a mapping of labels podman-py finds none."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    record = await runtime._launcher.create(made, resumed=False)
+    record = await runtime._launcher.create(made, await Container().command(made), resumed=False)
     containers = await podman.containers("treadle.spool", made.spool_id)
     assert [each.id for each in containers] == [record.id]
     await runtime.cleanup(made)
@@ -229,7 +231,7 @@ async def test_a_container_of_which_something_is_in_use_is_removed_all_the_same(
     """Podman may respond with this error after its service was killed during a start."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    await runtime._launcher.create(made, resumed=False)
+    await runtime._launcher.create(made, await Container().command(made), resumed=False)
     delete, refused = APIClient.delete, []
 
     def refuse_twice(client, path, **options):
@@ -260,7 +262,7 @@ async def test_a_container_that_ends_while_it_is_looked_at_is_looked_at_again(po
         refused.append(path)
         return APIResponse(response)
 
-    await runtime.start(made)
+    await start(runtime, made)
     monkeypatch.setattr(APIClient, "get", refuse_twice)
     assert (await runtime.wait(made)).reason is Reason.ENDED
     assert len(refused) == 2
@@ -271,7 +273,7 @@ async def test_memory_and_swap_together_are_limited(podman, attempt):
     """A memory limit alone allows the same amount of swap in addition."""
     runtime = PodmanRuntime(podman)
     made = attempt(memory=0.1)
-    record = await runtime._launcher.create(made, resumed=False)
+    record = await runtime._launcher.create(made, await Container().command(made), resumed=False)
     template = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}"
     shown = await run("podman", "inspect", record.id, "--format", template)
     assert shown.split() == ["100000000", "100000000"]

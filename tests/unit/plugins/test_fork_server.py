@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import json
 import logging
@@ -18,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from treadle import Attempt, Job, Service, ServiceError
-from treadle_python import PythonRuntime
-from treadle_spool import now
+from tests.unit.plugins.on_host import PythonOnHost
+from treadle import Attempt, Service, ServiceError
+from treadle.testing import make_attempt, until
 
 GATED = "import os\ndef run():\n    os.open(os.environ['GATE'], os.O_RDONLY)\n    return 1\n"
 """It ends when the pipe GATE is opened for writing."""
@@ -36,7 +35,7 @@ def project(tmp_path):
 
 @pytest.fixture
 async def runtime():
-    runtime = PythonRuntime("namespace", idle=0.2)
+    runtime = PythonOnHost("namespace", idle=0.2)
     yield runtime
     await runtime.close()
 
@@ -48,7 +47,7 @@ def run(project, tmp_path, runtime):
 
     async def run(
         program: str | None,
-        by: PythonRuntime | None = None,
+        by: PythonOnHost | None = None,
         environment: dict[str, str] | None = None,
         entrypoint: str | None = None,
         **options: object,
@@ -68,9 +67,6 @@ def run(project, tmp_path, runtime):
         number = next(numbers)
         if program is not None:
             (project / "src" / f"job{number}.py").write_text(program)
-        folder = tmp_path / "run" / str(number)
-        folder.mkdir(parents=True)
-        (folder / "job.json").write_text('{"service": "test"}')
         service = Service(
             "test",
             project,
@@ -78,28 +74,22 @@ def run(project, tmp_path, runtime):
             options=options,
             environment=environment or {},
         )
-        return Attempt(Job(str(number), "test", now(), 0, None, {}), service, folder, 1, str(tmp_path), now())
+        return make_attempt(tmp_path, service=service, job=str(number))
 
     run.attempt, run.folder = make, tmp_path / "run"
     return run
 
 
-def servers(project: Path) -> list[psutil.Process]:
-    """Return the live fork servers of a project."""
+def servers(mark: object) -> list[psutil.Process]:
+    """Return the live fork servers of services that have this mark in their variable FOR."""
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
         forked = "treadle_inside.fork_server" in " ".join(process.info["cmdline"] or [])
-        if forked and (process.info["environ"] or {}).get("FOR") == str(project):
+        if forked and (process.info["environ"] or {}).get("FOR") == str(mark):
             with suppress(OSError):  # a supervisor has a PID namespace of its own
                 if namespace_of(process.pid) == namespace_of(os.getpid()):
                     found.append(process)
     return found
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # only /proc shows it
-            await asyncio.sleep(0.01)
 
 
 async def test_every_job_is_forked_into_a_process_of_its_own(run):
@@ -136,7 +126,7 @@ async def test_signals_are_those_of_a_new_process(run, of_a_new_process):
     assert await run(SIGNALS, start="spawn") == of_a_new_process
 
 
-async def test_whatever_a_program_prints_to_is_kept(run, runtime):
+async def test_every_way_to_print_is_logged(run, runtime):
     program = """
 import os, sys
 def run():
@@ -178,7 +168,7 @@ async def test_the_environment_is_the_job_s_own(run):
 async def test_threads_of_numerical_libraries_are_capped_unless_the_service_says_otherwise(run):
     program = "import os\ndef run():\n    return os.environ['OMP_NUM_THREADS']\n"
     assert await run(program) == str(os.cpu_count())  # one job at a time has all of them
-    many = PythonRuntime("namespace", jobs=1000, idle=0.2)
+    many = PythonOnHost("namespace", jobs=1000, idle=0.2)
     assert await run(program, many) == "1"
     await many.close()
     assert await run(program, None, {"OMP_NUM_THREADS": "7"}) == "7"
@@ -260,7 +250,7 @@ async def test_random_numbers_differ_from_job_to_job(run):
     assert first[1] != second[1]
 
 
-async def test_what_starts_threads_is_not_forked_and_that_is_said_once(run, project, caplog):
+async def test_what_starts_threads_is_not_forked_and_that_is_logged_once(run, project, caplog):
     (project / "src" / "threads.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
     )
@@ -269,22 +259,25 @@ async def test_what_starts_threads_is_not_forked_and_that_is_said_once(run, proj
     assert sum("started threads" in each.message for each in caplog.records) == 1
 
 
-async def test_a_module_that_can_t_be_preloaded_is_told_and_jobs_run_without(run, caplog):
+async def test_a_module_that_can_t_be_preloaded_is_reported_and_jobs_run_without(run, caplog):
     with caplog.at_level(logging.WARNING):
         assert await run(FORKED, preload=["no_such_module"]) is False
     assert "no_such_module" in caplog.text
 
 
-async def test_a_server_outlives_its_engine_is_found_again_and_goes_when_nobody_wants_it(
+async def test_a_fork_server_outlives_its_engine_is_found_again_and_ends_without_a_lease(
     run, project, runtime
 ):
     mark = {"FOR": str(project)}
     assert await run(FORKED, None, mark)
     (server,) = servers(project)
-    other = PythonRuntime("namespace", idle=0.2)
+    other, closed = [PythonOnHost("namespace", idle=0.2) for _ in range(2)]
     assert await run(FORKED, other, mark)
+    assert await run(FORKED, closed, {"FOR": "control"})
+    assert len(servers("control")) == 1
     await runtime.close()
-    await asyncio.sleep(0.5)
+    await closed.close()
+    await until(lambda: not servers("control"))
     assert servers(project) == [server]  # the other engine has a lease
     await other.close()
     await until(lambda: not servers(project))
@@ -318,7 +311,7 @@ async def test_an_exit_is_what_it_is_elsewhere(run, runtime, code, expected):
     assert stderr == ("why\n" if expected == 1 else "")
 
 
-async def test_a_stop_leaves_nobody_of_the_process_tree(run, runtime, tmp_path):
+async def test_a_stop_leaves_no_process_of_the_tree(run, runtime, tmp_path):
     program = (
         "import os, signal, time\n"
         "def run():\n"
@@ -430,7 +423,7 @@ async def test_jobs_that_run_together_have_supervisors_of_their_own(run, runtime
 
 async def test_a_supervisor_goes_with_its_engine_when_its_job_has_ended(run, project, tmp_path):
     os.mkfifo(tmp_path / "gate")
-    engine, next_engine = [PythonRuntime("namespace", idle=0.2) for _ in range(2)]
+    engine, next_engine = [PythonOnHost("namespace", idle=0.2) for _ in range(2)]
     attempt = run.attempt(GATED, {"GATE": str(tmp_path / "gate")})
     await engine.start(attempt)
     supervisor = psutil.Process(supervisor_of(attempt))
@@ -442,14 +435,14 @@ async def test_a_supervisor_goes_with_its_engine_when_its_job_has_ended(run, pro
     await until(lambda: not supervisor.is_running())
 
 
-async def test_a_free_supervisor_that_is_killed_is_not_missed(supervise):
+async def test_a_free_supervisor_that_is_killed_is_replaced(supervise):
     first = await supervise()
     first.kill()
     await until(lambda: not first.is_running())
     assert await supervise() != first
 
 
-async def test_a_process_that_is_killed_while_it_waits_to_be_a_program_is_not_missed(supervise):
+async def test_a_preforked_process_that_is_killed_is_replaced(supervise):
     first = await supervise()
     for _ in range(3):
         await until(first.children)
@@ -496,12 +489,10 @@ def test_jobs_are_forked_without_root_s_rights_too(project, tmp_path):
     if subprocess.run(unshare, preexec_fn=drop_administration, check=False).returncode != 0:
         pytest.skip("this host permits no namespaces to ordinary users")
     (project / "src" / "program.py").write_text(FORKED)
-    (folder := tmp_path / "job").mkdir()
-    (folder / "job.json").write_text('{"service": "test"}')
-    command = [sys.executable, "-m", "tests.unit.plugins.run_one", str(folder), str(project)]
+    command = [sys.executable, "-m", "tests.unit.plugins.run_one", str(tmp_path), str(project)]
     ran = subprocess.run(command, preexec_fn=drop_administration, capture_output=True, check=True)
     assert (ran.stdout, ran.stderr) == (b"true", b"")
-    assert json.loads((folder / "process.json").read_bytes())["kind"] == "namespace"
+    assert json.loads((tmp_path / "run" / "job" / "process.json").read_bytes())["kind"] == "namespace"
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_interim_results_are_found_in_their_order(values, logs):
 
 
 @given(json_values, json_values)
-def test_the_first_valid_result_wins_whichever_its_form(first, second):
+def test_the_first_valid_result_wins_in_any_form(first, second):
     one = b"PlanQK:Job:Result:" + first + b"\n"
     block = b"PlanQK:Job:MultilineResult\n" + second + b"\nPlanQK:Job:MultilineResult\n"
     assert results(one + block) == [first]
@@ -174,13 +174,13 @@ def test_a_result_after_an_invalid_one_counts():
         (b"log\nPlanQK:Job:MultilineResult\n1\n", "line 2 of the output is never closed"),
     ],
 )
-def test_what_is_no_result_is_told_with_its_place(line, words):
+def test_what_is_no_result_is_reported_with_its_place(line, words):
     (fault,) = faults(line)
     assert words in fault.detail
     assert not fault.interim
 
 
-def test_an_invalid_interim_result_is_told_apart():
+def test_an_invalid_interim_result_is_distinguished():
     (fault,) = faults(b"PlanQK:Job:InterimResult: {oops\n")
     assert fault.interim
 
@@ -197,12 +197,12 @@ def test_a_long_result_is_read_whole_and_a_long_log_line_is_skipped():
     assert results(log + b"\nPlanQK:Job:Result: " + value + b"\n" + log) == [value]
 
 
-def test_a_result_that_is_too_long_is_told():
+def test_a_result_that_is_too_long_is_reported():
     (fault,) = faults(b"PlanQK:Job:Result: " + b"1" * (LIMIT + 1) + b"\n")
     assert "larger than" in fault.detail
 
 
-def test_a_block_that_is_too_long_is_told_and_not_kept(monkeypatch):
+def test_a_block_that_is_too_long_is_reported_and_not_kept(monkeypatch):
     monkeypatch.setattr(markers, "LONGEST_BLOCK", 100)
     (fault,) = faults(b"PlanQK:Job:MultilineResult\n" + b"1\n" * 100 + b"PlanQK:Job:MultilineResult\n")
     assert "100 are allowed" in fault.detail

@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from treadle_python.treadle_inside.program import _parameters
+from treadle_python.treadle_inside.calling import _parameters
 
 
 class Callable:

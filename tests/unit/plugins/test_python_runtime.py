@@ -17,17 +17,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from treadle import Attempt, Exit, Job, Reason, Service, ServiceError, StartError
-from treadle_python import PythonRuntime
+from tests.unit.plugins.on_host import PythonOnHost
+from treadle import Attempt, Exit, Reason, Service, ServiceError, StartError
+from treadle.testing import make_attempt, until
 from treadle_python.supervisor_handle import SupervisorHandle, boot_id
-from treadle_spool import now
 
 
 @pytest.fixture(params=["namespace", "subreaper"])
 def runtime(request):
     if request.param == "namespace" and not Path("/proc/self/ns/pid").exists():
         pytest.skip("the kernel has no PID namespaces")
-    return PythonRuntime(request.param)
+    return PythonOnHost(request.param)
 
 
 @pytest.fixture
@@ -39,18 +39,14 @@ def attempt(tmp_path):
         (project / "src").mkdir(parents=True)
         (project / "src" / "__init__.py").touch()
         (project / "src" / "program.py").write_text(program)
-        folder = tmp_path / "run" / "job"
-        folder.mkdir(parents=True)
-        (folder / "job.json").write_text(f'{{"service": "test", "data": {data}, "params": {params}}}')
-        job = Job("job", "test", now(), 0, None, {})
         options = {"start": "spawn", **service.pop("options", {})}
         made = Service(name="test", path=project, options=options, **service)
-        return Attempt(job, made, folder, 1, str(tmp_path), now())
+        return make_attempt(tmp_path, service=made, data=data.encode(), params=params.encode())
 
     return make
 
 
-async def run(runtime: PythonRuntime, attempt: Attempt) -> Exit:
+async def run(runtime: PythonOnHost, attempt: Attempt) -> Exit:
     await runtime.start(attempt)
     return await runtime.wait(attempt)
 
@@ -58,12 +54,6 @@ async def run(runtime: PythonRuntime, attempt: Attempt) -> Exit:
 def returned(exit_: Exit) -> object:
     assert exit_.returned is not None, exit_
     return json.loads(exit_.returned.read_bytes())
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # only /proc and files show it
-            await asyncio.sleep(0.01)
 
 
 def marked(attempt: Attempt) -> list[int]:
@@ -103,32 +93,32 @@ def {signature}:
     return {{name: value['n'] if isinstance(value, dict) and 'n' in value else value
             for name, value in found.items()}}
 """
-    exit_ = await run(PythonRuntime(), attempt(program, '{"n": 1}', '{"n": 2}'))
+    exit_ = await run(PythonOnHost(), attempt(program, '{"n": 1}', '{"n": 2}'))
     assert returned(exit_) == expected
 
 
 async def test_a_coroutine_is_awaited(attempt):
     program = "import asyncio\nasync def run(data):\n    await asyncio.sleep(0)\n    return {'got': data}\n"
-    assert returned(await run(PythonRuntime(), attempt(program, '{"a": 1}'))) == {"got": {"a": 1}}
+    assert returned(await run(PythonOnHost(), attempt(program, '{"a": 1}'))) == {"got": {"a": 1}}
 
 
 async def test_another_entry_point(attempt):
     made = attempt("def other(data):\n    return 'other'\n", entrypoint="src.program:other")
-    assert returned(await run(PythonRuntime(), made)) == "other"
+    assert returned(await run(PythonOnHost(), made)) == "other"
 
 
 @pytest.mark.parametrize(
     ("entrypoint", "code"),
     [("src.nothing:run", "ModuleNotFoundError"), ("src.program:nothing", "AttributeError")],
 )
-async def test_an_entry_point_that_is_missing_is_told(attempt, entrypoint, code):
-    exit_ = await run(PythonRuntime(), attempt("", entrypoint=entrypoint))
+async def test_an_entry_point_that_is_missing_is_reported(attempt, entrypoint, code):
+    exit_ = await run(PythonOnHost(), attempt("", entrypoint=entrypoint))
     assert exit_.failed
     assert returned(exit_)["code"] == code
 
 
 async def test_nothing_returned_leaves_the_result_to_the_output(attempt):
-    exit_ = await run(PythonRuntime(), attempt("def run():\n    pass\n"))
+    exit_ = await run(PythonOnHost(), attempt("def run():\n    pass\n"))
     assert (exit_.returned, exit_.failed, exit_.code) == (None, False, 0)
 
 
@@ -137,7 +127,7 @@ async def test_deep_input_reaches_the_program(attempt):
     program = (
         "def run(data):\n    n = 0\n    while data != 1:\n        data, n = data['x'], n + 1\n    return n\n"
     )
-    assert returned(await run(PythonRuntime(), attempt(program, deep))) == 900
+    assert returned(await run(PythonOnHost(), attempt(program, deep))) == 900
 
 
 async def test_output_goes_to_files_byte_for_byte(runtime, attempt):
@@ -154,7 +144,7 @@ def run():
     assert made.stderr.read_bytes() == b"to stderr"
 
 
-async def test_a_program_has_its_own_folder_no_input_and_no_stranger_s_files(runtime, attempt):
+async def test_a_program_has_its_own_folder_no_input_and_no_other_files(runtime, attempt):
     program = """
 import os, sys
 def run():
@@ -176,7 +166,7 @@ async def test_only_the_allowed_variables_and_the_service_s_own_reach_it(attempt
     monkeypatch.setenv("SECRET_TOKEN", "x")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     made = attempt("import os\ndef run():\n    return dict(os.environ)\n", environment={"MODE": "fast"})
-    found = returned(await run(PythonRuntime(), made))
+    found = returned(await run(PythonOnHost(), made))
     assert "SECRET_TOKEN" not in found
     assert (found["MODE"], found["LC_ALL"], found["TREADLE_JOB_ID"]) == ("fast", "C.UTF-8", "job")
 
@@ -231,7 +221,7 @@ def run(data):
 
 
 @pytest.mark.parametrize("ignore", [True, False])
-async def test_after_a_stop_nobody_of_its_process_tree_is_alive(runtime, attempt, ignore):
+async def test_after_a_stop_no_process_of_its_tree_is_alive(runtime, attempt, ignore):
     made = attempt(DAEMON.format(ignore=ignore, stay=True))
     await runtime.start(made)
     await until(lambda: made.stdout.exists() and b"ready" in made.stdout.read_bytes())
@@ -247,7 +237,7 @@ async def test_when_a_program_ends_its_daemon_ends_with_it(runtime, attempt):
     assert marked(made) == []
 
 
-async def test_a_polite_program_has_its_grace_period(runtime, attempt):
+async def test_a_program_that_handles_sigterm_has_its_grace_period(runtime, attempt):
     program = """
 import os, signal, sys, time
 def run():
@@ -267,7 +257,7 @@ def run():
     assert b"cleaned up" in made.stdout.read_bytes()
 
 
-async def test_when_the_supervisor_is_killed_nobody_is_left_and_the_attempt_is_lost(runtime, attempt):
+async def test_when_the_supervisor_is_killed_no_process_is_left_and_the_attempt_is_lost(runtime, attempt):
     made = attempt(DAEMON.format(ignore=True, stay=True))
     await runtime.start(made)
     await until(lambda: made.stdout.exists() and b"ready" in made.stdout.read_bytes())
@@ -280,14 +270,14 @@ async def test_starting_again_adopts_what_runs(runtime, attempt):
     made = attempt("def run():\n    print('once')\n")
     await runtime.start(made)
     await runtime.start(made)
-    await PythonRuntime().wait(made)
+    await PythonOnHost().wait(made)
     await runtime.start(made)
     assert made.stdout.read_bytes() == b"once\n"
 
 
-async def test_many_who_start_it_at_once_start_it_once(runtime, attempt):
+async def test_concurrent_starts_start_it_once(runtime, attempt):
     made = attempt("import time\ndef run():\n    print('once')\n    time.sleep(0.2)\n")
-    await asyncio.gather(*(PythonRuntime().start(made) for _ in range(6)))
+    await asyncio.gather(*(PythonOnHost().start(made) for _ in range(6)))
     await runtime.wait(made)
     assert made.stdout.read_bytes() == b"once\n"
 
@@ -302,33 +292,33 @@ async def test_an_attempt_that_was_given_up_is_never_started(runtime, attempt):
 
 async def test_a_supervisor_of_before_the_last_boot_is_not_mistaken_for_a_living_process(runtime, attempt):
     made = attempt("def run():\n    pass\n")
-    stranger = {"pid": os.getpid(), "started": 1, "boot": "another", "kind": "namespace"}
-    (made.folder / "process.json").write_text(json.dumps(stranger))
+    other = {"pid": os.getpid(), "started": 1, "boot": "another", "kind": "namespace"}
+    (made.folder / "process.json").write_text(json.dumps(other))
     assert (await runtime.wait(made)).reason is Reason.LOST
 
 
 async def test_a_pid_that_another_process_has_now_is_not_waited_for_or_killed(runtime, attempt):
     made = attempt("def run():\n    pass\n")
-    stranger = {"pid": os.getpid(), "started": 1, "boot": boot_id(), "kind": "namespace"}
-    (made.folder / "process.json").write_text(json.dumps(stranger))
+    other = {"pid": os.getpid(), "started": 1, "boot": boot_id(), "kind": "namespace"}
+    (made.folder / "process.json").write_text(json.dumps(other))
     await runtime.stop(made, 0)
     assert (await runtime.wait(made)).reason is Reason.LOST
 
 
-async def test_an_interpreter_that_is_missing_is_told(attempt, tmp_path):
+async def test_an_interpreter_that_is_missing_is_reported(attempt, tmp_path):
     made = attempt("def run():\n    pass\n", python=tmp_path / "nothing")
     with pytest.raises(StartError, match="python"):
-        await PythonRuntime().start(made)
+        await PythonOnHost().start(made)
     with pytest.raises(ServiceError, match="nothing"):
-        PythonRuntime().check(made.service)
+        PythonOnHost().check(made.service)
 
 
-async def test_an_interpreter_that_fails_is_told_with_what_it_said(attempt, tmp_path):
+async def test_an_interpreter_that_fails_is_reported_with_its_output(attempt, tmp_path):
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho no luck >&2\nexit 9\n")
     broken.chmod(0o755)
     with pytest.raises(StartError, match="no luck") as caught:
-        await PythonRuntime().start(attempt("", python=broken))
+        await PythonOnHost().start(attempt("", python=broken))
     assert caught.value.code == "PYTHON_NOT_STARTED"
 
 
@@ -337,12 +327,12 @@ async def test_a_start_that_is_cancelled_starts_nothing_later(attempt, tmp_path)
     slow.write_text("#!/bin/sh\nsleep 600\n")
     slow.chmod(0o755)
     made = attempt("def run():\n    print('ran')\n", python=slow)
-    starting = asyncio.create_task(PythonRuntime().start(made))
+    starting = asyncio.create_task(PythonOnHost().start(made))
     await until(lambda: marked(made))
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert (await PythonRuntime().wait(dataclasses.replace(made))).reason is Reason.LOST
+    assert (await PythonOnHost().wait(dataclasses.replace(made))).reason is Reason.LOST
     await until(lambda: not marked(made))
 
 

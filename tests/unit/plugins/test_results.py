@@ -94,20 +94,20 @@ def test_an_integer_of_any_size_stays_what_it_is():
         ({"x": b"bytes"}, "$.x: bytes"),
     ],
 )
-def test_what_json_does_not_have_is_told_with_its_place(value, words):
+def test_what_json_does_not_have_is_reported_with_its_place(value, words):
     with pytest.raises(results.NotSerialisable) as caught:
         results.to_json(value)
     assert words in str(caught.value)
 
 
-def test_what_refers_to_itself_is_told():
+def test_what_refers_to_itself_is_reported():
     value: dict[str, object] = {}
     value["me"] = value
     with pytest.raises(results.NotSerialisable, match="part of"):
         results.to_json(value)
 
 
-def test_what_is_nested_too_deeply_is_told():
+def test_what_is_nested_too_deeply_is_reported():
     value: list[object] = []
     for _ in range(100_000):
         value = [value]
@@ -115,7 +115,7 @@ def test_what_is_nested_too_deeply_is_told():
         results.to_json(value)
 
 
-def test_a_to_json_that_returns_no_json_is_told():
+def test_a_to_json_that_returns_no_json_is_reported():
     class Wrong:
         def to_json(self) -> str:
             return "{oops"

@@ -19,9 +19,9 @@ payloads = st.dictionaries(st.text(), json_values, max_size=4).map(
 )
 
 
-def utf8(text: bytes) -> bool:
+def utf8(raw: bytes) -> bool:
     try:
-        text.decode()
+        raw.decode()
     except UnicodeDecodeError:
         return False
     return True
@@ -29,8 +29,8 @@ def utf8(text: bytes) -> bool:
 
 @given(payloads.filter(utf8), payloads.filter(utf8))
 def test_payload_bytes_are_carried_unchanged(data, params):
-    text = b'{"service": "s", "data": %b, "params": %b}' % (data, params)
-    carried = Descriptor.from_json(Descriptor.from_json(text).to_json())
+    raw = b'{"service": "s", "data": %b, "params": %b}' % (data, params)
+    carried = Descriptor.from_json(Descriptor.from_json(raw).to_json())
     assert bytes(carried.data) == data
     assert bytes(carried.params) == params
 
@@ -42,15 +42,15 @@ def test_integers_of_any_size_are_carried():
 
 
 def test_every_field_survives_the_round_trip():
-    text = (
+    raw = (
         b'{"service":"s","priority":-3,"timeout":1.5,"labels":{"a":"b"},"created":"2026-01-02T03:04:05.000006Z",'
         b'"origin":{"inode":2,"modified":3,"size":4},"data":{"x":1},"params":{}}'
     )
-    assert Descriptor.from_json(Descriptor.from_json(text).to_json()) == Descriptor.from_json(text)
+    assert Descriptor.from_json(Descriptor.from_json(raw).to_json()) == Descriptor.from_json(raw)
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "words"),
+    ("raw", "path", "words"),
     [
         (b"", "$", "not valid JSON"),
         (b"{", "$", "not valid JSON"),
@@ -73,31 +73,31 @@ def test_every_field_survives_the_round_trip():
         (b'{"service": "s", "data": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "$", "nested"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(text, path, words):
+def test_what_is_wrong_is_reported_with_its_place(raw, path, words):
     with pytest.raises(InvalidDescriptor) as caught:
-        Descriptor.from_json(text)
+        Descriptor.from_json(raw)
     assert words in str(caught.value)
     assert caught.value.path == path
 
 
-def from_further_down(frames: int, text: bytes) -> Descriptor:
-    return Descriptor.from_json(text) if frames == 0 else from_further_down(frames - 1, text)
+def from_further_down(frames: int, raw: bytes) -> Descriptor:
+    return Descriptor.from_json(raw) if frames == 0 else from_further_down(frames - 1, raw)
 
 
 def test_what_a_client_may_send_can_be_read_from_further_down_the_stack():
     taken = 0
     for depth in range(100, 1100, 7):
-        text = b'{"service": "s", "data": ' + b'{"a":' * depth + b"1" + b"}" * (depth + 1)
+        raw = b'{"service": "s", "data": ' + b'{"a":' * depth + b"1" + b"}" * (depth + 1)
         with suppress(InvalidDescriptor):
-            Descriptor.from_client(text)
+            Descriptor.from_client(raw)
             taken = depth
     assert from_further_down(150, b'{"service": "s", "data": ' + b'{"a":' * taken + b"1" + b"}" * (taken + 1))
     assert taken > 300
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_descriptor_or_refused(text):
+def test_any_bytes_are_a_descriptor_or_refused(raw):
     try:
-        Descriptor.from_json(text)
+        Descriptor.from_json(raw)
     except InvalidDescriptor as error:
         assert str(error)  # noqa: PT017  # both outcomes are right

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from treadle.testing import eventually
 from treadle_spool import DropFolder, InvalidDescriptor, NotYet, Refused, Spool, Taken, durable
 
 JOB = b'{"service": "sum", "data": {"values": [1]}}'
@@ -19,8 +20,8 @@ def anything(_: object) -> None:
 
 
 @pytest.fixture
-def drop(spool):
-    return DropFolder(spool, max_bytes=1000, settle=0.2)
+def drop(owner):
+    return DropFolder(owner, max_bytes=1000, settle=0.2)
 
 
 def reason(spool: Spool, name: str) -> dict[str, str]:
@@ -49,7 +50,7 @@ def test_a_file_under_a_writer_s_own_name_is_left_alone(drop, name):
     assert drop.names() == [name]
 
 
-def test_a_file_that_somebody_writes_is_left_alone(drop):
+def test_a_file_that_has_a_writer_is_left_alone(drop):
     with (drop.path / "mine.json").open("wb") as file:
         file.write(JOB)
         file.flush()
@@ -80,15 +81,12 @@ def test_a_file_with_a_second_name_is_refused(spool, drop, tmp_path):
     (tmp_path / "elsewhere").write_bytes(JOB)
     os.link(tmp_path / "elsewhere", drop.path / "mine.json")
     assert drop.take("mine.json", anything) == NotYet(unfinished=True)
-    deadline = time.time() + 5
-    while isinstance(drop.take("mine.json", anything), NotYet):
-        assert time.time() < deadline
-        time.sleep(0.02)
+    eventually(lambda: not isinstance(drop.take("mine.json", anything), NotYet), "the refusal")
     assert reason(spool, "mine.json")["code"] == "HARD_LINK"
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "full folder", "socket"])
-def test_what_is_no_regular_file_is_refused_and_nobody_waits_for_it(spool, drop, kind, monkeypatch):
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(spool, drop, kind, monkeypatch):
     path = drop.path / "odd.json"
     if kind == "fifo":
         os.mkfifo(path)

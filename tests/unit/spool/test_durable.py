@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from treadle.testing import eventually
 from treadle_spool import durable
 
 
@@ -49,7 +50,7 @@ def open_files() -> set[str]:
 def test_files_that_were_made_are_brought_to_the_disk_and_closed(tmp_path, monkeypatch):
     synced: list[Path] = []
     monkeypatch.setattr("os.fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
-    (tmp_path / "written").write_bytes(b"by somebody else")
+    (tmp_path / "written").write_bytes(b"by another process")
     before = open_files()
     with durable.NewFiles() as files:
         files.make(tmp_path / "mine", b"content")
@@ -81,26 +82,52 @@ def test_files_of_which_one_can_t_be_made_or_synced_are_closed_all_the_same(tmp_
     assert open_files() == before
 
 
-def test_a_file_somebody_else_wrote_is_not_synced_through_a_link(tmp_path):
+def test_a_file_of_another_writer_is_not_synced_through_a_link(tmp_path):
     (tmp_path / "real").write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with durable.NewFiles() as files, pytest.raises(OSError, match="symbolic links"):
         files.make(tmp_path / "name", tmp_path / "link")
 
 
+class Calls:
+    """The calls that a number of threads make at the same time."""
+
+    def __init__(self, total: int, by: int) -> None:
+        self._total, self._threads = total, by
+        self._begun = self._ended = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._begun += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._ended += 1
+
+    def wait(self) -> None:
+        """Wait until every thread that has a call left to make is in one."""
+        eventually(self._all_call, "a call of each thread")
+
+    def _all_call(self) -> bool:
+        with self._lock:
+            return self._begun - self._ended == min(self._threads, self._total - self._ended)
+
+
 def test_threads_share_the_fsync_of_a_folder_and_none_is_let_go_early(tmp_path, monkeypatch):
-    begun, durable_names = 0, set()
+    begun, durable_names, calls = 0, set(), Calls(200, by=16)
 
     def sync(folder: Path) -> None:
         nonlocal begun
         begun += 1
         there = {path.name for path in folder.iterdir()}
-        time.sleep(0.01)  # so that other threads call meanwhile
+        calls.wait()
         durable_names.update(there)
 
     def make(number: int) -> bool:
         (tmp_path / str(number)).touch()
-        shared()
+        with calls:
+            shared()
         return str(number) in durable_names
 
     monkeypatch.setattr(durable, "sync_folder", sync)
@@ -110,18 +137,19 @@ def test_threads_share_the_fsync_of_a_folder_and_none_is_let_go_early(tmp_path, 
     assert begun < 100
 
 
-def test_a_shared_fsync_that_fails_is_told_to_everybody_who_waited_and_to_nobody_else(tmp_path, monkeypatch):
-    bad = False
+def test_a_shared_fsync_that_fails_raises_in_every_call_that_waited_and_in_no_other(tmp_path, monkeypatch):
+    bad, calls = True, Calls(20, by=8)
 
     def sync(_: Path) -> None:
         fails = bad
-        time.sleep(0.01)
+        calls.wait()
         if fails:
             raise OSError(errno.EIO, "Input/output error")
 
     def make(_: int) -> bool:
         try:
-            shared()
+            with calls:
+                shared()
         except OSError as error:
             return error.errno != errno.EIO
         return True
@@ -129,7 +157,6 @@ def test_a_shared_fsync_that_fails_is_told_to_everybody_who_waited_and_to_nobody
     monkeypatch.setattr(durable, "sync_folder", sync)
     shared = durable.SharedSync(tmp_path)
     with ThreadPoolExecutor(8) as threads:
-        bad = True
         assert not any(threads.map(make, range(20)))
-        bad = False
+        bad, calls = False, Calls(20, by=8)
         assert all(threads.map(make, range(20)))

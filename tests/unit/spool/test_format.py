@@ -20,6 +20,7 @@ from treadle_spool import (
     errors,
     now,
 )
+from treadle_spool.schemas import schemas
 
 ROOM = Path(__file__).parents[3] / "spool"
 
@@ -28,6 +29,12 @@ def validator(name: str) -> Draft202012Validator:
     schema = json.loads((ROOM / f"{name}.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("name", ["descriptor.schema.json", "status.schema.json"])
+def test_the_schemas_are_those_of_the_code(name):
+    """`make schemas` writes them anew."""
+    assert (ROOM / name).read_bytes() == schemas()[name]
 
 
 near_jobs = st.fixed_dictionaries(
@@ -55,13 +62,13 @@ def test_the_schema_of_the_descriptor_and_the_code_agree(job):
         assert valid
 
 
-def test_what_the_spool_writes_fits_the_schemas(spool):
+def test_what_the_spool_writes_fits_the_schemas(spool, owner):
     spool.accept(Descriptor(service="s", timeout=3, labels={"a": "b"}), "mine")
     validator("descriptor").validate(json.loads(spool.queued("mine").read_bytes()))
     attempt = AttemptRecord(
         number=1, runtime="r", started=now(), ended=now(), reason="ended", code=0, limits={"a": 1}
     )
-    spool.claim("mine", LiveAttempt(attempt=attempt))
+    owner.claim("mine", LiveAttempt(attempt=attempt))
     status = Status(
         id="mine",
         service="s",
@@ -71,7 +78,7 @@ def test_what_the_spool_writes_fits_the_schemas(spool):
         ended=now(),
         attempts=(attempt,),
     )
-    spool.finish(status, b"{}")
+    owner.finish(status, b"{}")
     validator("status").validate(json.loads((spool.done / "mine" / "status.json").read_bytes()))
 
 

@@ -28,7 +28,7 @@ def holder(spool):
         process.kill()
 
 
-def test_a_second_engine_is_told_who_holds_the_spool(spool, holder):
+def test_a_second_engine_learns_who_holds_the_spool(spool, holder):
     with pytest.raises(SpoolInUse, match=f"process {holder.pid}, since 20"), spool.lock():
         pass
     assert spool.lock().holder() == holder.pid

@@ -41,7 +41,7 @@ def test_an_unsafe_name_is_refused_with_the_rule(name):
 
 
 @given(st.text())
-def test_whatever_is_taken_is_one_plain_part_of_a_path(name):
+def test_a_valid_name_is_one_plain_part_of_a_path(name):
     try:
         check_name(name)
     except UnsafeName:

@@ -16,7 +16,7 @@ def test_a_second_file_of_a_name_is_kept_beside_the_first(spool):
     assert len({each.name for each in kept}) == 3
 
 
-def test_the_reason_is_for_programs_and_people(spool):
+def test_the_reason_is_for_programs_and_readers(spool):
     (spool.drop / "x.json").touch()
     Quarantine(spool.bad, spool.new_in_tmp).take(
         spool.drop / "x.json", InvalidDescriptor("no such field", "$.x")

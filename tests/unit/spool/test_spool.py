@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from treadle.testing import live_attempt
 from treadle_spool import (
-    AttemptRecord,
     Descriptor,
-    LiveAttempt,
     NameTaken,
     NotASpool,
+    Owner,
     Spool,
     State,
     Status,
@@ -36,17 +36,13 @@ print(Spool.open(Path(sys.argv[1])).id)
 """
 
 
-def live(number: int = 1) -> LiveAttempt:
-    return LiveAttempt(attempt=AttemptRecord(number=number, runtime="test", started=now()))
-
-
 def ended(name: str, state: State = State.SUCCEEDED) -> Status:
     return Status(id=name, service="sum", status=state, created=now(), ended=now())
 
 
-def finish(spool: Spool, name: str, result: bytes = b'{"x":1}') -> None:
-    spool.claim(name, live())
-    spool.finish(ended(name), result)
+def finish(owner: Owner, name: str, result: bytes = b'{"x":1}') -> None:
+    owner.claim(name, live_attempt())
+    owner.finish(ended(name), result)
 
 
 def test_a_new_spool_has_its_folders_and_an_id_that_stays(tmp_path):
@@ -63,7 +59,7 @@ def test_many_processes_may_make_the_same_spool(tmp_path):
     assert len({process.communicate()[0] for process in processes}) == 1
 
 
-def test_of_two_who_make_the_same_spool_at_once_the_first_gives_its_id(tmp_path):
+def test_of_two_that_make_the_same_spool_at_once_the_first_gives_its_id(tmp_path):
     first = Spool.open(tmp_path / "spool")
     create(first.root)  # as a process does that has not seen spool.json yet
     assert Spool.open(first.root).id == first.id
@@ -82,7 +78,7 @@ def test_a_spool_of_another_format_is_left_alone(spool):
         Spool.open(spool.root)
 
 
-def test_a_damaged_identity_is_told(spool):
+def test_a_damaged_identity_is_reported(spool):
     (spool.root / "spool.json").write_text("{")
     with pytest.raises(NotASpool, match=r"spool\.json can't be read"):
         Spool.open(spool.root)
@@ -104,7 +100,7 @@ def test_a_name_is_given_once(spool):
     assert list(spool.tmp.iterdir()) == []
 
 
-def test_of_many_who_want_a_name_one_gets_it(spool):
+def test_of_many_accepts_of_a_name_one_succeeds(spool):
     won: list[str] = []
 
     def want() -> None:
@@ -119,7 +115,7 @@ def test_of_many_who_want_a_name_one_gets_it(spool):
     assert won == ["mine"]
 
 
-def test_jobs_are_accepted_together_and_what_is_wrong_with_one_is_told_for_it_alone(spool, monkeypatch):
+def test_jobs_are_accepted_together_and_what_is_wrong_with_one_is_reported_for_it_alone(spool, monkeypatch):
     synced: list[str] = []
     sync = durable.sync_folder
     monkeypatch.setattr(durable, "sync_folder", lambda path: (sync(path), synced.append(Path(path).name)))
@@ -171,48 +167,48 @@ def test_a_job_whose_folder_can_t_be_synced_is_not_in_the_queue(spool, monkeypat
     assert list(spool.queue.iterdir()) == list(spool.tmp.iterdir()) == []
 
 
-def test_a_job_is_claimed_once(spool):
+def test_a_job_is_claimed_once(spool, owner):
     spool.accept(JOB, "mine")
-    assert spool.claim("mine", live()) == spool.run / "mine"
-    assert spool.claim("mine", live()) is None
+    assert owner.claim("mine", live_attempt()) == spool.run / "mine"
+    assert owner.claim("mine", live_attempt()) is None
 
 
-def test_a_claimed_job_is_running_and_still_owed(spool):
+def test_a_claimed_job_is_running_and_still_owed(spool, owner):
     spool.accept(JOB, "mine")
-    spool.claim("mine", live())
+    owner.claim("mine", live_attempt())
     assert spool.look_up("mine").status is State.RUNNING
     assert spool.queued("mine").exists()
     assert spool.queued("mine").samefile(spool.run / "mine" / "job.json")
 
 
-def test_what_is_not_in_the_queue_can_t_be_claimed(spool):
-    assert spool.claim("nothing", live()) is None
+def test_what_is_not_in_the_queue_can_t_be_claimed(spool, owner):
+    assert owner.claim("nothing", live_attempt()) is None
     assert list(spool.run.iterdir()) == []
 
 
-def test_a_claim_that_never_began_is_taken_back(spool):
+def test_a_claim_that_never_began_is_taken_back(spool, owner):
     spool.accept(JOB, "mine")
-    spool.claim("mine", None)
-    spool.undo_claim("mine")
+    owner.claim("mine", None)
+    owner.undo_claim("mine")
     assert spool.look_up("mine").status is State.PENDING
-    assert spool.claim("mine", live())
+    assert owner.claim("mine", live_attempt())
 
 
-def test_a_finished_job_is_in_done_with_its_result_and_owed_no_more(spool):
+def test_a_finished_job_is_in_done_with_its_result_and_owed_no_more(spool, owner):
     spool.accept(JOB, "mine")
-    finish(spool, "mine")
+    finish(owner, "mine")
     assert spool.look_up("mine").status is State.SUCCEEDED
     assert (spool.done / "mine" / "result.json").read_bytes() == b'{"x":1}'
     assert list(spool.queue.iterdir()) == list(spool.run.iterdir()) == []
 
 
 def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_owed_no_more(
-    spool, monkeypatch
+    spool, owner, monkeypatch
 ):
     spool.accept(JOB, "mine")
-    spool.claim("mine", live())
+    owner.claim("mine", live_attempt())
     order: list[str] = []
-    fsync, settle = os.fsync, spool.settle
+    fsync, settle = os.fsync, owner.settle
 
     def sync(fd: int) -> None:
         fsync(fd)
@@ -220,8 +216,8 @@ def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_
         order.append(f"{name} {'before' if (spool.run / 'mine').exists() else 'after'} the rename")
 
     monkeypatch.setattr("os.fsync", sync)
-    monkeypatch.setattr(spool, "settle", lambda name: (settle(name), order.append("settled")))
-    spool.finish(ended("mine"), b"1")
+    monkeypatch.setattr(owner, "settle", lambda name: (settle(name), order.append("settled")))
+    owner.finish(ended("mine"), b"1")
     assert order == [
         "result.json before the rename",
         "status.json before the rename",
@@ -231,27 +227,27 @@ def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_
     ]
 
 
-def test_a_result_may_be_a_file_of_the_job(spool):
+def test_a_result_may_be_a_file_of_the_job(spool, owner):
     spool.accept(JOB, "mine")
-    folder = spool.claim("mine", live())
+    folder = owner.claim("mine", live_attempt())
     (folder / "output").mkdir()
     (folder / "output" / "output.json").write_bytes(b"[1]")
-    spool.finish(ended("mine"), folder / "output" / "output.json")
+    owner.finish(ended("mine"), folder / "output" / "output.json")
     assert (spool.done / "mine" / "result.json").read_bytes() == b"[1]"
 
 
-def test_a_finish_may_be_repeated_after_a_crash_in_its_middle(spool):
+def test_a_finish_may_be_repeated_after_a_crash_in_its_middle(spool, owner):
     spool.accept(JOB, "mine")
-    folder = spool.claim("mine", live())
+    folder = owner.claim("mine", live_attempt())
     (folder / "result.json").write_bytes(b"half of")
     (folder / "status.json").write_bytes(b"")
-    spool.finish(ended("mine"), b"{}")
+    owner.finish(ended("mine"), b"{}")
     assert (spool.done / "mine" / "result.json").read_bytes() == b"{}"
 
 
-def test_a_finish_with_a_file_may_be_repeated(spool, monkeypatch):
+def test_a_finish_with_a_file_may_be_repeated(spool, owner, monkeypatch):
     spool.accept(JOB, "mine")
-    written = spool.claim("mine", live()) / "output.json"
+    written = owner.claim("mine", live_attempt()) / "output.json"
     written.write_bytes(b"[1]")
 
     def fail(*_: object) -> None:
@@ -260,34 +256,34 @@ def test_a_finish_with_a_file_may_be_repeated(spool, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(durable, "sync_folder", fail)
         with pytest.raises(OSError, match="Input/output"):
-            spool.finish(ended("mine"), written)
-    spool.finish(ended("mine"), written)
+            owner.finish(ended("mine"), written)
+    owner.finish(ended("mine"), written)
     assert (spool.done / "mine" / "result.json").read_bytes() == b"[1]"
 
 
-def test_the_first_outcome_wins(spool):
+def test_the_first_outcome_wins(spool, owner):
     spool.accept(JOB, "mine")
-    finish(spool, "mine", b"1")
+    finish(owner, "mine", b"1")
     (spool.run / "mine").mkdir()
     with pytest.raises(OSError, match="not empty"):
-        spool.finish(ended("mine", State.FAILED), b"2")
+        owner.finish(ended("mine", State.FAILED), b"2")
     assert spool.look_up("mine").status is State.SUCCEEDED
     assert (spool.done / "mine" / "result.json").read_bytes() == b"1"
 
 
-def test_a_job_in_done_whose_queue_file_was_left_by_a_crash_is_not_run_again(spool):
+def test_a_job_in_done_whose_queue_file_was_left_by_a_crash_is_not_run_again(spool, owner):
     spool.accept(JOB, "mine")
     content = spool.queued("mine").read_bytes()
-    finish(spool, "mine")
+    finish(owner, "mine")
     spool.queued("mine").write_bytes(content)
-    assert spool.claim("mine", live()) is None
+    assert owner.claim("mine", live_attempt()) is None
     assert not spool.queued("mine").exists()
 
 
-def test_an_outcome_is_made_durable_before_it_is_told(spool, monkeypatch):
+def test_an_outcome_is_made_durable_before_it_is_reported(spool, owner, monkeypatch):
     spool.accept(JOB, "mine")
     content = spool.queued("mine").read_bytes()
-    finish(spool, "mine")
+    finish(owner, "mine")
     spool.queued("mine").write_bytes(content)
     synced: list[object] = []
     monkeypatch.setattr(durable, "sync_folder", synced.append)
@@ -295,12 +291,12 @@ def test_an_outcome_is_made_durable_before_it_is_told(spool, monkeypatch):
     assert synced == [spool.done]
 
 
-def test_a_lost_attempt_is_put_away_and_the_next_one_counted(spool):
+def test_a_lost_attempt_is_put_away_and_the_next_one_counted(spool, owner):
     spool.accept(JOB, "mine")
-    folder = spool.claim("mine", live())
+    folder = owner.claim("mine", live_attempt())
     (folder / "stdout.log").write_bytes(b"first")
-    lost = LiveAttempt(attempt=AttemptRecord(number=1, runtime="test", started=now(), reason="lost"))
-    assert spool.next_attempt("mine", lost).attempt.number == 2
+    lost = live_attempt(reason="lost")
+    assert owner.next_attempt("mine", lost).attempt.number == 2
     assert (folder / "attempts" / "1" / "stdout.log").read_bytes() == b"first"
     assert not (folder / "stdout.log").exists()
     assert [each.number for each in spool.look_up("mine").attempts] == [1, 2]
@@ -321,25 +317,25 @@ def test_a_cancel_is_on_the_disk_before_it_is_answered(spool, monkeypatch):
     assert synced == ["cancel"]
 
 
-def test_what_a_start_finds_in_the_queue_is_on_the_disk_before_it_is_run(spool, monkeypatch):
+def test_what_a_start_finds_in_the_queue_is_on_the_disk_before_it_is_run(spool, owner, monkeypatch):
     synced: list[str] = []
     monkeypatch.setattr(durable, "sync_folder", lambda path: synced.append(path.name))
-    spool.sweep()
+    owner.sweep()
     assert synced == ["queue"]
 
 
-def test_an_ended_job_is_not_cancelled(spool):
+def test_an_ended_job_is_not_cancelled(spool, owner):
     spool.accept(JOB, "mine")
-    finish(spool, "mine")
+    finish(owner, "mine")
     assert spool.ask_to_cancel("mine").status is State.SUCCEEDED
     assert list(spool.cancel.iterdir()) == []
 
 
-def test_what_was_asked_for_goes_with_the_job(spool):
+def test_what_was_asked_for_goes_with_the_job(spool, owner):
     spool.accept(JOB, "mine")
-    spool.claim("mine", live())
+    owner.claim("mine", live_attempt())
     spool.ask_to_cancel("mine")
-    spool.finish(ended("mine", State.CANCELLED), None)
+    owner.finish(ended("mine", State.CANCELLED), None)
     assert list(spool.cancel.iterdir()) == []
     assert not (spool.done / "mine" / "result.json").exists()
 
@@ -350,7 +346,7 @@ def test_an_unknown_job_is_unknown(spool, name):
         spool.look_up(name)
 
 
-def test_a_job_that_moves_meanwhile_is_never_unknown(spool):
+def test_a_job_that_moves_meanwhile_is_never_unknown(spool, owner):
     names = [f"job-{number}" for number in range(100)]
     for name in names:
         spool.accept(JOB, name)
@@ -366,7 +362,7 @@ def test_a_job_that_moves_meanwhile_is_never_unknown(spool):
         thread.start()
     try:
         for name in names:
-            finish(spool, name)
+            finish(owner, name)
     finally:
         going = False
         for thread in threads:
@@ -375,32 +371,32 @@ def test_a_job_that_moves_meanwhile_is_never_unknown(spool):
     assert len(seen) > len(names)
 
 
-def test_what_dead_writers_left_is_swept_and_what_living_ones_stage_is_not(spool):
+def test_what_dead_writers_left_is_swept_and_what_living_ones_stage_is_not(spool, owner):
     mine = Path(spool.stage(b"mine"))
     with subprocess.Popen(["true"]) as process:
         process.wait()
     (spool.tmp / f"{process.pid}-0-abc").write_bytes(b"theirs")
     (spool.tmp / "nobody").write_bytes(b"?")
-    spool.sweep()
+    owner.sweep()
     assert list(spool.tmp.iterdir()) == [mine]
 
 
-def test_a_damaged_descriptor_is_kept_aside_with_the_reason(spool):
+def test_a_damaged_descriptor_is_kept_aside_with_the_reason(spool, owner):
     spool.accept(JOB, "mine")
     spool.queued("mine").write_bytes(b"")
     with pytest.raises(Exception, match="not valid JSON") as caught:
         spool.read_queued("mine")
-    spool.refuse_queued("mine", caught.value)
+    owner.refuse_queued("mine", caught.value)
     assert not spool.queued("mine").exists()
     assert json.loads((spool.bad / "mine.json.reason.json").read_bytes())["code"] == "INVALID_JSON"
 
 
-def test_jobs_are_finished_together_and_what_is_wrong_with_one_is_told_for_it_alone(spool):
+def test_jobs_are_finished_together_and_what_is_wrong_with_one_is_reported_for_it_alone(spool, owner):
     for name in ("first", "second"):
         spool.accept(JOB, name)
-        spool.claim(name, live())
+        owner.claim(name, live_attempt())
     missing = spool.run / "second" / "nothing.json"
-    first, second, third = spool.finish_all(
+    first, second, third = owner.finish_all(
         [(ended("first"), b"1"), (ended("second"), missing), (ended("third"), b"3")]
     )
     assert first is None
@@ -409,14 +405,14 @@ def test_jobs_are_finished_together_and_what_is_wrong_with_one_is_told_for_it_al
     assert spool.look_up("second").status is State.RUNNING
 
 
-def test_a_job_that_ends_during_a_look_is_never_told_as_waiting(spool, monkeypatch):
+def test_a_job_that_ends_during_a_look_up_is_never_reported_as_waiting(spool, owner, monkeypatch):
     spool.accept(JOB, "mine")
-    folder = spool.claim("mine", live())
+    folder = owner.claim("mine", live_attempt())
     look_into_run = spool._running
 
     def end_first(name):
         if folder.exists():
-            spool._publish(ended(name), b"1")
+            owner._publish(ended(name), b"1")
         return look_into_run(name)
 
     monkeypatch.setattr(spool, "_running", end_first)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from treadle.testing import until
 from treadle.watch.arrivals import ARRIVALS, FOLDERS, LINKS, UNLINKS, Arrivals
 
 
@@ -34,7 +35,7 @@ async def test_everything_is_looked_at_once_at_the_start(tmp_path):
 
 
 @pytest.mark.parametrize("arrival", ["link", "rename in", "write", "rename within"])
-async def test_an_arrival_is_told_by_its_name(tmp_path, arrival):
+async def test_an_arrival_is_reported_by_its_name(tmp_path, arrival):
     looks = Looks()
     (tmp_path / "watched").mkdir()
     arrivals = Arrivals(rescan=100)
@@ -92,15 +93,13 @@ async def test_an_observer_that_dies_is_started_again_and_everything_looked_at(t
             emitter.stop()
             emitter.join()
         assert not arrivals.healthy
-        async with asyncio.timeout(10):
-            while arrivals.restarts == 0:  # noqa: ASYNC110  # nobody tells of it but the counter
-                await asyncio.sleep(0.01)
+        await until(lambda: arrivals.restarts, "another observer")
         assert arrivals.healthy
         (tmp_path / "new").write_text("x")
         await looks.until("new")
 
 
-async def test_a_name_that_is_not_utf8_is_told(tmp_path):
+async def test_a_name_that_is_not_utf8_is_reported(tmp_path):
     looks = Looks()
     arrivals = Arrivals(rescan=100)
     arrivals.watch(tmp_path, ARRIVALS, looks)

@@ -5,14 +5,15 @@ import time
 
 import pytest
 
+from treadle.testing import live_attempt, until
 from treadle.watch.arrivals import Arrivals
 from treadle.watch.completions import Completions
-from treadle_spool import AttemptRecord, Descriptor, LiveAttempt, State, Status, UnknownJob, now
+from treadle_spool import Descriptor, State, Status, UnknownJob, now
 
 
-def end(spool, name: str) -> None:
-    spool.claim(name, LiveAttempt(attempt=AttemptRecord(number=1, runtime="x", started=now())))
-    spool.finish(Status(id=name, service="s", status=State.SUCCEEDED, created=now(), ended=now()), b"1")
+def end(owner, name: str) -> None:
+    owner.claim(name, live_attempt())
+    owner.finish(Status(id=name, service="s", status=State.SUCCEEDED, created=now(), ended=now()), b"1")
 
 
 @pytest.fixture
@@ -24,34 +25,34 @@ async def completions(spool):
         yield completions
 
 
-async def test_who_waits_is_woken_by_the_end(spool, completions):
+async def test_a_waiting_call_is_woken_by_the_end(spool, owner, completions):
     spool.accept(Descriptor(service="s"), "mine")
     waiting = [asyncio.create_task(completions.status("mine", 60)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await until(lambda: len(completions._waiting.get("mine", ())) == 3)
     start = time.monotonic()
-    await asyncio.to_thread(end, spool, "mine")
+    await asyncio.to_thread(end, owner, "mine")
     assert {(await each).status for each in waiting} == {State.SUCCEEDED}
     assert time.monotonic() - start < 5
 
 
-async def test_a_job_that_has_ended_is_told_at_once(spool, completions):
+async def test_a_job_that_has_ended_is_reported_at_once(spool, owner, completions):
     spool.accept(Descriptor(service="s"), "mine")
-    end(spool, "mine")
+    end(owner, "mine")
     assert (await completions.status("mine", 60)).status is State.SUCCEEDED
 
 
-async def test_after_the_time_the_job_is_told_as_it_is(spool, completions):
+async def test_after_the_time_the_job_is_reported_as_it_is(spool, completions):
     spool.accept(Descriptor(service="s"), "mine")
     assert (await completions.status("mine", 0.05)).status is State.PENDING
     assert completions._waiting == {}
 
 
-async def test_nobody_waits_for_a_job_that_is_not_there(completions):
+async def test_waiting_for_an_unknown_job_fails_at_once(completions):
     with pytest.raises(UnknownJob):
         await completions.status("nothing", 60)
 
 
-async def test_an_end_that_the_watcher_missed_is_found_by_the_next_look(spool):
+async def test_an_end_that_the_watcher_missed_is_found_by_the_next_rescan(spool, owner):
     arrivals = Arrivals(rescan=0.2)
     completions = Completions(spool)
     completions.attach(arrivals)
@@ -59,6 +60,6 @@ async def test_an_end_that_the_watcher_missed_is_found_by_the_next_look(spool):
     async with arrivals:
         arrivals._watchdog.unschedule_all()
         waiting = asyncio.create_task(completions.status("mine", 60))
-        await asyncio.sleep(0)
-        end(spool, "mine")
+        await until(lambda: completions._waiting.get("mine"))
+        end(owner, "mine")
         assert (await waiting).status is State.SUCCEEDED

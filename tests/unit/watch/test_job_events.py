@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from treadle.testing import live_attempt
 from treadle.watch.job_events import JobEvents, Position
-from treadle_spool import AttemptRecord, Descriptor, LiveAttempt, Spool, now
+from treadle_spool import Descriptor
 
 
 @pytest.fixture
-def running(tmp_path):
+def running(spool, owner):
     """Return a spool, and the folder in it of a running job named `job`."""
-    spool = Spool.open(tmp_path / "spool")
     spool.accept(Descriptor(service="test"), "job")
-    attempt = AttemptRecord(number=1, runtime="test", started=now())
-    spool.claim("job", LiveAttempt(attempt=attempt))
+    owner.claim("job", live_attempt())
     return spool, spool.run / "job"
 
 
@@ -33,7 +32,7 @@ def test_many_interim_results_are_read_a_good_part_at_a_time(running):
 
 
 @pytest.mark.parametrize("size", [10, 256 * 1024 - 1, 256 * 1024, 3_000_000])
-def test_an_interim_result_is_told_whole_and_not_before_it_is(running, size):
+def test_an_interim_result_is_reported_whole_and_not_before_it_is(running, size):
     spool, folder = running
     value = b'"' + b"x" * size + b'"'
     path = folder / "interim.jsonl"

@@ -6,15 +6,14 @@ from typing import Any, Protocol
 
 import msgspec
 
+from treadle_spool import JobOptions
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """The job that `submit` asks for."""
+
+class Request(JobOptions, frozen=True, kw_only=True):
+    """The job that `submit` asks for, with its options."""
 
     data: msgspec.Raw
     params: msgspec.Raw
-    priority: int
-    timeout: float | None
-    labels: dict[str, str]
     name: str | None
 
 

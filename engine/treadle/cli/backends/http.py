@@ -34,12 +34,7 @@ class HttpBackend:
         """Submit a job and return its id."""
         if request.name is not None:
             raise TreadleError("--name needs --spool: over HTTP the engine makes the id")
-        fields: dict[str, Any] = {
-            "priority": request.priority,
-            "timeout": request.timeout,
-            "labels": request.labels,
-        }
-        fields = {name: value for name, value in fields.items() if value}
+        fields = request.options()
         for name in ("data", "params"):
             if payload := bytes(getattr(request, name)):
                 fields[name] = orjson.Fragment(payload)

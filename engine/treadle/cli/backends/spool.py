@@ -17,6 +17,9 @@ from treadle.interface.errors import TreadleError
 from treadle.watch.arrivals import Arrivals
 from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status, UnknownJob, check_name, new_id
+from treadle_spool.folder import RESULT
+from treadle_spool.identity import is_spool
+from treadle_spool.outputs import all_interim
 
 _FOREVER = 10 * 365 * 86400.0
 """Seconds; in effect no timeout."""
@@ -32,7 +35,7 @@ class SpoolBackend:
     """The jobs of one spool folder."""
 
     def __init__(self, root: Path, service: str | None) -> None:
-        if not (root / "spool.json").exists():
+        if not is_spool(root):
             raise TreadleError(f"{root} is not a spool; `treadle serve --spool {root}` makes one")
         self._spool = Spool.open(root)
         self._service = service
@@ -45,14 +48,7 @@ class SpoolBackend:
         if self._service is None:
             raise TreadleError("--service is needed with --spool: a job's file names its service")
         name = new_id() if request.name is None else check_name(request.name)
-        job = Descriptor(
-            service=self._service,
-            priority=request.priority,
-            timeout=request.timeout,
-            labels=request.labels,
-            data=request.data,
-            params=request.params,
-        )
+        job = Descriptor(service=self._service, data=request.data, params=request.params, **request.options())
         draft = self._spool.drop / f".{name}.tmp"
         draft.write_bytes(job.to_json())
         draft.rename(self._spool.drop / f"{name}.json")
@@ -82,16 +78,14 @@ class SpoolBackend:
         """Return the result's JSON."""
         status = self._spool.look_up(job)
         try:
-            return (self._spool.done / job / "result.json").read_bytes()
+            return (self._spool.done / job / RESULT).read_bytes()
         except FileNotFoundError:
             raise TreadleError(f"job {job} has no result: it is {status.status}") from None
 
     def interim(self, job: str, last: bool) -> bytes:
         """Return the JSON of all interim results, or of the newest one."""
         self._spool.look_up(job)
-        values: list[bytes] = []
-        with suppress(FileNotFoundError):
-            values = (self._spool.folder(job) / "interim.jsonl").read_bytes().split(b"\n")[:-1]
+        values = all_interim(self._spool, job)
         if not last:
             return b"[" + b",".join(values) + b"]"
         if not values:
@@ -121,7 +115,7 @@ class SpoolBackend:
 
     def _await_intake(self, name: str) -> None:
         """Wait until the engine has accepted the job; raise TreadleError if it refuses it."""
-        reason = self._spool.bad / f"{name}.json.reason.json"
+        reason = self._spool.quarantine.reason_of(f"{name}.json")
         end = time.monotonic() + _INTAKE_TIMEOUT
         while time.monotonic() < end:
             with suppress(UnknownJob):

@@ -1,0 +1,83 @@
+"""Where client commands find the engine: its server and its spool, by the same settings as `treadle serve`.
+
+What a command is given by a flag or a TREADLE_ variable wins. Otherwise engine.toml counts, then the
+defaults; for the server's address also TREADLE_HOST and TREADLE_PORT. The settings are read only if they are
+needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from treadle.cli.options import ANY_PATH, config_option
+from treadle.interface.errors import TreadleError
+from treadle.interface.settings import Settings, config_file, make_settings, read_config, read_environment
+from treadle_spool.identity import is_spool
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound to it here
+"""What a client connects to where a server listens on all addresses."""
+
+
+def with_spool(command: Command) -> Command:
+    """Add --spool and --config to a command, and pass it the spool's folder as first argument."""
+
+    @click.option(
+        "--spool",
+        type=ANY_PATH,
+        envvar="TREADLE_SPOOL",
+        help="The spool's folder.  [default: that of the settings of `treadle serve`]",
+    )
+    @exposed_config
+    @wraps(command)
+    def wrapped(spool: Path | None, config: Path | None, **rest: Any) -> Any:
+        return command(spool_folder(config) if spool is None else spool, **rest)
+
+    return wrapped  # type: ignore[return-value]  # the command, with its first argument filled in
+
+
+def exposed_config(command: Command) -> Command:
+    """Add --config to a command, which gets its path."""
+    return config_option(command, expose=True)
+
+
+def server_url(config: Path | None) -> str:
+    """Return the URL of the server that `treadle serve` starts with the settings of this host."""
+    settings = _settings(config, "host", "port")
+    if settings.port == 0:
+        raise TreadleError(
+            "the server's port is chosen when it starts (port = 0): name the server with --url"
+        )
+    host = _LOOPBACK.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def spool_folder(config: Path | None) -> Path:
+    """Return the spool's folder by the settings of this host; raise TreadleError if there is none yet."""
+    settings = _settings(config)
+    if not is_spool(settings.spool):
+        raise TreadleError(
+            f"there is no spool at {settings.spool} ({_origin(settings)}): name the folder with --spool or "
+            "TREADLE_SPOOL"
+        )
+    return settings.spool
+
+
+def _origin(settings: Settings) -> str:
+    """Return in words which file says where the spool is."""
+    if settings.file is None:
+        return "the default: there is no engine.toml"
+    if "spool" in settings.file.values:
+        return f"`spool` in {settings.file.path}"
+    return f"the default: {settings.file.path} sets no `spool`"
+
+
+def _settings(config: Path | None, *variables: str) -> Settings:
+    return make_settings(read_config(config or config_file()), read_environment(variables, os.environ))

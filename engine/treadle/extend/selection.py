@@ -1,0 +1,93 @@
+"""The selection of what executes a service: its program, and the runtime for it on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from treadle.extend.loader import Plugins
+from treadle.interface.errors import ServiceError
+from treadle.interface.program import Program
+from treadle.interface.runtime import Runtime
+from treadle.interface.service import Service
+from treadle.support.hints import nearest
+
+
+def candidates(plugins: Plugins, name: str) -> list[Runtime]:
+    """Return the runtimes that a service's `runtime` names: one, or a kind, preferred ones first."""
+    if runtime := plugins.runtimes.get(name):
+        return [runtime]
+    order = {each: place for place, each in enumerate(plugins.prefer)}
+    of_kind = [runtime for runtime in plugins.runtimes.values() if name in runtime.kinds]
+    return sorted(of_kind, key=lambda runtime: order.get(runtime.name, len(order)))
+
+
+def image_runtimes(plugins: Plugins) -> set[str]:
+    """Return the names and the kinds of the runtimes that execute images."""
+    executing = [runtime for runtime in plugins.runtimes.values() if runtime.images]
+    return {name for runtime in executing for name in (runtime.name, *runtime.kinds)}
+
+
+def check_service(plugins: Plugins, service: Service) -> None:
+    """Raise ServiceError unless the plugins can execute the service and parse its output."""
+    runtimes = candidates(plugins, service.runtime)
+    _require("runtime", service.runtime, plugins.runtimes, service, found=bool(runtimes))
+    _require("output parser", service.parser, plugins.parsers, service)
+    for runtime in runtimes:
+        if runtime.name in plugins.executing:
+            _require("program", service.program, plugins.programs, service)
+            _check_program(plugins, plugins.programs[service.program], runtime, service)
+        _check_options(runtime, service)
+        runtime.check(service)
+
+
+async def choose_runtime(plugins: Plugins, service: Service) -> Runtime:
+    """Return the first candidate runtime that works on this host.
+
+    If none works, return the first one: its own error says what is missing. Raises ServiceError where there
+    is no candidate.
+    """
+    runtimes = candidates(plugins, service.runtime)
+    _require("runtime", service.runtime, plugins.runtimes, service, found=bool(runtimes))
+    for runtime in runtimes if len(runtimes) > 1 else ():
+        if (await runtime.diagnose()).works:
+            return runtime
+    return runtimes[0]
+
+
+def program_for(plugins: Plugins, service: Service, runtime: Runtime) -> Program | None:
+    """Return the service's program; None for a runtime that is the program and the place in one."""
+    return plugins.programs[service.program] if runtime.name in plugins.executing else None
+
+
+def _require(
+    kind: str, name: str, known: Mapping[str, Any], service: Service, *, found: bool | None = None
+) -> None:
+    """Raise ServiceError unless a name that the service uses is known."""
+    if not (name in known if found is None else found):
+        raise ServiceError(
+            f"{service.path}: there is no {kind} named {name!r}{nearest(name, known)}; "
+            "`treadle plugins` lists what is installed"
+        )
+
+
+def _check_program(plugins: Plugins, program: Program, runtime: Runtime, service: Service) -> None:
+    """Raise ServiceError unless the runtime can execute the program's commands."""
+    if program.image and not runtime.images:
+        raise ServiceError(
+            f"{service.path}: program {program.name!r} needs an image, and runtime {runtime.name!r} executes "
+            f"none: set `runtime` in treadle.toml to one of {', '.join(sorted(image_runtimes(plugins)))}"
+        )
+    if runtime.images and not program.image:
+        raise ServiceError(
+            f"{service.path}: runtime {runtime.name!r} executes images, and program {program.name!r} has "
+            "none: set another `program` or `runtime` in treadle.toml"
+        )
+    _check_options(program, service)
+    program.check(service)
+
+
+def _check_options(owner: Runtime | Program, service: Service) -> None:
+    """Raise ServiceError unless the service's options are values of the owner's struct, if it has one."""
+    if not isinstance(owner.options, Mapping):
+        service.options_of(owner.options, owner.name)

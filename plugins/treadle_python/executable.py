@@ -1,0 +1,74 @@
+"""The program `command`: any executable, with its input in files and its results as markers on its output."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import ClassVar
+
+from treadle import Attempt, Command, Mount, Program, Service, ServiceError, write_inputs
+from treadle_python.environment import cpus_of, of_attempt, of_service
+from treadle_python.options import CommandOptions
+
+_PROJECT = "{project}"
+
+
+class Executable(Program):
+    """Executes what `command` in treadle.toml lists: a program and its arguments, without a shell.
+
+    The input is in the files data.json and params.json of the folder that INPUT_DIRECTORY names. Results are
+    found by the service's output parser.
+    """
+
+    name: ClassVar[str] = "command"
+    options = CommandOptions
+
+    def __init__(self, *, jobs: int = 1) -> None:
+        """Share the host's CPUs among so many jobs that run at the same time."""
+        self._jobs = jobs
+
+    def check(self, service: Service) -> None:
+        """Raise ServiceError if there is no command, or this host can't find its program."""
+        if not service.options_of(CommandOptions, self.name).command:
+            raise ServiceError(
+                f"{service.path}: program 'command' needs `command` in treadle.toml, a list of the program "
+                'and its arguments, such as ["./solve", "--fast"]'
+            )
+        program = self._argv(service)[0]
+        if shutil.which(program, path=self._environment(service).get("PATH")) is None:
+            raise ServiceError(
+                f"{service.path}: the program of `command` is not there, or not executable: {program}"
+            )
+
+    async def command(self, attempt: Attempt) -> Command:
+        """Write the input files and return the command."""
+        await asyncio.to_thread(write_inputs, attempt)
+        folder = str(attempt.input)
+        return Command(
+            argv=self._argv(attempt.service),
+            environment={
+                **self._environment(attempt.service),
+                **of_attempt(attempt),
+                "INPUT_DIRECTORY": folder,
+            },
+            reads=(
+                Mount(attempt.input, folder),
+                Mount(attempt.service.path, str(attempt.service.path)),
+            ),
+        )
+
+    def _argv(self, service: Service) -> tuple[str, ...]:
+        """Return the command, with the project's folder where `{project}` stands.
+
+        A program with a slash in its name, and without one at its start, is in the project.
+        """
+        program, *arguments = (
+            part.replace(_PROJECT, str(service.path))
+            for part in service.options_of(CommandOptions, self.name).command
+        )
+        if "/" in program:
+            program = str(service.path / program)
+        return (program, *arguments)
+
+    def _environment(self, service: Service) -> dict[str, str]:
+        return of_service(service, cpus_of(service, self._jobs))

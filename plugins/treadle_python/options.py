@@ -1,0 +1,35 @@
+"""What the host's plugin reads: the keys of treadle.toml, and its section of engine.toml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of treadle.toml that the runtime `host` adds; also in a table `[host]`."""
+
+    start: Literal["fork", "spawn"] = "fork"
+    """`fork`: each job is forked from the service's fork server; `spawn`: each job starts an interpreter."""
+    preload: tuple[str, ...] = ()
+    """Modules that the fork server imports, once."""
+    output_limit: Annotated[int, Meta(gt=0)] = 1024**3
+    """Bytes of stdout that are kept, and as many of stderr."""
+
+
+class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of treadle.toml that the program `command` adds; also in a table `[command]`."""
+
+    command: tuple[str, ...] = ()
+    """The program and its arguments."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `[plugins.python-template]` of engine.toml."""
+
+    contain: Literal["auto", "namespace", "subreaper"] = "auto"
+    """How a program's processes are kept together; `auto`: by the first way that is permitted."""
+    idle: Annotated[float, Meta(ge=0)] = 30.0
+    """Seconds after which a fork server without a lease ends."""

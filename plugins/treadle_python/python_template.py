@@ -1,0 +1,95 @@
+"""The program `python-template`: a service's Python function, called in a new process for every attempt.
+
+The command is a call of `treadle_inside.program.main` in the service's interpreter. It writes the function's
+result to a file of the attempt's folder. The host runtime knows this kind of command, and takes a shorter way
+to the same call (fork_servers.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from treadle import Attempt, Command, Exit, Mount, Program, Service, ServiceError, StartError
+from treadle_python.bootstrap import HERE, bootstrap
+from treadle_python.environment import cpus_of, interpreter, of_attempt, of_service
+from treadle_python.treadle_inside.protocol import RESULT_FILES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonCall(Command):
+    """The command of a call, and its parts for a runtime that can make the call without a new interpreter."""
+
+    python: Path
+    project: Path
+    entrypoint: str
+    service_environment: Mapping[str, str]
+    """The part of the environment that all attempts of the service have."""
+    attempt_environment: Mapping[str, str]
+
+
+class PythonTemplate(Program):
+    """Calls `run(data, params)`, or what `entrypoint` names, in the interpreter of `python`."""
+
+    name: ClassVar[str] = "python-template"
+
+    def __init__(self, *, jobs: int = 1) -> None:
+        """Share the host's CPUs among so many jobs that run at the same time."""
+        self._jobs = jobs
+        self._bases: dict[str, tuple[Service, Path, dict[str, str]]] = {}
+        """The interpreter and the environment of each service, as long as it is the same."""
+
+    def check(self, service: Service) -> None:
+        """Raise ServiceError if the interpreter is missing."""
+        try:
+            interpreter(service)
+        except StartError as error:
+            raise ServiceError(f"{service.path}: {error}") from error
+
+    async def command(self, attempt: Attempt) -> PythonCall:
+        """Return the call. Raises StartError if the interpreter is missing."""
+        service = attempt.service
+        python, of_all = self._base(service)
+        of_this = of_attempt(attempt)
+        return PythonCall(
+            argv=(
+                str(python),
+                *bootstrap("program"),
+                str(attempt.folder),
+                str(service.path),
+                service.entrypoint,
+            ),
+            environment={**of_all, **of_this},
+            reads=(
+                Mount(HERE, str(HERE)),
+                Mount(service.path, str(service.path)),
+                Mount(attempt.descriptor, str(attempt.descriptor)),
+            ),
+            writes=(Mount(attempt.folder, str(attempt.folder)),),
+            python=python,
+            project=service.path,
+            entrypoint=service.entrypoint,
+            service_environment=of_all,
+            attempt_environment=of_this,
+        )
+
+    def returned(self, attempt: Attempt, exit_: Exit) -> Exit:
+        """Return the exit with the file that the function's result or failure is in, where there is one."""
+        if exit_.returned is not None:
+            return exit_
+        for word, name in RESULT_FILES.items():
+            if os.path.lexists(attempt.folder / name):
+                return replace(exit_, returned=attempt.folder / name, failed=word == "error")
+        return exit_
+
+    def _base(self, service: Service) -> tuple[Path, dict[str, str]]:
+        cached = self._bases.get(service.name)
+        if cached is not None and cached[0] is service:
+            return cached[1:]
+        python = interpreter(service)
+        environment = of_service(service, cpus_of(service, self._jobs), python)
+        self._bases[service.name] = service, python, environment
+        return python, environment

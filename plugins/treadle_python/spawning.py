@@ -1,0 +1,84 @@
+"""The plain start of an attempt: a spawn process, which forks one supervisor and exits.
+
+For services that don't want a fork server (`start = "spawn"`), and for hosts where there can't be one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+import orjson
+
+from treadle import Attempt, StartError, may_pass
+from treadle_python.bootstrap import bootstrap
+from treadle_python.supervisor_handle import SupervisorHandle, wait_for_end
+from treadle_python.treadle_inside.protocol import EXIT_ALREADY_PUBLISHED, EXIT_STARTED, EXIT_TRANSIENT_ERROR
+
+_MAX_STDERR = 2000
+"""Characters of a failing interpreter's stderr that are reported, from its end."""
+
+
+async def spawn(
+    attempt: Attempt, python: Path, environment: Mapping[str, str], request: Mapping[str, Any]
+) -> None:
+    """Start a spawn process, and wait until it has forked the supervisor. Raises StartError or OSError.
+
+    A cancelled call publishes a fence, unless a supervisor has published itself before.
+    """
+    try:
+        with attempt.stderr.open("ab") as stderr:
+            process = subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
+                [str(python), *bootstrap("spawn")],
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
+    except OSError as error:
+        if may_pass(error):
+            raise
+        raise StartError("PYTHON_NOT_STARTED", f"{python} can't be started: {error.strerror}") from error
+    with process:
+        await _send_request(attempt, process, request)
+        _raise_failure(attempt, process.wait())
+
+
+async def _send_request(
+    attempt: Attempt, process: subprocess.Popen[bytes], request: Mapping[str, Any]
+) -> None:
+    """Send the spawn process its request, and wait until it exits."""
+    assert process.stdin is not None
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()  # it has no request, so it has forked no supervisor
+        raise
+    try:
+        process.stdin.write(orjson.dumps(request))
+        process.stdin.close()
+        await wait_for_end(pidfd)
+    except BrokenPipeError:
+        await wait_for_end(pidfd)
+    except asyncio.CancelledError:
+        SupervisorHandle.fence(attempt.folder)
+        os.killpg(process.pid, SIGKILL)  # its session; a supervisor outside has published, or can't
+        raise
+    finally:
+        os.close(pidfd)
+
+
+def _raise_failure(attempt: Attempt, code: int) -> None:
+    """Raise what the exit code of a spawn process reports, unless its supervisor runs the attempt."""
+    if code > EXIT_TRANSIENT_ERROR:
+        raise OSError(code - EXIT_TRANSIENT_ERROR, os.strerror(code - EXIT_TRANSIENT_ERROR))
+    # A supervisor that was killed after it published and before it replied is left for wait().
+    if code not in {EXIT_STARTED, EXIT_ALREADY_PUBLISHED} and SupervisorHandle.fence(attempt.folder).fenced:
+        stderr = attempt.stderr.read_text("utf-8", "replace").strip()[-_MAX_STDERR:]
+        raise StartError("PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {stderr}")

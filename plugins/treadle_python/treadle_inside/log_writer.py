@@ -1,0 +1,56 @@
+"""The logs of a program: what it prints, copied from its pipes to files up to a limit."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Callable
+
+_READ_SIZE = 64 * 1024
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+def open_log(folder: str, name: str) -> int:
+    """Open a log for appending, and make it where there is none."""
+    return os.open(os.path.join(folder, name), _APPEND, 0o640)
+
+
+class LogWriter:
+    """Copies one pipe of the program's output to a log file; beyond the limit it reads and discards."""
+
+    def __init__(self, pipe: int, open_log: Callable[[], int], limit: int) -> None:
+        """Own the pipe; call open_log at the first byte, so that no empty file is made."""
+        self.pipe = pipe
+        self.open = True
+        self.cut = False
+        """Whether output was discarded."""
+        self._open_log = open_log
+        self._log: int | None = None
+        self._remaining = limit
+
+    def copy(self) -> None:
+        """Copy one chunk; at the end of the pipe, set open to False."""
+        chunk = os.read(self.pipe, _READ_SIZE)
+        if not chunk:
+            self.open = False
+            return
+        kept = chunk[: self._remaining]
+        self._remaining -= len(kept)
+        self.cut = self.cut or len(kept) < len(chunk)
+        try:
+            if self._log is None:
+                self._log = self._open_log()
+            while kept:
+                kept = kept[os.write(self._log, kept) :]
+        except OSError:  # a full disk must not stop the program: the log is cut, and the exit reports it
+            self.cut, self._remaining = True, 0
+
+    def finish(self) -> None:
+        """Copy the rest and close both ends; no process that could write is alive."""
+        while self.open:
+            self.copy()
+        os.close(self.pipe)
+        if self._log is not None:
+            os.close(self._log)

@@ -1,0 +1,196 @@
+"""The owner of a spool: claim, finish, retry, sweep, which only the engine with the spool's lock may do.
+
+Claim: `mkdir run/<id>`, which succeeds only once. Link queue/<id>.json to run/<id>/job.json, then write
+attempt.json. Nothing leaves queue/, so no fsync is needed: after a power cut no attempt is alive, and the job
+is still owed. To claim by a rename out of queue/ was tried before: it delays the watcher of queue/ by 0.5 s.
+
+Finish:
+1. Write and fsync result.json and status.json in run/<id>, then fsync that folder.
+2. Rename run/<id> to done/<id>. This is the commit: a reader sees the complete outcome or nothing. The first
+   outcome wins, since a folder can't be renamed onto another one that is not empty.
+3. fsync done/, once for all jobs that end together.
+4. Remove queue/<id>.json and cancel/<id>.
+After a crash before step 2, finish replaces the files and goes on. After a later crash or error, only steps 3
+and 4 remain.
+
+Every function here blocks on the disk. A process that is killed, at any system call, leaves the spool in a
+state that FORMAT.md describes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from treadle_spool import durable
+from treadle_spool.errors import SpoolError
+from treadle_spool.folder import (
+    ATTEMPT,
+    ATTEMPTS,
+    JOB,
+    RESULT,
+    STATUS,
+    archive,
+    remove_partial_claim,
+    write_synced,
+    write_unsynced,
+)
+from treadle_spool.status import AttemptRecord, LiveAttempt, Status, now
+
+if TYPE_CHECKING:
+    from treadle_spool.spool import Spool
+
+
+class Owner:
+    """The right to claim and end the jobs of a spool: made by its lock, and valid until the lock is left.
+
+    Several threads may use it at the same time, each for other jobs. It caches no job: all state is in the
+    folder, and survives a crash.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        # As strings: joining Path objects costs more than most operations on them.
+        self._queue, self._cancel, self._run, self._done = map(
+            str, (spool.queue, spool.cancel, spool.run, spool.done)
+        )
+        self._sync_done = durable.SharedSync(spool.done)
+
+    def claim(self, name: str, live: LiveAttempt | None) -> Path | None:
+        """Create run/<name> for an attempt and return the folder, or None if the job can't be claimed.
+
+        Without an attempt (live is None) the job is claimed only to be ended, and is never started.
+
+        Nothing leaves queue/ and nothing is synced: after a power cut no attempt is alive, and the job is
+        still owed.
+        """
+        if os.path.exists(f"{self._done}/{name}"):
+            self.settle(name)
+            return None
+        folder = f"{self._run}/{name}"
+        try:
+            os.mkdir(folder, mode=0o750)
+        except FileExistsError:
+            return None
+        try:
+            os.link(f"{self._queue}/{name}.json", f"{folder}/{JOB}")
+            if live is not None:
+                write_unsynced(folder, ATTEMPT, live.to_json())
+        except OSError as error:
+            remove_partial_claim(folder)
+            if isinstance(error, FileNotFoundError):
+                return None
+            raise
+        return Path(folder)
+
+    def next_attempt(self, name: str, ended: LiveAttempt) -> LiveAttempt:
+        """Move the files of a lost attempt to attempts/<n>/ and return the next attempt, not yet started.
+
+        Idempotent: may be repeated after a crash. The new attempt.json is durable, so the count of attempts
+        survives a power cut.
+        """
+        folder = self.spool.run / name
+        archived = archive(folder, ended.attempt.number)
+        archived.mkdir(parents=True, exist_ok=True)
+        for entry in list(os.scandir(folder)):
+            if entry.name not in {JOB, ATTEMPT, ATTEMPTS}:
+                Path(entry).rename(archived / entry.name)
+        live = LiveAttempt(
+            attempt=AttemptRecord(
+                number=ended.attempt.number + 1,
+                runtime=ended.attempt.runtime,
+                started=now(),
+                limits=ended.attempt.limits,
+            ),
+            earlier=(*ended.earlier, ended.attempt),
+        )
+        return self.record_attempt(name, live)
+
+    def record_attempt(self, name: str, live: LiveAttempt) -> LiveAttempt:
+        """Replace attempt.json of a claimed job, durably, and return the attempt."""
+        folder = self.spool.run / name
+        os.rename(self.spool.stage(live.to_json()), folder / ATTEMPT)
+        durable.sync_folder(folder)
+        return live
+
+    def undo_claim(self, name: str) -> None:
+        """Remove the claim of a job whose attempt was never started; the job is in queue/ only, as before."""
+        shutil.rmtree(self.spool.run / name, ignore_errors=True)
+
+    def finish(self, status: Status, result: bytes | Path | None) -> None:
+        """Publish the outcome of a claimed job. The rename to done/ is the commit; the first outcome wins.
+
+        result is the content of result.json, or a file in the job's folder that has this content, or None
+        for no result.json. When this returns, the outcome survives a power cut. After an OSError the caller
+        must call it again.
+        """
+        (error,) = self.finish_all([(status, result)])
+        if error is not None:
+            raise error
+
+    def finish_all(self, ends: Iterable[tuple[Status, bytes | Path | None]]) -> list[OSError | None]:
+        """Publish the outcomes of several jobs as `finish` does, with one fsync of done/ for all.
+
+        Returns for each job the error that `finish` would raise, or None.
+        """
+        ends = list(ends)
+        errors = [self._publish(status, result) for status, result in ends]
+        try:
+            self._sync_done()
+        except OSError as sync_error:
+            return [sync_error for _ in ends]
+        for (status, _), error in zip(ends, errors, strict=True):
+            if error is None:
+                self.settle(status.id)
+        return errors
+
+    def _publish(self, status: Status, result: bytes | Path | None) -> OSError | None:
+        """Complete the job's folder and rename it to done/, unless an earlier call has; return the error."""
+        folder, done = f"{self._run}/{status.id}", f"{self._done}/{status.id}"
+        try:
+            outcome = {} if result is None else {RESULT: result}
+            write_synced(folder, {**outcome, STATUS: status.to_json()})
+            durable.sync_folder(folder)
+            os.rename(folder, done)
+        except OSError as error:
+            moved = isinstance(error, FileNotFoundError) and not os.path.exists(folder)
+            return None if moved and os.path.exists(done) else error
+        return None
+
+    def settle(self, name: str) -> None:
+        """Remove the files of an ended job from queue/ and cancel/."""
+        for path in (f"{self._queue}/{name}.json", f"{self._cancel}/{name}"):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def refuse_queued(self, name: str, error: SpoolError) -> None:
+        """Move a damaged descriptor to bad/, with the reason: a job that can't be read is not owed."""
+        self.spool.quarantine.take(self.spool.queued(name), error)
+
+    def sweep(self) -> None:
+        """Make queue/ durable, and remove from tmp/ what belongs to no live process.
+
+        A writer may have been killed between link and fsync: its job is visible, and is owed from now on.
+        """
+        durable.sync_folder(self.spool.queue)
+        self.clear_tmp()
+
+    def clear_tmp(self, older: float = 0.0) -> None:
+        """Remove from tmp/ what belongs to no live process and is unchanged for `older` seconds."""
+        cutoff = time.time() - older
+        for entry in list(os.scandir(self.spool.tmp)):
+            pid = entry.name.partition("-")[0]
+            if pid.isdigit() and Path("/proc", pid).exists():
+                continue
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime > cutoff:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    Path(entry).unlink()
