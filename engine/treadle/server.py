@@ -120,15 +120,9 @@ class Server:
 
 
 def _app(host: ApiProcess | Engine) -> web.Application:
-    gateway, metrics = host.gateway, host.metrics
+    metrics = host.metrics
     return make_app(
-        spool=gateway.spool,
-        services=gateway.services,
-        submit=gateway.submit,
-        completions=gateway.completions,
-        changes=gateway.changes,
-        settings=gateway.settings,
-        plugins=gateway.plugins,
+        host.gateway,
         health=host.health,
         metrics=None if metrics is None else metrics.text,
         count_refusal=None if metrics is None else metrics.refused,

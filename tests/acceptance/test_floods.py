@@ -57,34 +57,41 @@ def test_files_dropped_while_the_engine_is_stopped_are_all_taken_and_nothing_wai
     server.kill()
 
 
-def test_hostile_files_are_refused_with_a_reason_each_and_delay_no_other(serve, tmp_path):
-    server = serve(EXAMPLES / "sum")
-    drop = server.spool / "drop"
+HOSTILE = {
+    "sparse.json": "TOO_LARGE",
+    "deep.json": "INVALID_JOB",
+    "link.json": "NOT_A_FILE",
+    "hard.json": "HARD_LINK",
+    "fifo.json": "NOT_A_FILE",
+    "folder.json": "NOT_A_FILE",
+    "device.json": "NOT_A_FILE",
+    "new\nline.json": "UNSAFE_NAME",
+    "n" * 250 + ".json": "UNSAFE_NAME",
+    "bytes-\\udcff.json": "UNSAFE_NAME",
+}
+"""What is dropped, and why it is refused."""
+
+
+def drop_hostile_files(drop: Path, secret: Path) -> None:
     with (drop / "sparse.json").open("wb") as sparse:
         sparse.truncate(1024 * MIB)
     (drop / "deep.json").write_bytes(b"[" * 100_000 + b"]" * 100_000)
     (drop / "link.json").symlink_to("/etc/passwd")
-    (tmp_path / "secret").write_bytes(b'{"service": "sum"}')
-    (drop / "hard.json").hardlink_to(tmp_path / "secret")
+    (drop / "hard.json").hardlink_to(secret)
     os.mkfifo(drop / "fifo.json")
     (drop / "folder.json").mkdir()
     os.mknod(drop / "device.json", 0o600 | 0o020000, os.makedev(1, 5))
     (drop / "..json").write_bytes(b"{}")
-    (drop / "new\nline.json").write_bytes(b'{"service": "sum"}')
-    (drop / ("n" * 250 + ".json")).write_bytes(b'{"service": "sum"}')
+    for name in ("new\nline.json", "n" * 250 + ".json"):
+        (drop / name).write_bytes(b'{"service": "sum"}')
     Path(os.fsdecode(os.fsencode(drop) + b"/bytes-\xff.json")).write_bytes(b'{"service": "sum"}')
-    codes = {
-        "sparse.json": "TOO_LARGE",
-        "deep.json": "INVALID_JOB",
-        "link.json": "NOT_A_FILE",
-        "hard.json": "HARD_LINK",
-        "fifo.json": "NOT_A_FILE",
-        "folder.json": "NOT_A_FILE",
-        "device.json": "NOT_A_FILE",
-        "new\nline.json": "UNSAFE_NAME",
-        "n" * 250 + ".json": "UNSAFE_NAME",
-        "bytes-\\udcff.json": "UNSAFE_NAME",
-    }
+
+
+def test_hostile_files_are_refused_with_a_reason_each_and_delay_no_other(serve, tmp_path):
+    server = serve(EXAMPLES / "sum")
+    secret = tmp_path / "secret"
+    secret.write_bytes(b'{"service": "sum"}')
+    drop_hostile_files(server.spool / "drop", secret)
     slowest = 0.0
 
     def reasons() -> dict[str, str]:
@@ -95,11 +102,11 @@ def test_hostile_files_are_refused_with_a_reason_each_and_delay_no_other(serve, 
         found = (json.loads(path.read_bytes()) for path in (server.spool / "bad").glob("*.reason.json"))
         return {reason["name"]: reason["code"] for reason in found}
 
-    eventually(lambda: len(reasons()) >= len(codes), "a reason for each")
-    assert reasons() == codes
+    eventually(lambda: len(reasons()) >= len(HOSTILE), "a reason for each")
+    assert reasons() == HOSTILE
     assert slowest < 1.0
     assert server.result(server.submit({"values": [1]}))["result"] == {"sum": 1}
-    assert (tmp_path / "secret").read_bytes() == b'{"service": "sum"}'
+    assert secret.read_bytes() == b'{"service": "sum"}'
 
 
 def restarted(server: Server, times: int) -> bool:

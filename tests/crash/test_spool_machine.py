@@ -55,7 +55,7 @@ def killed_after(calls: int) -> Iterator[None]:
         yield
 
 
-class SpoolMachine(RuleBasedStateMachine):
+class Peace(RuleBasedStateMachine):
     """An engine and its clients, who know what they were promised."""
 
     def __init__(self, disk: Disk) -> None:
@@ -82,8 +82,6 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.lock.close()
-
-    # -------------------------------------------------------------- what clients do
 
     @rule(name=NAMES)
     def accept(self, name: str) -> None:
@@ -112,8 +110,6 @@ class SpoolMachine(RuleBasedStateMachine):
         with suppress(UnknownJob):
             if not self.spool.ask_to_cancel(name).status.ended:
                 self.cancelled.add(name)
-
-    # -------------------------------------------------------------- what the engine does
 
     @precondition(lambda self: self.owed)
     @rule(data=st.data())
@@ -156,7 +152,9 @@ class SpoolMachine(RuleBasedStateMachine):
             self.ended.pop(gone.name, None)
             self.unsure.discard(gone.name)
 
-    # -------------------------------------------------------------- what goes wrong
+
+class SpoolMachine(Peace):
+    """The same with kills and power cuts; its invariants are the promise."""
 
     @rule(name=NAMES, calls=st.integers(0, 12), power=st.booleans())
     def killed_in_accept(self, name: str, calls: int, power: bool) -> None:
@@ -233,8 +231,6 @@ class SpoolMachine(RuleBasedStateMachine):
         else:
             assert name not in self.ended
             self.owed.add(name)
-
-    # -------------------------------------------------------------- what must hold
 
     def result(self, name: str) -> bytes | None:
         path = self.spool.done / name / "result.json"

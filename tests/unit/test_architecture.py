@@ -123,6 +123,26 @@ def test_only_the_spool_names_its_files(path):
     assert [text for text in texts(path) if any(name in text for name in FILES)] == []
 
 
+LIMITS = {ENGINE: 250, SPOOL: 250, PLUGINS: 250, ROOT / "contrib": 250, ROOT / "tests": 500}
+"""Lines of a file, by room."""
+FUNCTION, CLASS = 40, 200
+
+
+@pytest.mark.parametrize("room", LIMITS, ids=lambda room: room.name)
+def test_a_file_a_class_and_a_function_have_one_concept(room):
+    """A length is a hint: what is longer has a second concept that wants a name."""
+    long = []
+    for path in modules(room):
+        source = path.read_text()
+        if source.count("\n") > LIMITS[room]:
+            long.append(f"{path}: {source.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(source)):
+            kinds = {ast.FunctionDef: FUNCTION, ast.AsyncFunctionDef: FUNCTION, ast.ClassDef: CLASS}
+            if (most := kinds.get(type(node))) and node.end_lineno - node.lineno >= most:
+                long.append(f"{path}:{node.lineno} {node.name}: {node.end_lineno - node.lineno + 1} lines")
+    assert long == []
+
+
 def part_of(path: Path) -> str:
     """Return which package or module of `treadle` a file of the engine belongs to; `__init__` is the door."""
     return path.relative_to(ENGINE / "treadle").parts[0].removesuffix(".py")

@@ -3,63 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from treadle.api.answers import UP
 from treadle.api.errors import ApiError, answer, errors_as_json
-from treadle.api.v1 import ServiceV1, Shared
-from treadle.extend.loader import Plugins
+from treadle.api.v1 import ServiceV1
+from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
 from treadle.interface.service import Service
-from treadle.interface.settings import Settings
 from treadle.support.hints import nearest
-from treadle.watch.changes import Changes
-from treadle.watch.completions import Completions
-from treadle_spool import Descriptor, Spool, Status
 
 
 def make_app(
+    gateway: Gateway,
     *,
-    spool: Spool,
-    services: Mapping[str, Service],
-    submit: Callable[[Descriptor], Awaitable[Status]],
-    completions: Completions,
-    changes: Changes,
-    settings: Settings,
-    plugins: Plugins,
     health: Callable[[], Health],
     metrics: Callable[[], bytes] | None,
     count_refusal: Callable[[str], None] | None,
 ) -> web.Application:
-    """Return the application that serves the services.
+    """Return the application that serves the gateway's services.
 
     metrics returns the engine's numbers as Prometheus text, and count_refusal counts a refused request by
     its code; both are None where the engine is another process.
     """
-    app = web.Application(
-        middlewares=[errors_as_json(count_refusal or (lambda _: None))], client_max_size=settings.max_body
-    )
-    shared = Shared(spool, submit, completions, settings, changes)
+    services = gateway.services
+    refusals = errors_as_json(count_refusal or (lambda _: None))
+    app = web.Application(middlewares=[refusals], client_max_size=gateway.settings.max_body)
     pages = _Pages(services, health, metrics)
-    app.add_routes(
-        [
-            web.get("/-/health", pages.health),
-            web.get("/-/metrics", pages.metrics),
-            web.get("/-/services", pages.services),
-        ]
-    )
-    plugins.extend("register_routes", app=app)
+    app.add_routes(pages.routes())
+    gateway.plugins.extend("register_routes", app=app)
     for name, service in services.items():
-        app.add_routes(ServiceV1(service, base_path(name), shared).routes())
+        app.add_routes(ServiceV1(service, base_path(name), gateway).routes())
     app.add_routes(
         [web.route("*", f"/services/{{name:{_other_than(services)}}}{{rest:(/.*)?}}", pages.no_service)]
     )
     if len(services) == 1:
         (service,) = services.values()
-        app.add_routes(ServiceV1(service, "", shared).routes())
+        app.add_routes(ServiceV1(service, "", gateway).routes())
     else:
         app.add_routes([web.get("/", pages.overview)])
     return app
@@ -88,6 +71,14 @@ class _Pages:
         self._services = services
         self._health = health
         self._metrics = metrics
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes that do not depend on the services."""
+        return [
+            web.get("/-/health", self.health),
+            web.get("/-/metrics", self.metrics),
+            web.get("/-/services", self.services),
+        ]
 
     async def health(self, _: web.Request) -> web.Response:
         health = self._health()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 
 from aiohttp import web
@@ -20,12 +19,10 @@ from treadle.api.errors import ApiError, answer
 from treadle.api.openapi import describe
 from treadle.api.sse import requested_position, stream
 from treadle.api.waiting import wanted_wait
+from treadle.intake.gateway import Gateway
 from treadle.interface.service import Service
-from treadle.interface.settings import Settings
-from treadle.watch.changes import Changes
-from treadle.watch.completions import Completions
 from treadle.watch.job_events import JobEvents
-from treadle_spool import Descriptor, Spool, Status, UnknownJob
+from treadle_spool import Descriptor, Status, UnknownJob
 from treadle_spool.folder import RESULT
 from treadle_spool.outputs import all_interim
 
@@ -37,29 +34,18 @@ _CANCEL_WAIT = 2.0
 """Seconds that a cancel request waits for the job's end, so that its response normally shows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the handlers of all services share: made once for an application."""
-
-    spool: Spool
-    submit: Callable[[Descriptor], Awaitable[Status]]
-    completions: Completions
-    settings: Settings
-    changes: Changes
-
-
 class ServiceV1:
     """The handlers of one service below one base path, for the lifetime of an application.
 
     They run in the event loop, and have no state but the spool: any process may serve any request.
     """
 
-    def __init__(self, service: Service, base: str, shared: Shared) -> None:
+    def __init__(self, service: Service, base: str, gateway: Gateway) -> None:
         self._service = service
         self._base = base
-        self._spool = shared.spool
-        self._done = str(shared.spool.done)
-        self._shared = shared
+        self._spool = gateway.spool
+        self._done = str(gateway.spool.done)
+        self._gateway = gateway
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Yield the routes. One or more slashes separate the parts of a path: some clients send several."""
@@ -86,7 +72,7 @@ class ServiceV1:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""
-        status = await self._shared.submit(await self._parse(await read_body(request)))
+        status = await self._gateway.submit(await self._parse(await read_body(request)))
         return answer(JobBody.of(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
@@ -125,24 +111,24 @@ class ServiceV1:
         """Stream the job's events, from the position of the client's last event on."""
         position = requested_position(request)
         status = await self._find(request, 0)
-        return await stream(request, JobEvents(self._spool, status.id, position), self._shared.changes)
+        return await stream(request, JobEvents(self._spool, status.id, position), self._gateway.changes)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Request the job's end: a waiting job never starts, a running one is stopped."""
         status = await self._find(request, 0)
         await asyncio.to_thread(self._spool.ask_to_cancel, status.id)
-        return answer(JobBody.of(await self._shared.completions.status(status.id, _CANCEL_WAIT)))
+        return answer(JobBody.of(await self._gateway.completions.status(status.id, _CANCEL_WAIT)))
 
     async def _parse(self, raw: bytes) -> Descriptor:
         """Return the job that a body asks for; a body that is large or refers to a file needs a thread."""
-        settings = self._shared.settings
+        settings = self._gateway.settings
         parse = partial(to_descriptor, self._service.name, raw, settings.data_pools, settings.max_body)
         small = len(raw) <= _SMALL_BODY and b"dataRef" not in raw
         return parse() if small else await asyncio.to_thread(parse)
 
     async def _find(self, request: web.Request, wait: float) -> Status:
         """Return the job that the URL names; raise UnknownJob for a job of another service."""
-        status = await self._shared.completions.status(request.match_info["id"], wait)
+        status = await self._gateway.completions.status(request.match_info["id"], wait)
         if status.service != self._service.name:
             raise UnknownJob(f"no job named {status.id!r} of service {self._service.name!r}")
         return status

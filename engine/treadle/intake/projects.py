@@ -55,15 +55,8 @@ def read_service(
     names and kinds of the runtimes that execute images.
     """
     path = path.absolute()
-    if not path.is_dir():
-        raise ServiceError(f"{path} is not a service project: there is no such folder")
-    planqk = _read_planqk(path / "planqk.json")
-    file = TomlFile.read(toml, ServiceError) if (toml := path / "treadle.toml").exists() else None
+    planqk, file = _read_files(path)
     values = file.values if file else {}
-    if planqk == _Planqk() and not values and not is_project(path):
-        raise ServiceError(
-            f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
-        )
     place, own = Place(ServiceError, file=file), keys_of(ServiceFile)
     treadle = to_struct({key: value for key, value in values.items() if key in own}, ServiceFile, place)
     program, runtime = _program_and_runtime(treadle, planqk.runtime, path, image_runtimes)
@@ -88,6 +81,19 @@ def read_service(
         options_by_owner=given.by_owner,
         file=file,
     )
+
+
+def _read_files(path: Path) -> tuple[_Planqk, TomlFile | None]:
+    """Return planqk.json and treadle.toml of a project; raise ServiceError where the folder is none."""
+    if not path.is_dir():
+        raise ServiceError(f"{path} is not a service project: there is no such folder")
+    planqk = _read_planqk(path / "planqk.json")
+    file = TomlFile.read(toml, ServiceError) if (toml := path / "treadle.toml").exists() else None
+    if planqk == _Planqk() and not (file and file.values) and not is_project(path):
+        raise ServiceError(
+            f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
+        )
+    return planqk, file
 
 
 def read_services(

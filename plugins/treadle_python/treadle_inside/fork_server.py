@@ -39,8 +39,8 @@ from . import containment
 from .ending import run_and_exit
 from .freshness import Freshness
 from .preimport import Preimport
-from .protocol import CANNOT_FORK, LEASE, MAX_RECEIVED, OUTDATED
-from .supervisor import RunProgram, Supervisor, transient_error
+from .protocol import CANNOT_FORK, LEASE, MAX_RECEIVED, OUTDATED, transient_error
+from .supervisor import RunProgram, Supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds

@@ -73,6 +73,11 @@ _MAX_DIGITS = 18
 """Digits of a number in a name; more are no number that a supervisor writes."""
 
 
+def transient_error(error: OSError) -> bytes:
+    """Return the reply TRANSIENT_ERROR with the reason why nothing has been started."""
+    return TRANSIENT_ERROR + bytes((error.errno or 0,))
+
+
 def exit_name(how: str, number: int, ended_ms: int, result: str | None, cut: bool) -> str:
     """Return the name that records an exit: exit-<code|signal>-<number>-<ms>[-<result>][-cut].
 

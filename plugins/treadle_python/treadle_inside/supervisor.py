@@ -46,8 +46,8 @@ from .protocol import (
     STARTED,
     STDERR,
     STDOUT,
-    TRANSIENT_ERROR,
     exit_name,
+    transient_error,
 )
 from .signalfd import SignalFd
 from .workdir import Workdir
@@ -178,11 +178,6 @@ class Supervisor:
         for fd in (request[0], out[1], err[1]):
             os.close(fd)
         return Child(pid, request[1], out[0], err[0])
-
-
-def transient_error(error: OSError) -> bytes:
-    """Return the reply with the reason why nothing has been started."""
-    return TRANSIENT_ERROR + bytes((error.errno or 0,))
 
 
 def _send(reply_fd: int, message: bytes) -> None:

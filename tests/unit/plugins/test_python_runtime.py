@@ -1,7 +1,7 @@
 """The runtime `python-template`, without an engine: start, wait and stop over a folder.
 
 Every attempt is started by a spawn process here, so that its processes are found by their environment. The
-fork server is tested in test_fork_server.py.
+fork server is tested in forking/.
 """
 
 from __future__ import annotations
