@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.bench import programs
@@ -55,19 +57,33 @@ async def main() -> None:
 
 async def _python(places: Places, options: argparse.Namespace) -> None:
     project = make_project(places.new("project"))
-    async with TreadleLane(project, places.new("spool"), jobs=2) as treadle:
-        rows = await measure([treadle, PlainStart(project)], options.rounds, options.jobs)
+    async with _treadles(places, project, options) as treadles:
+        rows = await measure([*treadles, PlainStart(project)], options.rounds, options.jobs)
     print(table("a trivial function, 2 at a time", rows))
 
 
 async def _peers(places: Places, options: argparse.Namespace) -> None:
     project = make_project(places.new("project"))
     peers = Peers(places, project, print)
-    async with TreadleLane(project, places.new("spool"), jobs=2) as treadle, peers as lanes:
-        rows = await measure([treadle, *lanes], options.rounds, options.jobs)
+    async with _treadles(places, project, options) as treadles, peers as lanes:
+        rows = await measure([*treadles, *lanes], options.rounds, options.jobs)
     print(table("a trivial function, 2 at a time", rows))
     print(promises())
     print("  " + ", ".join(peers.versions))
+
+
+@asynccontextmanager
+async def _treadles(
+    places: Places, project: Path, options: argparse.Namespace
+) -> AsyncIterator[list[TreadleLane]]:
+    """Serve the project by this checkout, and by the other ones that are to be measured beside it."""
+    async with AsyncExitStack() as stack:
+        lanes = [TreadleLane(project, places.new("spool"), 2)]
+        for number, other in enumerate(options.beside, 1):
+            lanes.append(TreadleLane(project, places.new("spool"), 2, name=f"beside {number}", treadle=other))
+        for lane in lanes:
+            await stack.enter_async_context(lane)
+        yield lanes
 
 
 async def _containers(places: Places, engine: str, options: argparse.Namespace) -> None:
@@ -88,6 +104,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--queued", type=int, default=10_000, help="jobs that wait in a large spool")
     parser.add_argument("--ended", type=int, default=10_000, help="jobs that have ended in a large spool")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the load by many clients")
+    parser.add_argument(
+        "--beside",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="TREADLE",
+        help="executables of other checkouts, measured in the same run (python and peers)",
+    )
     cases = ["python", "peers", "numpy", "payload", "submits", "clients"]
     cases += ["backlog", "scale", "start", "docker", "podman"]
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases, help="what to measure")

@@ -24,8 +24,18 @@ class TreadleLane:
 
     at_a_time = None
 
-    def __init__(self, project: Path, spool: Path, jobs: int, *options: str, name: str = "treadle") -> None:
+    def __init__(
+        self,
+        project: Path,
+        spool: Path,
+        jobs: int,
+        *options: str,
+        name: str = "treadle",
+        treadle: Path = _TREADLE,
+    ) -> None:
+        """Measure an executable of Treadle; by default the one of this checkout."""
         self.name = name
+        self._treadle = treadle
         self._arguments = ["serve", str(project), "--spool", str(spool), "--port", "0", "--jobs", str(jobs)]
         self._arguments += options
         self._process: asyncio.subprocess.Process | None = None
@@ -33,7 +43,7 @@ class TreadleLane:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            _TREADLE, *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            self._treadle, *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
         assert self._process.stdout is not None
         async for line in self._process.stdout:
