@@ -50,9 +50,22 @@ def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute(node, path)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+            named = [each.value for each in node.args[:1] if isinstance(each, ast.Constant)]
+            yield from (name for name in named if not name.startswith("."))
+
+
+def absolute(node: ast.ImportFrom, path: Path) -> str:
+    """Return the module that an import names; a relative one is resolved from its file."""
+    if node.level == 0:
+        return node.module or ""
+    room = next(room for room in (ENGINE, SPOOL, PLUGINS, ROOT) if path.is_relative_to(room))
+    package = path.relative_to(room).parts[: -node.level]
+    return ".".join((*package, *filter(None, [node.module])))
 
 
 def reaches(name: str, package: str) -> bool:
@@ -90,7 +103,10 @@ def test_a_plugin_imports_treadle_s_public_names_only(path):
 
 @pytest.mark.parametrize("path", modules(PLUGINS / "treadle_python" / "treadle_inside"), ids=str)
 def test_what_runs_in_a_service_s_interpreter_needs_the_standard_library_only(path):
-    assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names
+    ours = "treadle_python.treadle_inside"
+    assert {
+        name.split(".")[0] for name in imports(path) if not reaches(name, ours)
+    } <= sys.stdlib_module_names
 
 
 def texts(path: Path) -> Iterator[str]:
@@ -161,6 +177,11 @@ def test_a_part_of_the_engine_imports_only_from_the_layers_below_its_own(path):
     (level,) = (number for number, layer in enumerate(LAYERS) if part in layer)
     below = set().union(*LAYERS[:level])
     assert parts_imported(path) - below == set()
+
+
+@pytest.mark.parametrize("path", modules(ENGINE / "treadle" / "api"), ids=str)
+def test_the_api_takes_nothing_from_the_drop_folder(path):
+    assert [name for name in imports(path) if reaches(name, "treadle.intake.drop")] == []
 
 
 def test_every_part_of_the_engine_has_its_layer():

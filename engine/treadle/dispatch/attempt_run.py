@@ -1,11 +1,11 @@
 """The run of one attempt: its runtime starts or adopts it, its output is followed, its end is awaited.
 
-    Program.command ──▶ Runtime.start ──▶ Runtime.wait ──▶ read the rest of the output ──▶ Program.returned
-                          │                 │
-                          └── cancel, timeout ──▶ Runtime.stop ──▶ wait ──▶ Exit with the reason of the stop
+    Program.command ──▶ Runtime.start ──▶ Runtime.wait ──▶ Program.returned ──▶ read the rest of the output
+                          │                 │                                                  ▲
+                          └── cancel, timeout ──▶ Runtime.stop ──▶ Runtime.wait ──▶ the reason ┘
 
 - `start` and `wait` of the runtime run inside a cancel scope. `stop`, the timeout and a fault while the
-  output is followed leave that scope early; nothing else does.
+  output is followed leave that scope early, and the run goes on behind it.
 - The output is followed only from the moment when the attempt has lasted a little: one that is over before
   is read once, and needs no inotify watch.
 - The timeout counts from the attempt's start, not from ours: it continues over restarts of the engine.
@@ -14,6 +14,9 @@
   becomes a StartError with the code RUNTIME_ERROR.
 - Until `started` is set it is open whether the attempt has begun. A runtime that is interrupted there leaves
   something that `Runtime.stop` can deal with; so an engine that stops waits a moment for it.
+
+Dropped: a task of its own for `start` and `wait`, which could be cancelled as well; it costs each job a task
+and two switches of the event loop. And an inotify watch for each attempt from its start.
 """
 
 from __future__ import annotations

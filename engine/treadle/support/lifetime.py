@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
+
+log = logging.getLogger(__name__)
 
 
 class Lifetime(ABC):
@@ -33,10 +36,19 @@ class Lifetime(ABC):
 
 @asynccontextmanager
 async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run a coroutine in a task of its own until the block is left; then cancel the task and await it."""
+    """Run a coroutine in a task of its own until the block is left; then cancel the task and await it.
+
+    The work is expected to last. If it ends by an exception before that, the exception is logged at once.
+    """
     task = asyncio.create_task(work)
+    task.add_done_callback(_log_failure)
     try:
         yield task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("background work failed: %s", task.get_coro(), exc_info=error)
