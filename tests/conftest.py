@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -44,6 +45,13 @@ def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
             )
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def needs_strace() -> None:
+    """Skip the test where there is no strace."""
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace on this host")
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def ask(method: str, url: str, body: Any = None) -> Any:
 
 
 def expect(result: Any) -> None:
-    """Show a result, and insist on it."""
+    """Show a result; exit with an error if it is not the expected one."""
     say(f"  result: {json.dumps(result)}")
     if result["result"] != {"sum": 42}:
         sys.exit("That is not the result that was expected.")

@@ -116,15 +116,15 @@ class Launcher:
     async def _create_or_adopt(self, container: spec.ContainerSpec, resumed: bool) -> str:
         if resumed and (existing := await self._engine.inspect(container.name)):
             return existing.id
-        for pause in (*_NAME_BACKOFF, None):
+        for delay in (*_NAME_BACKOFF, None):
             try:
                 return await self._engine.create(container)
             except NameTaken:
                 if existing := await self._engine.inspect(container.name):
                     return existing.id
-                if pause is None:
+                if delay is None:
                     raise
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay)
             # An engine that was killed during a create keeps the name and shows no container.
             await self._engine.remove(container.name)
         raise AssertionError("the last try returns or raises")

@@ -80,10 +80,10 @@ class LogCopy:
         await asyncio.sleep(_FOLLOW_DELAY)
         watching = asyncio.create_task(self._stop_when_full(logs))
         try:
-            for pause in backoff():
+            for delay in backoff():
                 with suppress(EngineError):
                     await self._engine.copy_log(self._container, logs, follow=True)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(delay)
                 for each in logs.values():
                     each.rewind()
         finally:

@@ -28,23 +28,23 @@ def backoff() -> Iterator[float]:
 async def retry_within(timeout: float, call: Callable[[], Awaitable[Answer]]) -> Answer:
     """Retry a call for about timeout seconds; then raise EngineUnreachable."""
     end = time.monotonic() + timeout
-    for pause in backoff():
+    for delay in backoff():
         try:
             return await call()
         except EngineUnreachable:
-            if time.monotonic() + pause > end:
+            if time.monotonic() + delay > end:
                 raise
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay)
     raise AssertionError("the backoff never ends")
 
 
 async def retry_until_reached(call: Callable[[], Awaitable[Answer]]) -> Answer:
     """Retry a call without a time limit: the engine's containers may be running meanwhile."""
-    for number, pause in enumerate(backoff()):
+    for number, delay in enumerate(backoff()):
         try:
             return await call()
         except EngineUnreachable as error:
             if number == len(_BACKOFF):
                 log.warning("%s; the call is retried until the engine answers", error)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay)
     raise AssertionError("the backoff never ends")

@@ -134,7 +134,7 @@ class PodmanEngine(ContainerEngine):
         unknown. The container is removed then, and None is returned.
         """
         unmonitored = 0
-        for pause in itertools.chain((0.001, 0.002, 0.005), itertools.repeat(0.01)):
+        for delay in itertools.chain((0.001, 0.002, 0.005), itertools.repeat(0.01)):
             inspected = await self._connection.call(lambda podman: inspect(podman, container))
             if inspected is None or not (state := _state(inspected)).running:
                 return None if inspected is None else state
@@ -142,8 +142,8 @@ class PodmanEngine(ContainerEngine):
             if unmonitored > _UNMONITORED_POLLS:
                 await self.remove(container)
                 return None
-            await asyncio.sleep(pause)
-        raise AssertionError("the pauses never end")
+            await asyncio.sleep(delay)
+        raise AssertionError("the delays never end")
 
     async def stop(self, container: str, grace: float) -> None:
         """Stop a container."""
@@ -163,7 +163,7 @@ class PodmanEngine(ContainerEngine):
         A mount of a service that was killed during a start can block a removal by the next service
         (https://github.com/containers/podman/issues/11594). On a retry, Podman continues the removal.
         """
-        for pause in _BUSY_BACKOFF:
+        for delay in _BUSY_BACKOFF:
             try:
                 return await whole(self._connection.call(lambda podman: force_remove(podman, container)))
             except EngineUnreachable:
@@ -171,7 +171,7 @@ class PodmanEngine(ContainerEngine):
             except EngineError as error:
                 if _BUSY not in str(error):
                     raise
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay)
         return await whole(self._connection.call(lambda podman: force_remove(podman, container)))
 
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:

@@ -44,11 +44,18 @@ def of_service(service: Service, cpus: int, python: Path | None = None) -> dict[
     The executables of a virtual environment come first on the PATH: that of python, else of the service.
     """
     variables = inherited()
-    bin_folder = python.parent if python is not None else service.python and service.python / "bin"
+    bin_folder = _bin_folder(python or service.python)
     if bin_folder is not None and (bin_folder.parent / "pyvenv.cfg").exists():
         variables["VIRTUAL_ENV"] = str(bin_folder.parent)
         variables["PATH"] = f"{bin_folder}{os.pathsep}{variables.get('PATH', os.defpath)}"
     return {**variables, **dict.fromkeys(_THREAD_VARIABLES, str(cpus)), **service.environment}
+
+
+def _bin_folder(python: Path | None) -> Path | None:
+    """Return the folder of an interpreter, or of the executables of a virtual environment."""
+    if python is None:
+        return None
+    return python / "bin" if python.is_dir() else python.parent
 
 
 def inherited() -> dict[str, str]:

@@ -15,6 +15,9 @@ environment or preload means another server, and the old one ends when it is idl
 some time is closed, and its supervisor ends.
 A server that is unfit is tried again after some time, and each reason is logged once. Every step has a
 timeout or a limit of tries: a server may end or be replaced at any moment, and it must not block a job.
+
+Dropped: a connection for each attempt, to a supervisor that ran no other one; it costs a second fork and a
+namespace for each job. To wait without a timeout for a server's report and for the first reply.
 """
 
 from __future__ import annotations

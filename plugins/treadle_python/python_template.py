@@ -30,6 +30,17 @@ class PythonCall(Command):
     """The part of the environment that all attempts of the service have."""
     attempt_environment: Mapping[str, str]
 
+    def relocated(self, before: Path, after: Path) -> Command:
+        """Return a plain command for a host that has a folder elsewhere: a new interpreter makes the call."""
+        plain = Command(
+            argv=self.argv,
+            environment=self.environment,
+            reads=self.reads,
+            writes=self.writes,
+            workdir=self.workdir,
+        )
+        return plain.relocated(before, after)
+
 
 class PythonTemplate(Program):
     """Calls `run(data, params)`, or what `entrypoint` names, in the interpreter of `python`."""

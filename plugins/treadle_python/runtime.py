@@ -14,6 +14,10 @@ The invariant: process.json is published exclusively (identity.py). The first pu
 program runs: a supervisor, or an engine that publishes a fence (`SupervisorHandle.fence`). So an attempt that
 is given up here is never started later, and many calls of start run one program.
 Replies and links only save time. Everything that another engine needs to adopt the attempt is in its folder.
+
+Dropped: to wait for the end of the supervisor's process alone, and to send signals without a look at the
+exit, since a supervisor lives on for its next attempt. The exit in a file of its own (identity.py). To kill
+only the spawn process, and not its session, when a start is cancelled (spawning.py).
 """
 
 from __future__ import annotations

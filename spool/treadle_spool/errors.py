@@ -82,6 +82,12 @@ class SpoolInUse(SpoolError):
     code = "SPOOL_IN_USE"
 
 
+class NotOwner(SpoolError):
+    """The spool's lock has been left: only its holder claims and ends jobs."""
+
+    code = "NOT_OWNER"
+
+
 class NotASpool(SpoolError):
     """The folder holds something else, or a spool of another format version."""
 

@@ -61,12 +61,14 @@ class EngineLock:
         os.ftruncate(fd, 0)
         write_all(fd, orjson.dumps({"pid": os.getpid(), "since": now()}))
         self._fd = fd
-        return Owner(self._spool)
+        self._owner = Owner(self._spool)
+        return self._owner
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._fd is not None:
+            self._owner.end()
             os.close(self._fd)
             self._fd = None
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle_spool import durable
-from treadle_spool.errors import SpoolError
+from treadle_spool.errors import NotOwner, SpoolError
 from treadle_spool.folder import (
     ATTEMPT,
     ATTEMPTS,
@@ -60,6 +60,11 @@ class Owner:
             str, (spool.queue, spool.cancel, spool.run, spool.done)
         )
         self._sync_done = durable.SharedSync(spool.done)
+        self._ended = False
+
+    def end(self) -> None:
+        """Claim and end no more jobs: the lock is about to be left. Called by the lock."""
+        self._ended = True
 
     def claim(self, name: str, live: LiveAttempt | None) -> Path | None:
         """Create run/<name> for an attempt and return the folder, or None if the job can't be claimed.
@@ -69,6 +74,7 @@ class Owner:
         Nothing leaves queue/ and nothing is synced: after a power cut no attempt is alive, and the job is
         still owed.
         """
+        self._check()
         if os.path.exists(f"{self._done}/{name}"):
             self.settle(name)
             return None
@@ -113,6 +119,7 @@ class Owner:
 
     def record_attempt(self, name: str, live: LiveAttempt) -> LiveAttempt:
         """Replace attempt.json of a claimed job, durably, and return the attempt."""
+        self._check()
         folder = self.spool.run / name
         os.rename(self.spool.stage(live.to_json()), folder / ATTEMPT)
         durable.sync_folder(folder)
@@ -138,6 +145,7 @@ class Owner:
 
         Returns for each job the error that `finish` would raise, or None.
         """
+        self._check()
         ends = list(ends)
         errors = [self._publish(status, result) for status, result in ends]
         try:
@@ -161,6 +169,10 @@ class Owner:
             moved = isinstance(error, FileNotFoundError) and not os.path.exists(folder)
             return None if moved and os.path.exists(done) else error
         return None
+
+    def _check(self) -> None:
+        if self._ended:
+            raise NotOwner
 
     def settle(self, name: str) -> None:
         """Remove the files of an ended job from queue/ and cancel/."""

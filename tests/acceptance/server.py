@@ -107,6 +107,11 @@ class Server:
 
         return eventually(look, f"the end of job {job}")
 
+    def status(self, job: str) -> dict[str, Any]:
+        """Return what status.json says of an ended job."""
+        status: dict[str, Any] = json.loads((self.spool / "done" / job / "status.json").read_bytes())
+        return status
+
     def result(self, job: str, base: str = "") -> Any:
         """Return the result of a job, as soon as it has ended."""
         self.ended(job, base)

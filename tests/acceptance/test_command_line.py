@@ -215,7 +215,7 @@ def test_a_port_that_is_taken_is_reported(server, tmp_path):
 
 
 def test_settings_come_from_flags_then_the_environment_then_the_file(tmp_path):
-    (tmp_path / "engine.toml").write_text('plugins_dir = "/nothing"\ndisable = ["markers"]\n')
+    (tmp_path / "engine.toml").write_text('plugins_dir = "."\ndisable = ["markers"]\n')
     listed = json.loads(treadle("plugins", "--json", "--config", tmp_path / "engine.toml").stdout)
     assert {each["name"]: each["disabled"] for each in listed}["markers"] is True
     listed = json.loads(treadle("plugins", "--json", TREADLE_DISABLE="python-template").stdout)

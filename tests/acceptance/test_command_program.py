@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,12 +103,37 @@ def test_a_program_that_went_away_fails_its_job_alone(serve, command):
     assert server.result(server.submit()) == 1
 
 
+def test_arguments_that_no_system_can_pass_fail_the_job(serve, tmp_path, start):
+    path = tmp_path / "projects" / "impossible"
+    path.mkdir(parents=True)
+    command = 'command = ["echo", "a\\u0000b"]'
+    (path / "treadle.toml").write_text(f'program = "command"\nstart = "{start}"\n{command}\n')
+    server = serve(path)
+    failure = server.result(server.submit())
+    assert failure == {"code": "COMMAND_NOT_STARTED", "detail": "echo can't be executed: embedded null byte"}
+
+
+@pytest.mark.parametrize("python", [".venv", ".venv/bin/python"])
+def test_the_service_s_virtual_environment_is_on_its_path(serve, tmp_path, python):
+    path = tmp_path / "projects" / "venv"
+    (path / ".venv" / "bin").mkdir(parents=True)
+    (path / ".venv" / "pyvenv.cfg").touch()
+    (path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    tool = path / ".venv" / "bin" / "tool"
+    tool.write_text("#!/bin/sh\necho PlanQK:Job:Result: 42\n")
+    tool.chmod(0o755)
+    (path / "treadle.toml").write_text(f'program = "command"\ncommand = ["tool"]\npython = "{python}"\n')
+    server = serve(path)
+    assert server.result(server.submit()) == 42
+
+
 @pytest.mark.parametrize(
     ("toml", "says"),
     [
         ('program = "command"\n', "needs `command` in treadle.toml"),
         ('program = "container"\nruntime = "host"\nimage = "x"\n', "needs an image, and runtime 'host'"),
         ('program = "python-template"\nruntime = "docker"\n', "program 'python-template' has none"),
+        ('program = "command"\nenvironment = { "A=B" = "x" }\n', "line 2: environment .* no '='"),
         ('program = "comand"\n', "no program named 'comand'; did you mean 'command'"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -38,10 +37,6 @@ def script(engine, serve, tmp_path):
     return start
 
 
-def status(server, job):
-    return json.loads((server.spool / "done" / job / "status.json").read_bytes())
-
-
 def stdout(server, job) -> str:
     server.ended(job)
     return (server.spool / "done" / job / "stdout.log").read_text()
@@ -75,7 +70,7 @@ def test_by_default_a_container_may_do_little(script):
     assert "Seccomp:\t2" in lines
     assert {"root is read-only", "input is read-only", "tmp is writable"} <= set(lines)
     assert [line for line in lines if line.startswith(("eth", "tap", "veth"))] == []
-    limits = status(server, job)["attempts"][0]["limits"]
+    limits = server.status(job)["attempts"][0]["limits"]
     assert (limits["network"], limits["writable_root"], limits["pids"]) == ("none", False, 1024)
 
 
@@ -88,7 +83,7 @@ def test_a_service_may_widen_each_on_purpose(script):
     assert "CapEff:\t0000000000000400" in lines
     assert "NoNewPrivs:\t0" in lines
     assert "root is read-only" not in lines
-    assert status(server, job)["attempts"][0]["limits"]["user"] == "0:0"
+    assert server.status(job)["attempts"][0]["limits"]["user"] == "0:0"
 
 
 def test_planqk_json_s_resources_are_the_limits(script, tmp_path, serve, engine):
@@ -103,7 +98,7 @@ def test_planqk_json_s_resources_are_the_limits(script, tmp_path, serve, engine)
     job = server.submit()
     found = stdout(server, job).split()
     assert abs(int(found[0]) - 100_000_000) < 4096
-    limits = status(server, job)["attempts"][0]["limits"]
+    limits = server.status(job)["attempts"][0]["limits"]
     assert (limits["cpus"], limits["memory"]) == (0.5, 0.1)
     if len(found) > 2:  # control groups of the first version
         assert found[1] == found[0]
@@ -119,7 +114,7 @@ def test_a_program_beyond_its_memory_is_reported_as_such(script):
     result = server.result(job)
     assert result["code"] == "OUT_OF_MEMORY", result
     assert "0.05 GB" in result["detail"]
-    assert status(server, job)["attempts"][0]["reason"] == "out-of-memory"
+    assert server.status(job)["attempts"][0]["reason"] == "out-of-memory"
 
 
 def test_a_fork_bomb_is_contained(script):
@@ -146,7 +141,7 @@ def test_a_program_that_prints_a_little_too_much_is_cut_and_reported(script):
     job = server.submit()
     server.ended(job)
     assert (server.spool / "done" / job / "stdout.log").stat().st_size == 100
-    assert "100 bytes" in status(server, job)["attempts"][0]["detail"]
+    assert "100 bytes" in server.status(job)["attempts"][0]["detail"]
 
 
 # ---------------------------------------------------------------------- images
@@ -249,7 +244,7 @@ def test_a_program_that_can_t_be_started_is_reported(engine, serve, tmp_path, co
     job = server.submit()
     result = server.result(job)
     assert result["code"] == code, result
-    assert status(server, job)["attempts"][0]["reason"] == "not-started"
+    assert server.status(job)["attempts"][0]["reason"] == "not-started"
 
 
 def test_an_engine_that_can_t_be_reached_is_reported_with_where_it_was_looked_for(
@@ -277,7 +272,7 @@ def test_a_service_of_planqk_json_s_docker_runs_on_the_preferred_engine(engine, 
     server = serve(folder, "--prefer", engine)
     job = server.submit()
     assert server.result(job) == 1
-    assert status(server, job)["attempts"][0]["runtime"] == engine
+    assert server.status(job)["attempts"][0]["runtime"] == engine
 
 
 def test_where_one_engine_does_not_answer_the_other_is_taken(serve, tmp_path, monkeypatch):
@@ -290,7 +285,7 @@ def test_where_one_engine_does_not_answer_the_other_is_taken(serve, tmp_path, mo
     server = serve(folder, "--prefer", "docker")
     job = server.submit()
     assert server.result(job) == 1
-    assert status(server, job)["attempts"][0]["runtime"] == "podman"
+    assert server.status(job)["attempts"][0]["runtime"] == "podman"
 
 
 # ---------------------------------------------------------------------- Podman's service comes and goes
@@ -313,7 +308,7 @@ def test_a_container_whose_monitor_is_killed_while_it_starts_is_made_anew(script
                     killed += 1
     assert killed
     assert server.result(job) == 7
-    assert [each["reason"] for each in status(server, job)["attempts"]] in (["lost", "ended"], ["ended"])
+    assert [each["reason"] for each in server.status(job)["attempts"]] in (["lost", "ended"], ["ended"])
 
 
 @pytest.mark.timeout(60 + RESTARTS * 20)
@@ -338,5 +333,5 @@ def test_podman_s_service_may_be_restarted_under_its_running_jobs(serve, tmp_pat
         log = (server.spool / "done" / job / "stdout.log").read_text()
         assert log.startswith("".join(f"{line}\n" for line in range(1, 6001)))
         # A service that is killed in the middle of a start may lose an attempt, and then it is made again.
-        *lost, last = [each["reason"] for each in status(server, job)["attempts"]]
+        *lost, last = [each["reason"] for each in server.status(job)["attempts"]]
         assert (last, set(lost) <= {"lost"}) == ("ended", True)

@@ -99,6 +99,25 @@ def test_the_environment_wins_over_engine_toml_and_a_flag_over_both(treadle, ser
         (["plugins"], "[plugins.dokcer]", "line 1: [plugins.dokcer]: there is no plugin named 'dokcer'"),
         (["serve", EXAMPLES / "sum"], "[plugins.dokcer]", "did you mean 'docker'?"),
         (["plugins", "--disable", "pdoman"], "", "no plugin named 'pdoman'; did you mean 'podman'?"),
+        (["plugins", "--prefer", "container"], "", "'container' is a kind of runtimes"),
+        (
+            ["plugins"],
+            '\nplugins_dir = "x"',
+            "/engine.toml, line 2: plugins_dir: there is no folder {home}/.config/",
+        ),
+        (
+            ["serve", EXAMPLES / "sum"],
+            'data_pools = "/nothing"',
+            "line 1: data_pools: there is no folder /nothing",
+        ),
+        (["serve"], 'services = "/nothing"', "line 1: services: there is no folder /nothing"),
+        (
+            ["list"],
+            'spool = "~nobody-here/x"',
+            "spool must be a path below the home of a known user, not '~nob",
+        ),
+        (["list"], 'spool = ""', "engine.toml, line 1: spool must be a non-empty path, not ''"),
+        (["list"], 'spool = "s"\nservices = "/gone"', "there is no spool at {home}/.config/treadle/s ("),
         (["plugins", "--prefer", "pdoman"], "", "no runtime named 'pdoman'; did you mean 'podman'?"),
     ],
 )
@@ -114,8 +133,35 @@ def test_a_wrong_value_in_the_environment_is_reported_with_the_variable(treadle)
     assert "Invalid value for 'TREADLE_JOBS': '2.5'" in treadle("serve", TREADLE_JOBS="2.5").stderr
     assert "'--jobs': '2.5'" in treadle("serve", "--jobs", "2.5").stderr
     assert "'pdoman'" in treadle("plugins", TREADLE_DISABLE="markers pdoman").stderr
+    assert "TREADLE_PORT must be a whole number, not 'x'" in treadle("status", "x", TREADLE_PORT=" x ").stderr
+    assert "'TREADLE_JOBS': '2.5'" in treadle("serve", TREADLE_JOBS=" 2.5\n").stderr
     listed = json.loads(treadle("plugins", "--json", TREADLE_DISABLE="markers podman").stdout)
     assert {each["name"] for each in listed if each["disabled"]} == {"markers", "podman"}
+
+
+def test_white_space_around_a_variable_s_value_does_not_count(treadle, server):
+    for name, value in (("TREADLE_URL", server.url), ("TREADLE_SPOOL", server.spool)):
+        answer = treadle("status", "x", TREADLE_SERVICE=" sum ", **{name: f" {value}\n"})
+        assert "no job named 'x'" in answer.stderr
+    assert treadle("plugins", TREADLE_PLUGINS_DIR="  ", TREADLE_CONFIG=" ").returncode == 0
+
+
+def test_a_path_of_a_flag_is_checked_too(treadle, tmp_path):
+    for command, words in (
+        (["list", "--spool", ""], "It must be a non-empty path, not ''"),
+        (["serve", EXAMPLES / "sum", "--spool", "~nobody-here/x"], "below the home of a known user"),
+        (["plugins", "--plugins-dir", ""], "It must be a non-empty path"),
+        (["list", "--spool", "nothing"], f"{Path.cwd() / 'nothing'} is not a spool"),
+    ):
+        answer = treadle(*command)
+        assert words in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_an_unknown_home_is_reported_without_a_traceback(treadle):
+    answer = treadle("plugins", XDG_STATE_HOME="~nobody-here")
+    assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
+    assert "below an unknown home" in answer.stderr
 
 
 def test_help_needs_no_valid_settings(treadle):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.server import EXAMPLES, Server, eventually
-from tests.crash.strace import need_strace
+
+pytestmark = pytest.mark.usefixtures("needs_strace")
 
 JOBS = int(os.environ.get("TREADLE_FAULTY_JOBS", "8"))
 FAULTS = [
@@ -26,11 +27,6 @@ FAULTS = [
     ("openat", "EMFILE", "1+1"),
     ("fsync,write,link,rename,mkdir", "EIO", "1+1"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _strace():
-    need_strace()
 
 
 @contextmanager

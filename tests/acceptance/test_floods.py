@@ -1,4 +1,4 @@
-"""More than fits: files by the thousand, output by the megabyte, an observer that dies again and again."""
+"""More than fits: files by the thousand, output by the megabyte, a watcher that dies again and again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.acceptance.server import EXAMPLES, Server, eventually
 
 DROPS = int(os.environ.get("TREADLE_DROPS", "1000"))
 """How many files are dropped at once; more than the kernel's queue of events holds are 16,384."""
-OBSERVER_KILLS = int(os.environ.get("TREADLE_OBSERVER_KILLS", "2"))
-"""How often the observer's threads are ended."""
+WATCHER_KILLS = int(os.environ.get("TREADLE_OBSERVER_KILLS", "2"))
+"""How often the folder watcher's threads are ended."""
 MIB = 1024 * 1024
 
 
@@ -113,25 +113,25 @@ def restarted(server: Server, times: int) -> bool:
     return server.ask("GET", "/-/health").json["watcher"]["restarts"] >= times
 
 
-@pytest.mark.timeout(120 + 5 * OBSERVER_KILLS)
-def test_an_observer_that_is_killed_again_and_again_misses_nothing(serve, tmp_path):
+@pytest.mark.timeout(120 + 5 * WATCHER_KILLS)
+def test_a_watcher_that_is_killed_again_and_again_misses_nothing(serve, tmp_path):
     plugins = tmp_path / "plugins"
     plugins.mkdir()
-    (plugins / "observer_killer.py").write_text(OBSERVER_KILLER)
+    (plugins / "watcher_killer.py").write_text(WATCHER_KILLER)
     server = serve(EXAMPLES / "sum", "--plugins-dir", plugins)
-    for number in range(OBSERVER_KILLS):
+    for number in range(WATCHER_KILLS):
         for job in range(10):
             if job == 5:
-                assert server.ask("POST", "/-/kill-the-observer").status == 200
+                assert server.ask("POST", "/-/kill-the-watcher").status == 200
             server.drop(f"job-{number}-{job}.json", b'{"service": "sum", "data": {"values": [1]}}')
         for job in range(10):
             server.dropped(f"job-{number}-{job}")
         another = partial(restarted, server, number + 1)
-        eventually(another, "another observer")
+        eventually(another, "another watcher")
 
 
-OBSERVER_KILLER = '''
-"""Ends the threads of the folder observer, as an exception in one of them would."""
+WATCHER_KILLER = '''
+"""Ends the threads of the folder watcher, as an exception in one of them would."""
 
 import threading
 
@@ -150,7 +150,7 @@ async def kill(request):
 
 @hookimpl
 def register_routes(app):
-    app.router.add_post("/-/kill-the-observer", kill)
+    app.router.add_post("/-/kill-the-watcher", kill)
 '''
 
 

@@ -83,8 +83,7 @@ def test_a_lost_attempt_is_tried_again_and_both_are_reported(serve, project, tmp
     eventually(lambda: (tmp_path / "runs").read_text() == "run\n" * 2, "a second attempt")
     (tmp_path / "gate").touch()
     assert server.result(job) == {"went": "on"}
-    status = json.loads((server.spool / "done" / job / "status.json").read_bytes())
-    assert [attempt["reason"] for attempt in status["attempts"]] == ["lost", "ended"]
+    assert [attempt["reason"] for attempt in server.status(job)["attempts"]] == ["lost", "ended"]
 
 
 def test_a_second_engine_on_the_same_spool_says_who_holds_it(serve, project):

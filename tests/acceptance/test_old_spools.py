@@ -21,12 +21,8 @@ def old(tmp_path):
     old.end_processes()
 
 
-def status(server, job):
-    return json.loads((server.spool / "done" / job / "status.json").read_bytes())
-
-
 def attempts(server, job, *fields):
-    return [tuple(each[field] for field in fields) for each in status(server, job)["attempts"]]
+    return [tuple(each[field] for field in fields) for each in server.status(job)["attempts"]]
 
 
 # ---------------------------------------------------------------------- what lies in the spool
@@ -36,7 +32,7 @@ def test_what_has_ended_answers_as_it_did(serve, old):
     server = serve("--services", old.projects)
     answers = {path: server.ask("GET", path) for path in old.answers}
     assert {path: [each.status, each.body.decode()] for path, each in answers.items()} == old.answers
-    assert status(server, old.jobs["failed"])["labels"] == {"loom": "three"}
+    assert server.status(old.jobs["failed"])["labels"] == {"loom": "three"}
     assert attempts(server, "tried-twice", "number", "reason") == [(1, "lost"), (2, "ended")]
 
 
@@ -45,7 +41,7 @@ def test_the_order_of_what_waits_is_kept_and_so_are_its_labels(serve, old):
     assert server.result("patient", WEAVE) == {"woven": "later"}
     assert server.result("urgent", WEAVE) == {"woven": "sooner"}
     assert server.result(old.jobs["plain"], WEAVE) == {"woven": "plain"}
-    waited = [status(server, job) for job in ("urgent", "patient", old.jobs["plain"])]
+    waited = [server.status(job) for job in ("urgent", "patient", old.jobs["plain"])]
     assert [each["labels"] for each in waited] == [{"loom": "nine"}, {}, {"loom": "one"}]
     assert sorted(waited, key=lambda each: each["started"]) == waited
 
@@ -88,7 +84,7 @@ def test_what_was_refused_is_kept_with_its_reason(serve, old):
 def test_an_attempt_that_ended_while_no_engine_ran_is_finished(serve, old, job, result, ending):
     server = serve("--services", old.projects)
     assert server.result(job, WEAVE) == result
-    assert status(server, job)["status"] == ending[0]
+    assert server.status(job)["status"] == ending[0]
     assert attempts(server, job, "reason", "code", "signal") == [("ended", *ending[1:])]
 
 

@@ -44,10 +44,6 @@ def script(runtime, serve, tmp_path):
     return start
 
 
-def status(server: Server, job: str) -> dict[str, object]:
-    return json.loads((server.spool / "done" / job / "status.json").read_bytes())
-
-
 def containers(runtime: str, server: Server, *options: str) -> str:
     """Return the spool's containers that run, or with `-a` all of them."""
     spool = json.loads((server.spool / "spool.json").read_bytes())["id"]
@@ -92,7 +88,7 @@ def test_a_single_result(script):
     server = script("echo log; echo 'PlanQK:Job:Result: {\"sum\": 42}'; echo more")
     job = server.submit()
     assert server.result(job) == {"sum": 42}
-    assert status(server, job)["status"] == "SUCCEEDED"
+    assert server.status(job)["status"] == "SUCCEEDED"
 
 
 def test_interim_results_while_it_runs_and_then_a_result_of_many_lines(script):
@@ -126,8 +122,8 @@ def test_a_result_of_a_program_that_fails_is_the_failure(script):
     server = script('echo \'PlanQK:Job:Result: {"code": "X"}\'; exit 3')
     job = server.submit()
     assert server.result(job) == {"code": "X"}
-    assert status(server, job)["status"] == "FAILED"
-    assert status(server, job)["attempts"][0]["code"] == 3
+    assert server.status(job)["status"] == "FAILED"
+    assert server.status(job)["attempts"][0]["code"] == 3
 
 
 def test_no_result_is_null(script):
@@ -211,7 +207,7 @@ def test_a_running_job_survives_kill_9_and_is_finished_by_the_next_engine(script
     assert second.ask("GET", f"/{job}").json["status"] == "RUNNING"
     assert second.result(job)["code"] == "EXIT_5"
     assert second.ask("GET", f"/{job}/interim-results").json == [1, 2]
-    assert len(status(second, job)["attempts"]) == 1
+    assert len(second.status(job)["attempts"]) == 1
     eventually(lambda: not left_behind(runtime, second), "an empty engine")
 
 
@@ -246,7 +242,7 @@ def test_the_engine_may_be_killed_again_and_again(script, runtime, tmp_path):
         assert log == whole + f'PlanQK:Job:Result: {{"n":{number}}}\n'.replace(
             '{"n":', '{"n":' if runtime == "python" else '{"n": '
         )
-        told = status(server, job)
+        told = server.status(job)
         assert [(each["reason"], each["code"]) for each in told["attempts"]] == [("ended", 0)], told
     eventually(lambda: not left_behind(runtime, server), "an empty engine")
     assert Path(server.spool, "run").exists()

@@ -316,7 +316,7 @@ class Peers:
             "TMPDIR": str(folder),
         }
         lane = TaskSpoolerLane("task-spooler", self._project, environment)
-        server = await asyncio.create_subprocess_exec(  # it holds on to the output of whoever starts it
+        server = await asyncio.create_subprocess_exec(  # it keeps the output of its parent open
             "tsp", "-S", "2", env=environment, stdout=asyncio.subprocess.DEVNULL
         )
         await server.wait()

@@ -8,13 +8,11 @@ import subprocess
 import pytest
 
 from tests.crash.disk import Disk
-from tests.crash.strace import need_strace
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory):
+def disk(tmp_path_factory, needs_strace):
     """Return a disk whose power can be cut."""
-    need_strace()
     try:
         disk = Disk(tmp_path_factory.mktemp("crash"))
     except (OSError, subprocess.CalledProcessError) as error:

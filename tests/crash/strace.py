@@ -6,7 +6,6 @@ neither counts nor costs.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL
-
-import pytest
 
 CHANGES = frozenset(
     {"fsync", "write", "link", "linkat", "rename", "unlink", "unlinkat", "mkdir", "rmdir", "ftruncate"}
@@ -49,12 +46,6 @@ class Run:
     errors: str
     killed: bool = False
     """Whether the point was reached: two processes need not make all calls in the same order."""
-
-
-def need_strace() -> None:
-    """Skip the test where there is no strace."""
-    if shutil.which("strace") is None:
-        pytest.skip("there is no strace on this host")
 
 
 def begin() -> None:

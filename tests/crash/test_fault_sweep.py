@@ -17,6 +17,8 @@ from tests.crash.test_crash_matrix import CHECKS
 from tests.crash.transition import DATA, JOB, TRANSITIONS, owned
 from treadle_spool import Spool, UnknownJob
 
+pytestmark = pytest.mark.usefixtures("needs_strace")
+
 MOST = int(os.environ.get("TREADLE_FAULTS", "1"))
 """How many invocations of each system call fail, one after the other, for each transition and error."""
 ERRORS = {
@@ -27,11 +29,6 @@ ERRORS = {
 }
 """Which calls may fail in which way."""
 SWEPT = ("accept", "intake", "claim", "finish", "cancel", "retry", "end without a start", "refuse")
-
-
-@pytest.fixture(autouse=True)
-def _strace():
-    strace.need_strace()
 
 
 def prepare(folder: Path, transition: str) -> Spool:

@@ -10,21 +10,22 @@ from importlib.metadata import version
 
 from treadle.api.openapi_components import (
     Json,
-    components,
+    add_components,
     error_refs,
     json_content,
     parameter_ref,
     schema_ref,
 )
+from treadle.intake.service_schemas import schemas_of
 from treadle.interface.service import Service
 
 _VERSION = "3.1.0"
-"""The version of each document. The schemas of a service that uses OpenAPI 3.0 are converted."""
+"""The version of each document. service_schemas.py converts the schemas of a service of version 3.0."""
 
 
 def describe(service: Service, base: str) -> Json:
     """Return the OpenAPI document of a service that is served at base."""
-    return {
+    document = {
         "openapi": _VERSION,
         "info": {
             "title": service.name,
@@ -45,8 +46,8 @@ def describe(service: Service, base: str) -> Json:
             "/{id}/events": _events(),
             "/{id}/cancel": _cancel(),
         },
-        "components": components(service.openapi),
     }
+    return add_components(document, schemas_of(service))
 
 
 def _service() -> Json:

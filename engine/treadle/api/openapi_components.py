@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
 
 from treadle.api.answers import ErrorBody, HealthBody, JobBody
 from treadle.api.body import Body, DataRef
-from treadle.api.openapi_upgrade import is_3_0, upgrade
 from treadle.api.waiting import LONGEST
 
 Json = dict[str, Any]
@@ -44,18 +43,20 @@ _ERRORS = {
 }
 
 
-def components(document: Mapping[str, Any]) -> Json:
-    """Return the components, with the schemas of a service's document; those of the API win."""
-    own = document.get("components", {}).get("schemas", {})
-    if is_3_0(document):
-        own = {name: upgrade(schema) for name, schema in own.items()}
-    return {
-        "schemas": {**_UNSPECIFIED, **own, **_schemas()},
-        "parameters": _parameters(),
-        "responses": {
-            f"Error{status}": json_content(text, schema_ref("Error")) for status, text in _ERRORS.items()
-        },
+def add_components(document: Json, own: Json) -> Json:
+    """Return a document of the API with its components, and with a service's own schemas, by their names.
+
+    A schema of the API whose name the service uses, too, gets another name in the whole document.
+    """
+    names = {name: _free_name(name, own) for name in _BODIES}
+    responses = {
+        f"Error{status}": json_content(text, schema_ref("Error")) for status, text in _ERRORS.items()
     }
+    described: Json = _renamed(
+        {**document, "components": {"parameters": _parameters(), "responses": responses}}, names
+    )
+    described["components"]["schemas"] = {**_UNSPECIFIED, **own, **_schemas(names)}
+    return described
 
 
 def json_content(description: str, schema: Json) -> Json:
@@ -78,10 +79,35 @@ def error_refs(*statuses: str) -> Json:
     return {status: {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
 
 
-def _schemas() -> Json:
-    """Return the schemas of the API's own bodies, from their structs."""
+def _schemas(names: Mapping[str, str]) -> Json:
+    """Return the schemas of the API's own bodies, from their structs, under the new names."""
     _, parts = msgspec.json.schema_components(_BODIES.values(), ref_template="#/components/schemas/{name}")
-    return {name: _schema(name, parts[body.__name__]) for name, body in _BODIES.items()}
+    return {
+        names[name]: _renamed(_schema(names[name], parts[body.__name__]), names)
+        for name, body in _BODIES.items()
+    }
+
+
+def _free_name(name: str, taken: Container[str]) -> str:
+    while name in taken:
+        name = f"Treadle{name}"
+    return name
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a part of the document whose references use the new names of schemas."""
+    refs = {schema_ref(old)["$ref"]: schema_ref(new)["$ref"] for old, new in names.items()}
+
+    def follow(value: Any) -> Any:
+        if isinstance(value, list):
+            return [follow(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: refs[each] if key == "$ref" and each in refs else follow(each) for key, each in value.items()
+        }
+
+    return follow(value)
 
 
 def _schema(name: str, part: Json) -> Json:

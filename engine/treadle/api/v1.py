@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 
+import msgspec
 from aiohttp import web
 
 from treadle.api.answers import UP, HealthBody, JobBody
@@ -68,7 +69,12 @@ class ServiceV1:
 
     async def openapi(self, _: web.Request) -> web.Response:
         """Return the service's OpenAPI document."""
-        return answer(describe(self._service, self._base))
+        return answer(self._document)
+
+    @cached_property
+    def _document(self) -> bytes:
+        """The OpenAPI document as JSON. It does not change: it is made at the first request."""
+        return msgspec.json.encode(describe(self._service, self._base))
 
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""

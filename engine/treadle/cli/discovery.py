@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from treadle.cli.options import ANY_PATH, config_option
+from treadle.cli.options import ANY_PATH, SettingOption, config_option
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings, config_file, make_settings, read_config, read_environment
 from treadle_spool.identity import is_spool
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_NEEDED = ("host", "port", "spool")
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound to it here
 """What a client connects to where a server listens on all addresses."""
@@ -31,6 +34,7 @@ def with_spool(command: Command) -> Command:
 
     @click.option(
         "--spool",
+        cls=SettingOption,
         type=ANY_PATH,
         envvar="TREADLE_SPOOL",
         help="The spool's folder.  [default: that of the settings of `treadle serve`]",
@@ -80,4 +84,7 @@ def _origin(settings: Settings) -> str:
 
 
 def _settings(config: Path | None, *variables: str) -> Settings:
-    return make_settings(read_config(config or config_file()), read_environment(variables, os.environ))
+    """Return the settings that a client needs: the folders that the engine reads may be gone."""
+    if (file := read_config(config or config_file())) is not None:
+        file = replace(file, values={key: file.values[key] for key in _NEEDED if key in file.values})
+    return make_settings(file, read_environment(variables, os.environ))

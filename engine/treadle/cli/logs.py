@@ -40,7 +40,7 @@ def logs(spool: Path, job: str, follow: bool, stderr: bool) -> None:
 
 
 async def _follow(spool: Spool, job: str, log: _Log) -> None:
-    """Print the log as it grows, without polling: inotify reports its growth, and queue/ the job's end."""
+    """Print the log as it grows, without polling: inotify reports each change, and queue/ the job's end."""
     arrivals = Arrivals(_RESCAN)
     completions = Completions(spool)
     completions.attach(arrivals)
@@ -51,13 +51,13 @@ async def _follow(spool: Spool, job: str, log: _Log) -> None:
             await claimed.wait()
             claimed.clear()
         ended = asyncio.create_task(completions.status(job, _FOREVER))
-        with suppress(FileNotFoundError), changes.inside(spool.folder(job), log.name) as grown:
+        with suppress(FileNotFoundError), changes.inside(spool.folder(job), log.name) as changed:
             while not ended.done():
                 log.copy()
-                growth = asyncio.create_task(grown.wait())
-                await asyncio.wait([ended, growth], return_when=asyncio.FIRST_COMPLETED)
-                growth.cancel()
-                grown.clear()
+                change = asyncio.create_task(changed.wait())
+                await asyncio.wait([ended, change], return_when=asyncio.FIRST_COMPLETED)
+                change.cancel()
+                changed.clear()
         await ended
         log.copy()
 

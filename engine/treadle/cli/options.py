@@ -8,14 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from treadle.interface.errors import SettingsError
 from treadle.interface.settings import Settings, config_file, make_settings, read_config, setting_types
-from treadle.support.expected import description, members
+from treadle.support.expected import description, members, path_expected
 from treadle.support.toml import TomlFile
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-ANY_PATH = click.Path(path_type=Path)
 
 _WITHOUT_FLAG = {"projects", "plugins"}
 """Settings that are an argument, and the sections of engine.toml."""
@@ -24,8 +23,29 @@ _ALWAYS = ("disable", "prefer")
 _CONFIG = "treadle.config"
 
 
+class AbsolutePath(click.Path):
+    """The type of a path: `~` at its start is the user's home, and the path becomes absolute."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; fail for one that is empty, below an unknown home, or not there if it must be."""
+        if expected := path_expected(value):
+            self.fail(f"It must be {expected}, not {str(value)!r}.", param, ctx)
+        return super().convert(Path(value).expanduser().absolute(), param, ctx)
+
+
+FOLDER = AbsolutePath(exists=True, file_okay=False, path_type=Path)
+ANY_PATH = AbsolutePath(path_type=Path)
+
+
 class SettingOption(click.Option):
-    """The flag of a setting. Its error names the environment variable, if the value comes from there."""
+    """A flag that an environment variable may stand for, without the white space around its value.
+
+    An error names the variable, if the value comes from there.
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the variable's value; None if it is empty."""
+        return (super().resolve_envvar_value(ctx) or "").strip() or None
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Return what click puts before an error."""
@@ -38,7 +58,8 @@ def config_option(command: Command, *, expose: bool = False) -> Command:
     """Add --config to a command; exposed, the command gets the path, else `settings_of` reads the file."""
     return click.option(
         "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        cls=SettingOption,
+        type=AbsolutePath(exists=True, dir_okay=False, path_type=Path),
         envvar="TREADLE_CONFIG",
         is_eager=True,
         expose_value=expose,
@@ -68,7 +89,7 @@ def settings_of(**given: Any) -> Settings:
 def _option(name: str, type_: Any) -> Callable[[Command], Command]:
     """Return the option of a setting: its type and bounds, and its description and default as help."""
     multiple = name in _ALWAYS
-    text, default = description(type_), getattr(Settings(), name)
+    text, default = description(type_), _default(name)
     return click.option(
         "--" + name.replace("_", "-"),
         name,
@@ -78,6 +99,14 @@ def _option(name: str, type_: Any) -> Callable[[Command], Command]:
         envvar=f"TREADLE_{name.upper()}",
         help=text if multiple or default is None else f"{text}  [default: {default}]",
     )
+
+
+def _default(name: str) -> Any:
+    """Return the default of a setting; None if it has none, or none on this host."""
+    try:
+        return getattr(Settings(), name)
+    except SettingsError:
+        return None
 
 
 def _click_type(type_: Any) -> click.ParamType[Any]:

@@ -24,12 +24,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from treadle.dispatch.output import OutputFollower
 from treadle.interface.attempt import Attempt, Exit, Reason
-from treadle.interface.program import Program
+from treadle.interface.program import Command, Program, check_command
 from treadle.interface.runtime import Runtime, StartError
 from treadle.support.cancel_scope import CancelScope
 from treadle.support.retrying import may_pass
@@ -107,13 +108,21 @@ class AttemptRun:
         if self._program is None:
             await self._runtime.start(self.attempt)  # type: ignore[call-arg]  # one of the older interface
         else:
-            await self._runtime.start(self.attempt, await self._program.command(self.attempt))
+            await self._runtime.start(self.attempt, await self._command(self._program))
+
+    async def _command(self, program: Program) -> Command:
+        """Return the program's command; its own failure is not the runtime's."""
+        with _blaming(program):
+            command = await program.command(self.attempt)
+            check_command(command, program)
+        return command
 
     async def _wait(self) -> Exit:
         exit_ = await self._runtime.wait(self.attempt)
         if self._program is None or exit_.reason is not Reason.ENDED:
             return exit_
-        return self._program.returned(self.attempt, exit_)
+        with _blaming(self._program):
+            return self._program.returned(self.attempt, exit_)
 
     async def _guard(self, call: Coroutine[Any, Any, Value]) -> Value:
         """Await a call of the runtime; raise StartError for each exception that is not a transient error."""
@@ -150,3 +159,17 @@ class AttemptRun:
             return None
         left = self.timeout - (now() - self.attempt.started).total_seconds()
         return asyncio.get_running_loop().call_later(max(0.0, left), self.stop, Reason.TIMED_OUT)
+
+
+@contextmanager
+def _blaming(program: Program) -> Iterator[None]:
+    """Turn each exception of a program, except transient errors, into a StartError that names the program."""
+    try:
+        yield
+    except StartError:
+        raise
+    except Exception as error:  # a plugin's code may raise anything
+        if may_pass(error):
+            raise
+        log.exception("program %s failed", program.name)
+        raise StartError("PROGRAM_ERROR", f"program {program.name} failed: {error}") from error

@@ -73,12 +73,12 @@ def _fault(result: bytes | Path, max_result: int) -> str | None:
         size = len(result)
     else:
         try:
-            found = os.lstat(result)
+            stat_result = os.lstat(result)
         except FileNotFoundError:
             return f"{result.name} is not there"
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(stat_result.st_mode):
             return f"{result.name} is not a regular file"
-        size = found.st_size
+        size = stat_result.st_size
     return f"the result has {size} bytes, and {max_result} are allowed" if size > max_result else None
 
 

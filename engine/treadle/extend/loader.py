@@ -8,7 +8,7 @@ there, and only a plugin without faults reaches the common manager. A broken plu
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pluggy
@@ -20,7 +20,7 @@ from treadle.interface.options import KnownOptions, Owner
 from treadle.interface.parser import OutputParser
 from treadle.interface.program import Program
 from treadle.interface.runtime import Runtime, takes_command
-from treadle.interface.service import Service, ServiceFile
+from treadle.interface.service import HOST, PYTHON_TEMPLATE, Service, ServiceFile
 from treadle.interface.settings import Settings
 from treadle.support.expected import keys_of
 from treadle_spool import Descriptor
@@ -45,11 +45,13 @@ class Plugins:
         """Every plugin that was found, in the order in which they were loaded."""
         self.options = KnownOptions()
         """The keys of treadle.toml that the runtimes and programs add."""
-        self.prefer = settings.prefer
+        self.prefer: tuple[str, ...] = ()
+        """The runtimes to try first, by name."""
         self._settings = settings
         self._manager = _manager()
-        for candidate in plugin_sources(settings.plugins_dir):
-            self.listing.append(self._take(candidate))
+        for source in plugin_sources(settings.plugins_dir):
+            self.listing.append(self._take(source))
+        self.prefer = tuple(_present_name(name, self.runtimes) for name in settings.prefer)
         _refuse_unknown_names(settings, self)
 
     def implementations(self, hook: str) -> Iterator[tuple[str, Implementation]]:
@@ -83,23 +85,23 @@ class Plugins:
             except Exception:  # a plugin's code may raise anything
                 log.exception("runtime %s failed to close", name)
 
-    def _take(self, candidate: PluginSource) -> PluginInfo:
-        if candidate.name in self._settings.disable:
-            return candidate.info(disabled=True)
+    def _take(self, source: PluginSource) -> PluginInfo:
+        if source.name in self._settings.disable:
+            return source.info(disabled=True)
         try:
-            if other := next((each for each in self.listing if each.name == candidate.name), None):
+            if other := next((each for each in self.listing if each.name == source.name), None):
                 raise PluginError(f"a plugin of that name was loaded already, from {other.origin}")
-            return candidate.info(provides=tuple(self._register(candidate)))
+            return source.info(provides=tuple(self._register(source)))
         except SettingsError:
             raise  # the operator's engine.toml is wrong, and not the plugin
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's code may raise anything
-            log.warning("plugin %s (%s) can't be used: %s", candidate.name, candidate.origin, error)
-            return candidate.info(error=f"{type(error).__name__}: {error}")
+            log.warning("plugin %s (%s) can't be used: %s", source.name, source.origin, error)
+            return source.info(error=f"{type(error).__name__}: {error}")
 
-    def _register(self, candidate: PluginSource) -> Iterator[str]:
-        plugin = candidate.load()
+    def _register(self, source: PluginSource) -> Iterator[str]:
+        plugin = source.load()
         trial = _manager()
-        trial.register(plugin, candidate.name)
+        trial.register(plugin, source.name)
         hooks = _check_hooks(trial, plugin)
         runtimes = _provided(trial, "register_runtimes", self._settings)
         programs = _provided(trial, "register_programs", self._settings)
@@ -111,8 +113,8 @@ class Plugins:
         owners += [Owner.of("program", each.name, each.options) for each in programs]
         options = self.options.extended(owners, reserved=keys_of(ServiceFile))
         for runtime in runtimes:
-            _warn_of_old_interface(runtime, candidate.name)
-        self._manager.register(plugin, candidate.name)
+            _warn_of_old_interface(runtime, source.name)
+        self._manager.register(plugin, source.name)
         self.options = options
         self.runtimes |= {runtime.name: runtime for runtime in runtimes}
         self.executing |= {runtime.name for runtime in runtimes if takes_command(runtime)}
@@ -168,16 +170,25 @@ def _refuse_duplicates(kind: str, provided: Iterable[Any], known: Mapping[str, A
 
 def _refuse_unknown_names(settings: Settings, plugins: Plugins) -> None:
     """Raise SettingsError for a plugin or a runtime that the settings name, and that was not found."""
-    found = {each.name for each in plugins.listing}
+    installed = {each.name for each in plugins.listing}
     unusable = {each.name for each in plugins.listing if each.disabled or each.error}
     for kind, key, names, known in (
-        ("plugin", "plugins", settings.plugins, found),
-        ("plugin", "disable", settings.disable, found),
-        ("runtime", "prefer", settings.prefer, plugins.runtimes.keys() | unusable),
+        ("plugin", "plugins", settings.plugins, installed),
+        ("plugin", "disable", settings.disable, installed),
+        ("runtime", "prefer", settings.prefer, {HOST, PYTHON_TEMPLATE, *plugins.runtimes, *unusable}),
     ):
         for name in names:
+            members = sorted(each.name for each in plugins.runtimes.values() if name in each.kinds)
+            if key == "prefer" and members and name not in plugins.runtimes:
+                detail = f"{name!r} is a kind of runtimes, and no single one: name {' or '.join(members)}"
+                raise settings.wrong_name(key, name, detail)
             if name not in known:
                 raise settings.unknown_name(kind, key, name, known)
+
+
+def _present_name(runtime: str, known: Collection[str]) -> str:
+    """Return the name of a runtime today: `python-template` was that of `host` in earlier versions."""
+    return HOST if runtime == PYTHON_TEMPLATE and runtime not in known else runtime
 
 
 def _warn_of_old_interface(runtime: Runtime, plugin: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from treadle.extend.loader import Plugins
@@ -31,7 +31,7 @@ def image_runtimes(plugins: Plugins) -> set[str]:
 def check_service(plugins: Plugins, service: Service) -> None:
     """Raise ServiceError unless the plugins can execute the service and parse its output."""
     runtimes = candidates(plugins, service.runtime)
-    _require("runtime", service.runtime, plugins.runtimes, service, found=bool(runtimes))
+    _require("runtime", service.runtime, plugins.runtimes, service, exists=bool(runtimes))
     _require("output parser", service.parser, plugins.parsers, service)
     for runtime in runtimes:
         if runtime.name in plugins.executing:
@@ -48,7 +48,7 @@ async def choose_runtime(plugins: Plugins, service: Service) -> Runtime:
     is no candidate.
     """
     runtimes = candidates(plugins, service.runtime)
-    _require("runtime", service.runtime, plugins.runtimes, service, found=bool(runtimes))
+    _require("runtime", service.runtime, plugins.runtimes, service, exists=bool(runtimes))
     for runtime in runtimes if len(runtimes) > 1 else ():
         if (await runtime.diagnose()).works:
             return runtime
@@ -61,10 +61,13 @@ def program_for(plugins: Plugins, service: Service, runtime: Runtime) -> Program
 
 
 def _require(
-    kind: str, name: str, known: Mapping[str, Any], service: Service, *, found: bool | None = None
+    kind: str, name: str, known: Mapping[str, Any], service: Service, *, exists: bool | None = None
 ) -> None:
-    """Raise ServiceError unless a name that the service uses is known."""
-    if not (name in known if found is None else found):
+    """Raise ServiceError unless a name that the service uses is known.
+
+    exists decides instead where a name need not be in known: a runtime's may be that of a kind.
+    """
+    if not (name in known if exists is None else exists):
         raise ServiceError(
             f"{service.path}: there is no {kind} named {name!r}{nearest(name, known)}; "
             "`treadle plugins` lists what is installed"
@@ -74,9 +77,11 @@ def _require(
 def _check_program(plugins: Plugins, program: Program, runtime: Runtime, service: Service) -> None:
     """Raise ServiceError unless the runtime can execute the program's commands."""
     if program.image and not runtime.images:
+        others = sorted(each.name for each in plugins.programs.values() if not each.image)
         raise ServiceError(
             f"{service.path}: program {program.name!r} needs an image, and runtime {runtime.name!r} executes "
-            f"none: set `runtime` in treadle.toml to one of {', '.join(sorted(image_runtimes(plugins)))}"
+            f"none: set `runtime` in treadle.toml to one of {', '.join(sorted(image_runtimes(plugins)))}, or "
+            f"`program` to one without an image: {_alternatives('program', others)}"
         )
     if runtime.images and not program.image:
         raise ServiceError(
@@ -85,6 +90,10 @@ def _check_program(plugins: Plugins, program: Program, runtime: Runtime, service
         )
     _check_options(program, service)
     program.check(service)
+
+
+def _alternatives(key: str, values: Iterable[str]) -> str:
+    return " or ".join(f'`{key} = "{value}"`' for value in values)
 
 
 def _check_options(owner: Runtime | Program, service: Service) -> None:

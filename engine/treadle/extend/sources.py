@@ -39,13 +39,13 @@ class PluginSource:
     name: str
     version: str
     origin: str
-    source: EntryPoint | Path
+    importable: EntryPoint | Path
 
     def load(self) -> Any:
         """Import the plugin; its code may raise anything."""
-        if isinstance(self.source, EntryPoint):
-            return self.source.load()
-        return _load_file(self.source)
+        if isinstance(self.importable, EntryPoint):
+            return self.importable.load()
+        return _load_file(self.importable)
 
     def info(self, **more: Any) -> PluginInfo:
         """Return what is known of it, and more that became known by loading it."""

@@ -1,8 +1,8 @@
 """Admission: the checks that every job passes before it is accepted, over HTTP or from the drop folder.
 
 `data` and `params` are validated against the schemas `inputData` and `inputParams` of the service's OpenAPI
-document. The validators are made once, when the engine starts; a schema that is not valid is an error then,
-and not at the first job.
+document: JSON Schema 2020-12, as openapi.json shows them. The validators are made once, when the engine
+starts; a schema that is not valid is an error then, and not at the first job.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jsonschema import Draft4Validator, Draft202012Validator
+from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from jsonschema.protocols import Validator
-from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from treadle.extend.loader import Plugins
+from treadle.intake.service_schemas import schemas_of
 from treadle.interface.errors import ServiceError, TreadleError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
@@ -28,7 +28,7 @@ from treadle.support.hints import nearest
 from treadle_spool import EMPTY, Descriptor, InvalidDescriptor, Spool
 
 _DOCUMENT = "urn:treadle:openapi-spec"
-"""The URI of a service's OpenAPI document, for the references inside its schemas."""
+"""The URI of the document with a service's schemas, for the references inside them."""
 _SCHEMAS = {"data": "inputData", "params": "inputParams"}
 
 
@@ -60,13 +60,13 @@ class Admission:
         services: Mapping[str, Service],
         plugins: Plugins,
         settings: Settings,
-        queued: Callable[[], int],
+        count_owed: Callable[[], int],
     ) -> None:
         self._spool = spool
         self._services = services
         self._plugins = plugins
         self._settings = settings
-        self._count_owed = queued
+        self._count_owed = count_owed
         self._validators = {
             (name, payload): validator
             for name, service in services.items()
@@ -113,45 +113,32 @@ class Admission:
 
 def _validators(service: Service) -> list[tuple[str, Validator]]:
     """Return a validator for each payload that has a schema; raise ServiceError for an invalid schema."""
-    dialect = _dialect(service)
-    document = DRAFT202012.create_resource(service.openapi)
-    registry: Registry[Any] = Registry().with_resource(_DOCUMENT, document)
     validators: list[tuple[str, Validator]] = []
-    for payload, name in _SCHEMAS.items():
-        schema = service.schema(name)
-        if not schema:
-            continue
-        try:
-            dialect.check_schema(dict(schema))
-        except SchemaError as error:
-            raise ServiceError(
-                f"{service.path}: components.schemas.{name} of its openapi-spec is not a valid schema: "
-                f"{error.message} (at {error.json_path})"
-            ) from None
-        validators.append(
-            (payload, dialect({"$ref": f"{_DOCUMENT}#/components/schemas/{name}"}, registry=registry))
-        )
+    try:
+        schemas = schemas_of(service)
+        document = DRAFT202012.create_resource({"components": {"schemas": schemas}})
+        registry: Registry[Any] = Registry().with_resource(_DOCUMENT, document)
+        for payload, name in _SCHEMAS.items():
+            if (schema := schemas.get(name, True)) in ({}, True):
+                continue
+            _check_schema(service, name, schema)
+            reference = {"$ref": f"{_DOCUMENT}#/components/schemas/{name}"}
+            validators.append((payload, Draft202012Validator(reference, registry=registry)))
+    except RecursionError:
+        raise ServiceError(
+            f"{service.path}: a schema of its openapi-spec contains itself, or is nested too deeply"
+        ) from None
     return validators
 
 
-def _dialect(service: Service) -> type[Validator]:
-    """Return the JSON Schema dialect: 2020-12 for OpenAPI 3.1, draft 4 with `nullable` for OpenAPI 3.0."""
-    if not str(service.openapi.get("openapi", "3.0")).startswith("3.0"):
-        return Draft202012Validator
-    keywords = {name: _or_null(Draft4Validator.VALIDATORS[name]) for name in ("type", "enum")}
-    dialect: type[Validator] = extend(Draft4Validator, keywords)  # type: ignore[no-untyped-call]  # its stub has no types
-    return dialect
-
-
-def _or_null(keyword: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the check of a keyword that also accepts null where the schema is `nullable`."""
-
-    def check(validator: Validator, value: object, instance: object, schema: Mapping[str, Any]) -> Any:
-        if instance is None and schema.get("nullable") is True:
-            return ()
-        return keyword(validator, value, instance, schema) or ()
-
-    return check
+def _check_schema(service: Service, name: str, schema: Any) -> None:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ServiceError(
+            f"{service.path}: components.schemas.{name} of its openapi-spec is not a valid schema: "
+            f"{error.message} (at {error.json_path})"
+        ) from None
 
 
 def _validate(validator: Validator, payload: bytes, path: str) -> None:

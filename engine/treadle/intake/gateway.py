@@ -38,8 +38,9 @@ class Gateway(Lifetime):
     """Accepts jobs of one spool and answers for them, from `async with` to its end.
 
     Any number of processes may have one on the same spool; one of them, or none, is its engine. The
-    watcher and the plugins are made here, and entered by the owner of the gateway, who attaches to
-    them first. Raises ServiceError, SettingsError and NotASpool when it is made.
+    gateway enters its own parts, and closes the plugins when it is left. It does not enter `arrivals`: the
+    Engine or the ApiProcess that made the gateway does that, after it has attached to that watcher. Raises
+    ServiceError, SettingsError and NotASpool when it is made.
     """
 
     def __init__(self, settings: Settings, owed: Callable[[Spool], int]) -> None:
@@ -101,4 +102,4 @@ class Gateway(Lifetime):
 
     def watch_problems(self) -> list[str]:
         """Return what is wrong with the watcher, for the health answer."""
-        return [] if self.arrivals.healthy else ["the folder observer is dead; it is being started again"]
+        return [] if self.arrivals.healthy else ["the folder watcher is dead; it is being started again"]

@@ -134,8 +134,7 @@ def _read_planqk(path: Path) -> _Planqk:
         raise ServiceError(f"{path} can't be read: {error}") from error
     if not isinstance(fields, dict):
         raise ServiceError(f"{path}: expected an object")
-    known = {key: value for key, value in fields.items() if key in keys_of(_Planqk)}
-    return to_struct(known, _Planqk, Place(ServiceError, str(path)))
+    return to_struct(fields, _Planqk, Place(ServiceError, str(path)), closed=False)
 
 
 def project_name(name: object, path: Path) -> str:

@@ -9,7 +9,7 @@ from treadle_spool import Accepted, JobOptions
 
 
 class Job(JobOptions, frozen=True):
-    """The request for one execution, without its payload, which stays in the descriptor's file.
+    """A job without its payload, which stays in the descriptor's file.
 
     A value, made when the engine accepts or reads a descriptor; the file survives a crash. The job's options
     (`priority`, `timeout`, `labels`) are attributes; treadle_spool.JobOptions describes them.

@@ -7,21 +7,21 @@ owner: `[docker]`, or `[container]` for a kind of runtimes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
 from treadle.interface.errors import PluginError
-from treadle.support.expected import fits, keys_of, kinds
+from treadle.support.expected import InstanceOf, have_common_kind, keys_of, kinds, unreadable
+from treadle.support.faults import first_fault
 from treadle.support.typed import Place
 
 Types = type | tuple[type, ...]
 Declared = type[msgspec.Struct] | Mapping[str, Types]
-"""How a program or a runtime declares its keys: as a typed struct, or by type alone."""
+"""How a program or a runtime declares its keys: as a typed struct, or by the types of their values alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,19 @@ class Owner:
 
     @classmethod
     def of(cls, kind: str, name: str, declared: Declared, kinds: Iterable[str] = ()) -> Owner:
-        """Return the owner of what a program or a runtime declares."""
-        tables = frozenset((name, *kinds))
-        if isinstance(declared, Mapping):
-            return cls(kind, name, {key: _union(types) for key, types in declared.items()}, tables)
-        return cls(kind, name, keys_of(declared), tables)
+        """Return the owner of what a program or a runtime declares.
+
+        Raises PluginError for a type that no value can be checked against.
+        """
+        by_instance = isinstance(declared, Mapping)
+        types = declared if isinstance(declared, Mapping) else keys_of(declared)
+        keys: dict[str, Any] = {}
+        for key, type_ in types.items():
+            try:
+                keys[key] = _instance_of(type_) if by_instance else _readable(type_)
+            except TypeError as error:
+                raise PluginError(f"{kind} {name!r} declares the key {key!r} wrongly: {error}") from error
+        return cls(kind, name, keys, frozenset((name, *kinds)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class KnownOptions:
             if key in beside:
                 continue
             if isinstance(value, dict) and key in self.tables and not self._takes_table(key):
-                self._check_table(value, replace(place, table=(key,)))
+                self._check_table(value, replace(place, table=(key,)), beside)
                 tables[key] = value
             elif key in self.keys:
                 in_use_first = sorted(self.owners, key=lambda owner: owner.tables.isdisjoint(names))
@@ -123,20 +131,31 @@ class KnownOptions:
 
     def _takes_table(self, key: str) -> bool:
         """Return whether a key's own value is a table."""
-        return any(fits({}, owner.keys[key]) for owner in self.owners if key in owner.keys)
+        types = [owner.keys[key] for owner in self.owners if key in owner.keys]
+        return any(kinds(type_) & {"a table", "anything"} for type_ in types)
 
-    def _check_table(self, values: Mapping[str, Any], place: Place) -> None:
+    def _check_table(self, values: Mapping[str, Any], place: Place, beside: Collection[str]) -> None:
         """Raise the place's error for the first fault in the table of an owner, or of a kind."""
         owners = [owner for owner in self.owners if place.table[0] in owner.tables]
         known = {key for owner in owners for key in owner.keys}
         for key, value in values.items():
             if key not in known:
-                raise place.unknown_key(key, known)
+                raise place.unknown_key(key, known, self._home(key, beside))
             _check(key, value, owners, place)
+
+    def _home(self, key: str, beside: Collection[str]) -> str:
+        """Return where a key belongs that its table does not take; empty if nowhere."""
+        if key in beside:
+            return f"`{key}` belongs at the top level"
+        owners = [owner for owner in self.owners if key in owner.keys]
+        tables = sorted({f"[{table}]" for owner in owners for table in owner.tables})
+        *others, last = tables or [""]
+        where = f"{', '.join(others)} or {last}" if others else last
+        return f"`{key}` belongs in {where}" if where else ""
 
     def _refuse_other_kind(self, owner: Owner, key: str, type_: Any) -> None:
         for other in self.owners:
-            if key in other.keys and kinds(other.keys[key]) != kinds(type_):
+            if key in other.keys and not have_common_kind(other.keys[key], type_):
                 raise PluginError(
                     f"{owner.kind} {owner.name!r} claims the key {key!r} of treadle.toml for "
                     f"{' or '.join(sorted(kinds(type_)))}; for {other.kind} {other.name!r} it is "
@@ -144,15 +163,37 @@ class KnownOptions:
                 )
 
 
-def _union(types: Types) -> Any:
-    return reduce(or_, types) if isinstance(types, tuple) else types
+def _instance_of(declared: Any) -> InstanceOf:
+    """Return the types that are declared for a key; raise TypeError if `isinstance` does not take one."""
+    types = tuple(_single_types(declared))
+    for each in types:
+        isinstance(None, each)
+    if not types:
+        raise TypeError("it has no type")
+    return InstanceOf(types)
+
+
+def _single_types(declared: Any) -> Iterator[Any]:
+    if isinstance(declared, tuple) or get_origin(declared) in {Union, UnionType}:
+        for each in declared if isinstance(declared, tuple) else get_args(declared):
+            yield from _single_types(each)
+    else:
+        yield object if declared is Any else declared
+
+
+def _readable(type_: Any) -> Any:
+    """Return the type of a struct's field; raise TypeError if msgspec can't read values of the type."""
+    if unknown := unreadable(type_):
+        raise TypeError(f"type `{unknown.__name__}` can't be read from TOML")
+    return type_
 
 
 def _check(key: str, value: object, owners: Iterable[Owner], place: Place) -> None:
     """Raise the place's error unless one of the owners takes the value; the error is that of the first."""
     types = [owner.keys[key] for owner in owners if key in owner.keys]
-    if not any(fits(value, type_) for type_ in types):
-        raise place.wrong_value(key, value, types[0])
+    faults = [first_fault(value, type_, (key,)) for type_ in types]
+    if faults[0] is not None and all(faults):
+        raise place.error_of(faults[0])
 
 
 def _of_owner(

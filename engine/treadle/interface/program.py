@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from treadle.interface.attempt import Attempt, Exit
 from treadle.interface.options import Declared
@@ -50,7 +50,7 @@ class Command:
     image: str | None = None
     """The name of the image to execute in, where the service names one."""
 
-    def relocated(self, before: Path, after: Path) -> Self:
+    def relocated(self, before: Path, after: Path) -> Command:
         """Return the command for a host that has the folder `before` at the path `after`.
 
         For a runtime whose hosts mount the spool or the projects elsewhere. Paths in the arguments, the
@@ -116,3 +116,14 @@ class Program(ABC):
         default leaves the result to the service's output parser.
         """
         return exit_
+
+
+def check_command(command: object, program: Program) -> None:
+    """Raise TypeError unless a program has returned a command that a runtime can execute."""
+    if not isinstance(command, Command):
+        raise TypeError(f"its command is {command!r}, and not a Command")
+    texts = (*command.argv, *command.environment, *command.environment.values())
+    if not all(isinstance(each, str) for each in texts):
+        raise TypeError("its command has arguments or variables that are not strings")
+    if not command.argv and not program.image:
+        raise TypeError("its command has no arguments: the first one names what is executed")

@@ -166,5 +166,13 @@ def takes_command(runtime: Runtime) -> bool:
     """Return whether the runtime's `start` takes the command; an older one takes the attempt alone.
 
     Such a runtime is the program and the place in one: what the service's program would do is its own affair.
+    The second positional parameter is the command if it is named so, or has no default.
     """
-    return len(inspect.signature(runtime.start).parameters) > 1
+    parameters = list(inspect.signature(runtime.start).parameters.values())
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return True
+    by_position = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    positional = [each for each in parameters if each.kind in by_position]
+    if len(positional) < 2:  # noqa: PLR2004  # the attempt and the command
+        return False
+    return positional[1].name == "command" or positional[1].default is inspect.Parameter.empty

@@ -24,6 +24,13 @@ HOST = "host"
 `container` that works on this host."""
 
 
+VariableName = Annotated[str, Meta(pattern=r"^[^=\x00]+$")]
+VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*$", title="a string")]
+Variables = Annotated[
+    Mapping[VariableName, VariableValue], Meta(title="a table of variables, whose names have no '='")
+]
+
+
 class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of treadle.toml that are Treadle's own. Programs and runtimes add their `options`."""
 
@@ -40,10 +47,10 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
     python: Path | None = None
     """An interpreter or a virtual environment, relative to the project; None: its .venv, if there is one."""
     timeout: Annotated[float, Meta(gt=0)] | None = None
-    """Seconds that an execution may take; None: no limit."""
+    """Seconds that an attempt may take; None: no limit."""
     concurrency: Annotated[int, Meta(gt=0)] | None = None
     """How many of its jobs may run at a time; None: as many as the engine runs."""
-    environment: Mapping[str, str] = {}
+    environment: Variables = {}
     """Variables for its program."""
     retry: Literal["lost", "never"] = "lost"
     """Whether a job whose attempt was lost is started again."""
@@ -85,7 +92,7 @@ class Service:
     python: Path | None = None
     """An interpreter or a virtual environment; None: the runtime chooses the interpreter."""
     timeout: float | None = None
-    """Seconds that an execution may take; None: no limit."""
+    """Seconds that an attempt may take; None: no limit."""
     concurrency: int | None = None
     """How many of its jobs may run at a time; None: as many as the engine runs."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -122,5 +129,12 @@ class Service:
 
     def schema(self, name: str) -> Mapping[str, Any] | None:
         """Return a schema of its OpenAPI document (`inputData`, `inputParams`, …), or None."""
-        schema = self.openapi.get("components", {}).get("schemas", {}).get(name)
+        schema = self.schemas.get(name)
         return schema if isinstance(schema, Mapping) else None
+
+    @property
+    def schemas(self) -> Mapping[str, Any]:
+        """The schemas of its OpenAPI document by their names, as they stand in the document."""
+        components = self.openapi.get("components")
+        schemas = components.get("schemas") if isinstance(components, Mapping) else None
+        return schemas if isinstance(schemas, Mapping) else {}

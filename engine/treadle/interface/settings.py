@@ -7,9 +7,10 @@ TREADLE_, the environment variable. Its type says what is valid, and its descrip
 from __future__ import annotations
 
 import os
+import stat
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from treadle.interface.errors import SettingsError
+from treadle.support.expected import members
 from treadle.support.hints import nearest
 from treadle.support.toml import TomlFile
 from treadle.support.typed import Place, to_struct, to_value
@@ -34,8 +36,7 @@ _NotNegative = Annotated[int, Meta(ge=0)]
 
 def default_spool() -> Path:
     """Return the default path of the spool, below the user's state directory (XDG)."""
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "treadle" / "spool"
+    return _user_folder("XDG_STATE_HOME", "~/.local/state") / "treadle" / "spool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,8 @@ class Settings:
     """The configuration of this host's engine, for the lifetime of a process.
 
     A flag wins over the environment (TREADLE_…), and the environment over engine.toml. Raises SettingsError
-    for a value that no engine can run with. `~` at the start of a path is the user's home.
+    for a value that no engine can run with. `~` at the start of a path is the user's home. A relative path in
+    engine.toml is relative to the file's folder, another one to the current folder; here they are absolute.
     """
 
     spool: Annotated[Path, Meta(description="The spool's folder; it is made if it does not exist.")] = field(
@@ -118,7 +120,12 @@ class Settings:
     def __post_init__(self) -> None:
         """Convert each value to its type; raise SettingsError for one that no engine can run with."""
         for name, type_ in setting_types().items():
-            value = to_value(name, getattr(self, name), type_, Place(SettingsError))
+            given = getattr(self, name)
+            is_from_file = self.file is not None and self.file.values.get(name) == given
+            place = self._place() if is_from_file else Place(SettingsError)
+            value = _absolute(to_value(name, given, type_, place))
+            if any((meta.extra or {}).get("exists") for _, meta in members(type_)):
+                _check_folder(name, value, place)
             object.__setattr__(self, name, value)
 
     @property
@@ -140,16 +147,20 @@ class Settings:
 
     def unknown_name(self, kind: str, key: str, name: str, known: Iterable[str]) -> Exception:
         """Return the error about a name that a setting gives and that no plugin or runtime has."""
+        return self.wrong_name(key, name, f"there is no {kind} named {name!r}{nearest(name, known)}")
+
+    def wrong_name(self, key: str, name: str, detail: str) -> Exception:
+        """Return the error about a name that a setting gives."""
         is_section = key == "plugins"
         where = f"[plugins.{name}]" if is_section else key
         keys = (key, name) if is_section else (key,)
         in_file = self.file is not None and name in self.file.values.get(key, ())
         place = self._place() if in_file else Place(SettingsError)
-        return place.fault(f"{where}: there is no {kind} named {name!r}{nearest(name, known)}", *keys)
+        return place.fault(f"{where}: {detail}", *keys)
 
     def _place(self, *table: str) -> Place:
         """Return the place of a table of engine.toml, for errors about it."""
-        return Place(SettingsError, file=self.file, table=table)
+        return _place_in(self.file, *table) if self.file else Place(SettingsError, table=table)
 
 
 @cache
@@ -161,24 +172,24 @@ def setting_types() -> Mapping[str, Any]:
 
 def config_file() -> Path | None:
     """Return the default engine.toml: the user's, else the host's, else None."""
-    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    for folder in (Path(home).expanduser() / "treadle", Path("/etc/treadle")):
+    home = _user_folder("XDG_CONFIG_HOME", "~/.config")
+    for folder in (home / "treadle", Path("/etc/treadle")):
         if (path := folder / "engine.toml").exists():
             return path
     return None
 
 
 def read_config(path: Path | None) -> TomlFile | None:
-    """Return an engine.toml; raise SettingsError for an unknown key or a wrong value."""
+    """Return an engine.toml, typed; raise SettingsError for an unknown key or a wrong value."""
     if path is None:
         return None
-    file = TomlFile.read(path, SettingsError)
-    place = Place(SettingsError, file=file)
+    file = TomlFile.read(path.absolute(), SettingsError)
+    place, typed = _place_in(file), {}
     for key, value in file.values.items():
         if key not in setting_types():
             raise place.unknown_key(key, setting_types())
-        to_value(key, value, setting_types()[key], place)
-    return file
+        typed[key] = to_value(key, value, setting_types()[key], place)
+    return replace(file, values=typed)
 
 
 def read_environment(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -187,7 +198,7 @@ def read_environment(names: Iterable[str], environment: Mapping[str, str]) -> di
     return {
         name: to_value(variable, value, setting_types()[name], Place(SettingsError), strict=False)
         for name, variable in variables.items()
-        if (value := environment.get(variable))
+        if (value := environment.get(variable, "").strip())
     }
 
 
@@ -196,3 +207,38 @@ def make_settings(config: TomlFile | None, given: Mapping[str, Any]) -> Settings
     values = dict(config.values) if config else {}
     values |= {name: value for name, value in given.items() if value not in (None, ())}
     return Settings(**values, file=config)
+
+
+def _place_in(file: TomlFile, *table: str) -> Place:
+    """Return the place of a table of engine.toml."""
+    return Place(SettingsError, file=file, table=table, folder=file.path.parent)
+
+
+def _user_folder(variable: str, default: str) -> Path:
+    """Return the user's folder that a variable of XDG names; raise SettingsError if it is below no home."""
+    value = os.environ.get(variable) or default
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"{value} is below an unknown home: set HOME or {variable}") from error
+
+
+def _absolute(value: Any) -> Any:
+    """Return a path, or each of a tuple, as an absolute one; any other value as it is."""
+    if isinstance(value, tuple):
+        return tuple(map(_absolute, value))
+    return value.absolute() if isinstance(value, Path) else value
+
+
+def _check_folder(key: str, folder: Path | None, place: Place) -> None:
+    """Raise the place's error unless the folder can be listed."""
+    if folder is None:
+        return
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except OSError as error:
+        raise place.fault(f"{key}: there is no folder {folder} ({error.strerror})", key) from error
+    if not is_folder:
+        raise place.fault(f"{key}: {folder} is not a folder", key)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise place.fault(f"{key}: {folder} can't be read: its permissions do not allow it", key)

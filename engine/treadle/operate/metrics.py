@@ -83,7 +83,7 @@ class Metrics(Collector):
                 "Jobs that only a rescan found",
                 self._dispatcher.noticing.missed,
             ),
-            ("treadle_observer_restarts", "Restarts of the folder observer", self._arrivals.restarts),
+            ("treadle_observer_restarts", "Restarts of the folder watcher", self._arrivals.restarts),
         ):
             yield CounterMetricFamily(name, text, value=number)
 

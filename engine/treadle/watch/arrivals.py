@@ -1,7 +1,7 @@
 """Arrivals: flat folders that files appear in, watched by watchdog.
 
 An event is only a hint to look; the listing is the truth. The kernel drops events when its queue overflows,
-and a thread of watchdog can die while its observer looks alive. So each folder is listed at the start and
+and a thread of watchdog can die while its `Observer` looks alive. So each folder is listed at the start and
 from time to time as well, and a dead watchdog is replaced. Handlers do nothing but wake the event loop: one
 that raises would end watchdog's thread. No file is ever renamed out of a watched folder: that delays all
 later events of the folder by half a second (the kernel's two halves of a move are paired there).
@@ -144,13 +144,13 @@ class Arrivals(Lifetime):
             self._look_at_everything()
 
     async def _replace(self) -> None:
-        log.warning("the folder observer has died; starting it again")
+        log.warning("the folder watcher has died; starting it again")
         try:
             await asyncio.to_thread(self._stop)
             self._start()
         except (OSError, RuntimeError):
             log.exception(
-                "the folder observer can't be started; the folders are looked at every %s s", _CHECK_INTERVAL
+                "the folder watcher can't be started; the folders are looked at every %s s", _CHECK_INTERVAL
             )
         else:
             self.restarts += 1

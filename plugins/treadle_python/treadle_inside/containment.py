@@ -4,6 +4,11 @@
 other processes of the namespace.
 `subreaper`: used where namespaces are not permitted. Orphans become children of the supervisor, and it
 kills until none is left.
+
+Dropped: a namespace for each job, which the fork server entered and left again (`setns`). That was possible
+for root only; now a supervisor is made in its namespace and takes one attempt after the other. A mount of
+/proc by the supervisor, and a private one: both keep what the host unmounts busy (mount_own_proc). To close
+the descriptors that are listed in /proc/self/fd, or by os.closerange() (close_fds_from).
 """
 
 from __future__ import annotations

@@ -109,10 +109,13 @@ def _execute(request: dict[str, Any]) -> NoReturn:
         if request["workdir"] is not None:
             os.chdir(request["workdir"])
         os.execvpe(argv[0], argv, environment)  # noqa: S606  # the supervisor is to be its parent, and no shell
-    except OSError as error:
-        detail = f"{argv[0]} can't be executed: {error.strerror}"
+    except (OSError, ValueError, TypeError, IndexError) as error:  # all but the first: no such command can be
+        missing = isinstance(error, FileNotFoundError)
+        reason = getattr(error, "strerror", None) or str(error)
+        reason += " (it, or the interpreter in its first line)" if missing else ""
+        detail = f"{' '.join(map(str, argv[:1]))} can't be executed: {reason}"
         _write(request["folder"], failed=True, content=results.failure("COMMAND_NOT_STARTED", detail))
-        os._exit(_EXIT_NOT_FOUND if isinstance(error, FileNotFoundError) else _EXIT_NOT_EXECUTABLE)
+        os._exit(_EXIT_NOT_FOUND if missing else _EXIT_NOT_EXECUTABLE)
 
 
 def main() -> None:

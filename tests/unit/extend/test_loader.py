@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from treadle import Settings, SettingsError
+from treadle import ServiceError, Settings, SettingsError
 from treadle.extend.loader import Plugins
+from treadle.extend.selection import check_service, image_runtimes
 from treadle.extend.sources import PluginInfo
+from treadle.intake.projects import read_service
 from treadle.interface.settings import make_settings, read_config
 
 RUNTIME = """
@@ -115,7 +117,7 @@ def test_a_plugin_or_a_runtime_that_is_not_there_is_an_error(tmp_path, settings,
         ("[plugins.docker]\nulr = 1", "line 2: unknown key 'ulr' in [plugins.docker]; did you mean 'url'?"),
         ('[plugins.python-template]\ncontain = "x"', "must be 'auto', 'namespace' or 'subreaper', not 'x'"),
         ("[plugins.podman]\npatience = -1", "patience in [plugins.podman] must be at least 0, not -1"),
-        ("[plugins.markers]\nx = 1", "unknown key 'x' in [plugins.markers]"),
+        ("[plugins.markers]\nx = 1", "unknown key 'x' in [plugins.markers]; it takes no keys"),
     ],
 )
 def test_a_fault_in_engine_toml_is_the_operator_s_and_stops_the_start(tmp_path, text, words):
@@ -124,6 +126,50 @@ def test_a_fault_in_engine_toml_is_the_operator_s_and_stops_the_start(tmp_path, 
     with pytest.raises(SettingsError) as caught:
         Plugins(settings)
     assert words in str(caught.value)
+
+
+def test_the_old_name_of_the_runtime_host_is_accepted(tmp_path):
+    plugins = Plugins(Settings(spool=tmp_path, prefer=("python-template", "podman")))
+    assert plugins.prefer == ("host", "podman")
+    assert Plugins(Settings(spool=tmp_path, prefer=("host",), disable=("python-template",))).prefer
+
+
+def test_a_kind_of_runtimes_can_t_be_preferred(tmp_path):
+    (tmp_path / "engine.toml").write_text('\nprefer = ["container"]')
+    settings = make_settings(read_config(tmp_path / "engine.toml"), {})
+    with pytest.raises(
+        SettingsError, match=r"line 2: prefer: 'container' is a kind.*: name docker or podman"
+    ):
+        Plugins(settings)
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        ("{'k': (list, tuple), 'p': (str, Path), 'o': object, 'n': numbers.Number}", None),
+        ("{'k': list[str]}", "PluginError: runtime 'mine' declares the key 'k' wrongly"),
+        (
+            "msgspec.defstruct('S', [('k', set[int] | list[int], None)])",
+            "PluginError: runtime 'mine' declares",
+        ),
+    ],
+)
+def test_the_types_of_options_are_tried_when_the_plugin_is_loaded(load, keys, error):
+    imports = "import msgspec, numbers\nfrom pathlib import Path\n"
+    plugins, info = load(imports + RUNTIME.format(name="mine", options=keys))
+    assert info.error is None if error is None else error in info.error
+    assert ("mine" in plugins.runtimes) is (error is None)
+
+
+def test_a_project_with_an_image_on_the_host_is_told_of_programs_without_one(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "Dockerfile").touch()
+    (project / "treadle.toml").write_text('runtime = "host"\ncommand = ["./solve"]\n')
+    plugins = Plugins(Settings(spool=tmp_path))
+    service = read_service(project, plugins.options, image_runtimes(plugins))
+    with pytest.raises(ServiceError, match=r'`runtime` .* docker.* `program = "command"`'):
+        check_service(plugins, service)
 
 
 def test_a_disabled_or_broken_plugin_keeps_its_section_and_its_name(load):

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 from treadle import Descriptor, Service, ServiceError, Settings
+from treadle.api.openapi import describe
 from treadle.extend.loader import Plugins
 from treadle.intake.admission import Admission, DiskFull, QueueFull
 from treadle_spool import InvalidDescriptor
@@ -67,6 +72,83 @@ def test_nullable_means_null_in_openapi_3_0(admit):
     admit().check(job('{"values": [], "note": null}'))
     with pytest.raises(InvalidDescriptor):
         admit(version="3.1.0").check(job('{"values": [], "note": null}'))
+
+
+@pytest.mark.parametrize(
+    ("version", "schema", "valid"),
+    [
+        ("3.0.2", {"type": "object", "nullable": True}, True),
+        ("3.0.2", {"$ref": "#/components/schemas/Kind", "nullable": True}, True),
+        ("3.0.2", {"enum": ["a"], "nullable": True}, True),
+        ("3.0.2", {"type": ["string", "number"], "nullable": True}, True),
+        ("3.0.2", {"$ref": "#/components/schemas/Kind"}, False),
+        ("3.0.2", {"type": "string", "const": "a"}, False),
+        ("3.1.0", {"$ref": "#/components/schemas/Kind", "nullable": True}, False),
+        ("3.1.0", {"type": ["string", "null"]}, True),
+    ],
+)
+def test_null_is_accepted_where_the_shown_schema_accepts_it(admit, version, schema, valid):
+    schemas = {"inputData": {"properties": {"note": schema}}, "Kind": {"enum": ["a"]}}
+    service = Service("sum", Path(), openapi={"openapi": version, "components": {"schemas": schemas}})
+    document = describe(service, "")
+    registry = Registry().with_resource("urn:d", DRAFT202012.create_resource(document))
+    shown = {"$ref": "urn:d#/components/schemas/inputData"}
+    assert Draft202012Validator(shown, registry=registry).is_valid({"note": None}) is valid
+    with nullcontext() if valid else pytest.raises(InvalidDescriptor):
+        admit(schemas, version).check(job('{"note": null}'))
+
+
+def test_a_fault_below_a_nullable_reference_keeps_its_place(admit):
+    point = {"type": "object", "required": ["x"], "properties": {"x": {"type": "number"}}}
+    data = {"properties": {"point": {"$ref": "#/components/schemas/Point", "nullable": True}}}
+    admission = admit({"inputData": data, "Point": point})
+    for value, path in (('{"x": "far"}', "$.data.point.x"), ("{}", "$.data.point"), ("1", "$.data.point")):
+        with pytest.raises(InvalidDescriptor) as caught:
+            admission.check(job(f'{{"point": {value}}}'))
+        assert caught.value.path == path
+
+
+def test_keywords_that_openapi_3_0_does_not_know_have_no_effect_there(admit):
+    data = {"properties": {"kind": {"const": "a"}}}
+    admit({"inputData": data}).check(job('{"kind": "b"}'))
+    with pytest.raises(InvalidDescriptor):
+        admit({"inputData": data}, "3.1.0").check(job('{"kind": "b"}'))
+
+
+def test_a_reference_to_another_part_of_the_document_is_followed(tmp_path, spool):
+    parameter = {"schema": {"type": "integer", "nullable": True}}
+    data = {"properties": {"limit": {"$ref": "#/components/parameters/limit/schema"}}}
+    components = {"parameters": {"limit": parameter}, "schemas": {"inputData": data}}
+    service = Service("sum", Path(), openapi={"components": components})
+    chosen = Settings(spool=tmp_path, disk_reserve=0)
+    admission = Admission(spool, {"sum": service}, Plugins(chosen), chosen, lambda: 0)
+    admission.check(job('{"limit": null}'))
+    with pytest.raises(InvalidDescriptor) as caught:
+        admission.check(job('{"limit": "x"}'))
+    assert caught.value.path == "$.data.limit"
+
+
+@pytest.mark.parametrize("schemas", [None, {}, {"inputData": None}, {"inputData": {}}])
+def test_a_service_without_schemas_accepts_any_object(admit, schemas):
+    admission = admit(schemas)
+    assert admission.is_quick(job("{}"))
+    admission.check(job('{"x": 1}'))
+
+
+@pytest.mark.parametrize("version", ["3.0.2", "3.1.0"])
+def test_a_schema_that_contains_itself_is_reported_before_the_service_is_served(admit, version):
+    endless: dict[str, object] = {}
+    endless["properties"] = {"x": endless}
+    with pytest.raises(ServiceError, match="too deeply"):
+        admit({"inputData": endless}, version)
+
+
+@pytest.mark.parametrize("version", ["3.0.2", "3.1.0"])
+def test_a_number_without_a_fraction_is_an_integer(admit, version):
+    admission = admit({"inputData": {"properties": {"count": {"type": "integer"}}}}, version)
+    admission.check(job('{"count": 1.0}'))
+    with pytest.raises(InvalidDescriptor):
+        admission.check(job('{"count": 1.5}'))
 
 
 def test_integers_of_any_size_are_numbers(admit):

@@ -43,6 +43,11 @@ def test_planqk_json_alone_is_enough(project):
     assert (service.resources.cpu, service.resources.memory, service.service_id) == (2, 4, "abc")
 
 
+def test_keys_that_only_the_hosted_platform_knows_are_ignored(project):
+    service = read_service(project({"resources": {"cpu": 1, "disk": 2}, "more": {}}), KnownOptions())
+    assert service.resources.cpu == 1
+
+
 def test_a_bare_package_is_a_service_named_after_its_folder(project):
     assert read_service(project(), KnownOptions()).name == "thing"
 
@@ -77,6 +82,11 @@ def test_its_own_virtual_environment_is_found(project):
         ('entrypoint = "program"', "module:function"),
         ("environment = {A = 1}", "line 1: environment.A must be a string, not 1"),
         ('retry = "never"\n\n[environment]\nA = 1', "line 4: environment.A must be a string, not 1"),
+        (
+            'python = "~nobody-here/x"',
+            "line 1: python must be a path below the home of a known user, not '~nob",
+        ),
+        ('python = ""', "line 1: python must be a non-empty path, not ''"),
         ('retry = "never"\npython = 3', "treadle.toml, line 2: python must be a path, not 3"),
         ("name = [", "can't be read"),
         ('name = "///"', "no usable name"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import numbers
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from treadle import PluginError, Service, ServiceError
 from treadle.intake.projects import read_service
 from treadle.interface.options import KnownOptions, Owner
+from treadle.support.typed import Place
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -146,6 +150,118 @@ def test_a_service_that_a_test_makes_has_typed_options_too():
 def test_a_key_of_another_s_is_refused(declared, words):
     with pytest.raises(PluginError, match=re.escape(words)):
         KNOWN.extended([Owner.of("runtime", "new", declared)], reserved={"timeout"})
+
+
+class Deep(msgspec.Struct):
+    """A table in a list in a table."""
+
+    must: int
+    size: int = 1
+
+
+class Nested(msgspec.Struct):
+    """The options of a runtime with tables in a table."""
+
+    parts: dict[str, list[Deep]] = {}
+
+
+@pytest.mark.parametrize(
+    ("types", "value", "expected"),
+    [
+        ((list, tuple), [1], "a list"),
+        ((str, Path), "x", "a string or a path"),
+        (str | Path, "x", "a string or a path"),
+        (numbers.Number, 1.5, "a number"),
+        (numbers.Integral, 1, "a whole number"),
+        (float, 1, "a number"),
+        ((bool, int), True, "true or false or a whole number"),
+        (Mapping, {"a": 1}, "a table"),
+        (datetime.date, datetime.date(2020, 1, 1), "a date"),
+    ],
+)
+def test_a_type_of_a_mapping_is_one_that_the_value_is_an_instance_of(tmp_path, types, value, expected):
+    known = KnownOptions((Owner.of("runtime", "old", {"k": types}),))
+    place = Place(ServiceError)
+    assert known.read({"k": value}, place, ["old"]).flat == {"k": value}
+    with pytest.raises(ServiceError, match=f"^k must be {expected}, not <object"):
+        known.read({"k": object()}, place, ["old"])
+
+
+def test_a_bool_is_no_number_for_a_mapping_unless_it_is_listed():
+    for types in (int, float, (int, str), numbers.Number):
+        known = KnownOptions((Owner.of("runtime", "old", {"k": types}),))
+        with pytest.raises(ServiceError, match=r"^k must be .*, not true$"):
+            known.read({"k": True}, Place(ServiceError), ["old"])
+
+
+@pytest.mark.parametrize("types", [object, Any])
+@pytest.mark.parametrize("value", [1, True, "x", [1], {"a": 1}])
+def test_any_value_is_an_object(types, value):
+    known = KnownOptions((Owner.of("runtime", "old", {"k": types}),))
+    assert known.read({"k": value}, Place(ServiceError), ["old"]).flat == {"k": value}
+
+
+@pytest.mark.parametrize("types", [list[str], (str, None), (), "str", Annotated[int, "x"]])
+def test_a_mapping_with_a_type_that_has_no_instances_is_refused(types):
+    with pytest.raises(PluginError, match="runtime 'old' declares the key 'k' wrongly: "):
+        Owner.of("runtime", "old", {"k": types})
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [set[int] | list[int], str | Path, numbers.Number, list[numbers.Number], list[set[int] | list[int]]],
+)
+def test_a_struct_with_a_type_that_can_t_be_read_is_refused(type_):
+    struct = msgspec.defstruct("Struct", [("k", type_, None), ("fine", Path | None, None)])
+    with pytest.raises(PluginError, match=r"runtime 'new' declares the key 'k' wrongly: .*[Tt]ype"):
+        Owner.of("runtime", "new", struct)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ('[host]\nimage = "x"', "line 2: unknown key 'image' in [host]; `image` belongs in [container]"),
+        ("[podman]\nstart = 1", "line 2: unknown key 'start' in [podman]; `start` belongs in [host]"),
+        (
+            '[host]\nnetwork = "x"',
+            "unknown key 'network' in [host]; `network` belongs in [container], [docker] or [podman]",
+        ),
+        ("[host]\ntimeout = 1", "unknown key 'timeout' in [host]; `timeout` belongs at the top level"),
+    ],
+)
+def test_a_key_in_the_table_of_another_is_reported_with_its_place(read, toml, words):
+    with pytest.raises(ServiceError, match=re.escape(words)):
+        read(toml)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("parts = {a = [{must = 1}, {}]}", "parts.a[1].must is missing: it must be a whole number"),
+        (
+            "[nested]\nparts.a = [{must = 1, sizze = 1}]",
+            "unknown key 'parts.a[0].sizze' in [nested]; did you",
+        ),
+    ],
+)
+def test_a_fault_in_a_table_of_a_table_is_named_with_its_path(tmp_path, toml, words):
+    (tmp_path / "treadle.toml").write_text(f'runtime = "nested"\n{toml}\n')
+    known = KnownOptions((Owner.of("runtime", "nested", Nested),))
+    with pytest.raises(ServiceError, match=re.escape(words)):
+        read_service(tmp_path, known)
+
+
+def test_a_key_of_a_plugin_may_be_a_table_that_has_its_name_and_required_keys(tmp_path):
+    known = KnownOptions((Owner.of("runtime", "deep", msgspec.defstruct("Options", [("deep", Deep)])),))
+    assert known.read({"deep": {"must": 1}}, Place(ServiceError), ["deep"]).flat == {"deep": {"must": 1}}
+
+
+@pytest.mark.parametrize(
+    ("key", "types"), [("network", (str, list)), ("network", object), ("output_limit", (int, float))]
+)
+def test_a_key_of_another_may_be_declared_for_values_of_more_kinds(key, types):
+    known = KNOWN.extended([Owner.of("runtime", "new", {key: types})], reserved=())
+    assert known.read({key: 10 if key == "output_limit" else "x"}, Place(ServiceError), ["new"]).flat
 
 
 def test_a_key_may_have_several_owners_if_its_values_are_of_one_kind():

@@ -96,6 +96,77 @@ def test_a_path_may_begin_with_the_user_s_home(engine_toml, monkeypatch, tmp_pat
     assert settings.plugins_dir == tmp_path
 
 
+def test_a_relative_path_in_engine_toml_is_below_the_folder_of_the_file(engine_toml, monkeypatch, tmp_path):
+    config = engine_toml('spool = "s"\nprojects = ["a", "../b"]\nplugins_dir = "."\n')
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    settings = make_settings(read_config(Path("../engine.toml")), {})
+    assert settings.spool.name == "s"
+    assert settings.spool.parent.resolve() == settings.plugins_dir.resolve() == config.parent
+    assert [each.resolve() for each in settings.projects] == [tmp_path / "a", tmp_path.parent / "b"]
+    assert all(each.is_absolute() for each in (settings.spool, settings.plugins_dir, *settings.projects))
+
+
+def test_a_relative_path_that_is_given_is_below_the_current_folder(engine_toml, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Settings(spool=Path("s")).spool == tmp_path / "s"
+
+
+@pytest.mark.parametrize("key", ["services", "plugins_dir", "data_pools"])
+def test_a_folder_that_must_exist_is_checked_with_file_line_and_key(engine_toml, tmp_path, key):
+    (tmp_path / "file").touch()
+    for value, words in (("nothing", "there is no folder {}"), ("file", "{} is not a folder")):
+        config = read_config(engine_toml(f'port = 1\n{key} = "{value}"\n'))
+        detail = words.format(tmp_path / value)
+        with pytest.raises(SettingsError, match=f"^{tmp_path}/engine.toml, line 2: {key}: {detail}"):
+            make_settings(config, {})
+        assert getattr(make_settings(config, {key: tmp_path}), key) == tmp_path
+        with pytest.raises(SettingsError, match=f"^{key}: {detail}"):
+            Settings(**{key: tmp_path / value})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('spool = ""', "line 1: spool must be a non-empty path, not ''"),
+        ('projects = ["a", ""]', "line 1: projects[1] must be a non-empty path, not ''"),
+        ('services = " "', "line 1: services must be a non-empty path, not ' '"),
+        (
+            'spool = "~nobody-here/x"',
+            "spool must be a path below the home of a known user, not '~nobody-here/x'",
+        ),
+        ('spool = "a\\u0000b"', "spool must be a path without NUL characters"),
+    ],
+)
+def test_a_text_that_is_no_path_is_refused(engine_toml, text, words):
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        read_config(engine_toml(text))
+
+
+def test_an_unknown_home_is_reported_with_the_variable(monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "~nobody-here")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "~nobody-here")
+    for variable, find in (("XDG_STATE_HOME", default_spool), ("XDG_CONFIG_HOME", config_file)):
+        with pytest.raises(SettingsError, match=f"~nobody-here is below an unknown home: .*{variable}"):
+            find()
+
+
+def test_white_space_around_a_variable_s_value_does_not_count():
+    assert read_environment(["port", "host"], {"TREADLE_PORT": " 5\n", "TREADLE_HOST": "  "}) == {"port": 5}
+
+
+def test_a_path_of_a_plugin_s_section_is_below_the_folder_of_the_file(engine_toml, tmp_path):
+    kind = msgspec.defstruct("Keys", [("key", Path)])
+    settings = make_settings(read_config(engine_toml('[plugins.mine]\nkey = "k"\n')), {})
+    assert settings.section("mine", kind).key == tmp_path / "k"
+
+
+def test_a_section_without_keys_says_so(engine_toml):
+    settings = make_settings(read_config(engine_toml("[plugins.mine]\nx = 1\n")), {})
+    with pytest.raises(SettingsError, match=r"unknown key 'x' in \[plugins\.mine\]; it takes no keys$"):
+        settings.section("mine", msgspec.defstruct("NoKeys", []))
+
+
 def test_what_is_given_wins_over_the_file(engine_toml):
     settings = make_settings(read_config(engine_toml("jobs = 3\nport = 1\n")), {"jobs": 4})
     assert (settings.jobs, settings.port) == (4, 1)

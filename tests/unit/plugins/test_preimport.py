@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.unit.plugins.old_files import grow_old
 from treadle_python.treadle_inside import preimport
 from treadle_python.treadle_inside.preimport import Preimport
 
@@ -23,11 +24,6 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
     grow_old(tmp_path / "project")
     return tmp_path / "project"
-
-
-def grow_old(project) -> None:
-    for path in (project, *project.rglob("*")):
-        os.utime(path, (time.time() - 10, time.time() - 10))
 
 
 def look(project) -> Preimport:

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from treadle_spool import SpoolInUse
+from treadle.testing import live_attempt
+from treadle_spool import Descriptor, SpoolInUse
+from treadle_spool.errors import NotOwner
 
 HOLD = """
 import sys, time
@@ -48,6 +50,20 @@ def test_it_is_free_again_after_its_end(spool):
     with spool.lock():
         pass
     assert spool.lock().holder() is None
+
+
+def test_an_owner_whose_lock_was_left_claims_and_ends_nothing(spool):
+    job = spool.accept(Descriptor(service="test"))
+    with spool.lock() as owner:
+        assert owner.claim(job.id, live_attempt()) is not None
+    for call in (
+        lambda: owner.claim(job.id, live_attempt()),
+        lambda: owner.finish(job, b"1"),
+        lambda: owner.record_attempt(job.id, live_attempt()),
+    ):
+        with pytest.raises(NotOwner):
+            call()
+    assert spool.look_up(job.id).status == "RUNNING"
 
 
 def test_a_link_in_its_place_is_not_followed(spool, tmp_path):

@@ -79,7 +79,7 @@ async def test_from_time_to_time_everything_is_looked_at(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["observer", "emitter"])
-async def test_an_observer_that_dies_is_started_again_and_everything_looked_at(tmp_path, what):
+async def test_a_watcher_that_dies_is_started_again_and_everything_looked_at(tmp_path, what):
     looks = Looks()
     arrivals = Arrivals(rescan=0.2)
     arrivals.watch(tmp_path, ARRIVALS, looks)
@@ -93,7 +93,7 @@ async def test_an_observer_that_dies_is_started_again_and_everything_looked_at(t
             emitter.stop()
             emitter.join()
         assert not arrivals.healthy
-        await until(lambda: arrivals.restarts, "another observer")
+        await until(lambda: arrivals.restarts, "another watcher")
         assert arrivals.healthy
         (tmp_path / "new").write_text("x")
         await looks.until("new")

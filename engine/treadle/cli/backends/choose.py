@@ -11,7 +11,7 @@ import click
 
 from treadle.cli.backends.base import Backend
 from treadle.cli.discovery import exposed_config, server_url, spool_folder
-from treadle.cli.options import ANY_PATH
+from treadle.cli.options import ANY_PATH, SettingOption
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,14 +55,24 @@ def choose_listing(
 def _with(choose: Callable[..., Backend], command: Command) -> Command:
     @click.option(
         "--url",
+        cls=SettingOption,
         envvar="TREADLE_URL",
         help="The server's URL.  [default: by the settings of `treadle serve`, such as "
         "http://127.0.0.1:8081]",
     )
     @click.option(
-        "--spool", type=ANY_PATH, envvar="TREADLE_SPOOL", help="The spool's folder, in place of a server."
+        "--spool",
+        cls=SettingOption,
+        type=ANY_PATH,
+        envvar="TREADLE_SPOOL",
+        help="The spool's folder, in place of a server.",
     )
-    @click.option("--service", envvar="TREADLE_SERVICE", help="The service's name, if there are several.")
+    @click.option(
+        "--service",
+        cls=SettingOption,
+        envvar="TREADLE_SERVICE",
+        help="The service's name, if there are several.",
+    )
     @exposed_config
     @wraps(command)
     def wrapped(

@@ -8,12 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from tests.unit.plugins.forking.processes import FORKED, inside, namespace_of, servers, supervisor_of
+from tests.unit.plugins.old_files import grow_old
 from tests.unit.plugins.on_host import PythonOnHost
 from treadle import Service, ServiceError
 from treadle.testing import until
@@ -120,16 +119,6 @@ async def test_preloaded_code_that_changes_is_loaded_anew(run, project):
     assert await run(program, preload=["src.heavy"]) == 22
 
 
-OLD = 10.0
-"""Seconds since the last change of a settled file."""
-
-
-def grow_old(*paths: Path) -> None:
-    """Set the mtimes of files and folders into the past."""
-    for path in paths:
-        os.utime(path, (time.time() - OLD, time.time() - OLD))
-
-
 async def test_the_code_of_a_program_is_preimported_and_that_is_not_seen(run, project, supervise):
     (project / "src" / "helper.py").write_text("NAME = __name__\n")
     program = project / "src" / "program.py"
@@ -143,9 +132,9 @@ async def test_the_code_of_a_program_is_preimported_and_that_is_not_seen(run, pr
         "    found = {name: getattr(module, name) for name in names}\n"
         "    return [found, type(__loader__).__name__, __spec__.name, NAME, itself is module]\n"
     )
-    grow_old(program, project / "src" / "__init__.py", project / "src", project)
+    grow_old(project)
     first = await run(None, entrypoint="src.program:run")
-    grow_old(program, project / "src" / "__init__.py", project / "src", project)
+    grow_old(project)
     spawned = await run(None, entrypoint="src.program:run", start="spawn")
     assert first == spawned
     assert [await run(None, entrypoint="src.program:run") for _ in range(2)] == [first] * 2
@@ -162,7 +151,7 @@ async def test_the_code_of_a_program_is_preimported_and_that_is_not_seen(run, pr
 async def test_a_package_that_is_not_empty_any_more_is_loaded(run, project):
     start, program = project / "src" / "__init__.py", project / "src" / "program.py"
     program.write_text("import src\ndef run():\n    return getattr(src, 'VALUE', 0)\n")
-    grow_old(program, start, project / "src", project)
+    grow_old(project)
     assert await run(None, entrypoint="src.program:run") == 0
     start.write_text("VALUE = 1\n")
     assert await run(None, entrypoint="src.program:run") == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from treadle.api.openapi_upgrade import is_3_0, upgrade
+from treadle.intake.openapi_upgrade import is_3_0, upgrade
 
 REF = "#/components/schemas/Point"
 
@@ -38,6 +38,24 @@ REF = "#/components/schemas/Point"
         ({"exclusiveMaximum": True}, {}),
         ({"example": {"nullable": True}}, {"examples": [{"nullable": True}]}),
         ({"example": None}, {"examples": [None]}),
+        ({"examples": [1], "example": 2}, {"examples": [1, 2]}),
+        ({"examples": {"small": {"value": 1}, "plain": 2}, "example": 3}, {"examples": [1, 2, 3]}),
+        ({"examples": {"elsewhere": {"$ref": "#/components/examples/one"}}}, {}),
+        ({"examples": {"elsewhere": {"externalValue": "one.json"}}}, {}),
+        ({"examples": 5}, {"examples": [5]}),
+        ({"examples": None}, {}),
+        ({"type": ["string", "number"], "nullable": True}, {"type": ["string", "number", "null"]}),
+        ({"type": ["string", "null"], "nullable": True}, {"type": ["string", "null"]}),
+        ({"const": 1, "if": {}, "$id": "x", "$defs": {"a": {}}, "x-mine": 1}, {"x-mine": 1}),
+        ({"readOnly": "yes", "deprecated": True}, {"deprecated": True}),
+        ({"items": [{"type": "string"}]}, {"prefixItems": [{"type": "string"}]}),
+        ({"items": [{}], "additionalItems": False}, {"prefixItems": [{}], "items": False}),
+        ({"items": {}, "additionalItems": False}, {"items": {}}),
+        (
+            {"dependencies": {"a": ["b"], "c": {"type": "object", "nullable": True}}},
+            {"dependentRequired": {"a": ["b"]}, "dependentSchemas": {"c": {"type": ["object", "null"]}}},
+        ),
+        ({"format": ["byte"]}, {"format": ["byte"]}),
         ({"type": "string", "format": "byte"}, {"type": "string", "contentEncoding": "base64"}),
         (
             {"type": "string", "format": "binary"},
@@ -52,6 +70,7 @@ def test_a_schema_means_the_same_in_the_newer_version(before: Any, after: Any):
     given = copy.deepcopy(before)
     assert upgrade(given) == after
     assert given == before
+    assert upgrade(given) == after
 
 
 @pytest.mark.parametrize(
@@ -60,6 +79,7 @@ def test_a_schema_means_the_same_in_the_newer_version(before: Any, after: Any):
         lambda schema: {"properties": {"nullable": schema, "example": schema, "$ref": schema}},
         lambda schema: {"items": schema},
         lambda schema: {"not": schema},
+        lambda schema: {"patternProperties": {"^x": schema}},
         lambda schema: {"additionalProperties": schema},
         lambda schema: {"allOf": [schema]},
         lambda schema: {"anyOf": [schema, schema]},
