@@ -88,6 +88,13 @@ class ContainerRuntime(Runtime):
             return Diagnosis(f"runtime {self.name}", works=False, detail=detail, remedy=self._engine.remedy())
         return Diagnosis(f"runtime {self.name}", works=True, detail=version)
 
+    async def diagnose_and_close(self) -> list[Diagnosis]:
+        """Return the diagnosis of a runtime that was made for it, and close the runtime."""
+        try:
+            return [await self.diagnose()]
+        finally:
+            await self.close()
+
     async def prepare(self, service: Service, report: Callable[[str], None]) -> None:
         """Build, load, pull or find the service's image; raise StartError."""
         try:

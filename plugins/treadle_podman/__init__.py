@@ -33,8 +33,4 @@ def register_runtimes(settings: Settings) -> list[Runtime]:
 @hookimpl
 async def diagnose(settings: Settings) -> list[Diagnosis]:
     """Report whether the engine answers, through a client of its own."""
-    runtime = _runtime(settings)
-    try:
-        return [await runtime.diagnose()]
-    finally:
-        await runtime.close()
+    return await _runtime(settings).diagnose_and_close()

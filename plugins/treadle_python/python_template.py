@@ -42,6 +42,17 @@ class PythonCall(Command):
         return plain.relocated(before, after)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What the commands of all attempts of a service have in common."""
+
+    service: Service
+    python: Path
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    reads: tuple[Mount, ...]
+
+
 class PythonTemplate(Program):
     """Calls `run(data, params)`, or what `entrypoint` names, in the interpreter of `python`."""
 
@@ -50,8 +61,8 @@ class PythonTemplate(Program):
     def __init__(self, *, jobs: int = 1) -> None:
         """Share the host's CPUs among so many jobs that run at the same time."""
         self._jobs = jobs
-        self._bases: dict[str, tuple[Service, Path, dict[str, str]]] = {}
-        """The interpreter and the environment of each service, as long as it is the same."""
+        self._bases: dict[str, _Base] = {}
+        """What the commands of each service have in common, as long as the service is the same."""
 
     def check(self, service: Service) -> None:
         """Raise ServiceError if the interpreter is missing."""
@@ -63,27 +74,17 @@ class PythonTemplate(Program):
     async def command(self, attempt: Attempt) -> PythonCall:
         """Return the call. Raises StartError if the interpreter is missing."""
         service = attempt.service
-        python, of_all = self._base(service)
-        of_this = of_attempt(attempt)
+        base, of_this = self._base(service), of_attempt(attempt)
+        folder, descriptor = str(attempt.folder), attempt.descriptor
         return PythonCall(
-            argv=(
-                str(python),
-                *bootstrap("program"),
-                str(attempt.folder),
-                str(service.path),
-                service.entrypoint,
-            ),
-            environment={**of_all, **of_this},
-            reads=(
-                Mount(HERE, str(HERE)),
-                Mount(service.path, str(service.path)),
-                Mount(attempt.descriptor, str(attempt.descriptor)),
-            ),
-            writes=(Mount(attempt.folder, str(attempt.folder)),),
-            python=python,
+            argv=(*base.argv, folder, str(service.path), service.entrypoint),
+            environment={**base.environment, **of_this},
+            reads=(*base.reads, Mount(descriptor, str(descriptor))),
+            writes=(Mount(attempt.folder, folder),),
+            python=base.python,
             project=service.path,
             entrypoint=service.entrypoint,
-            service_environment=of_all,
+            service_environment=base.environment,
             attempt_environment=of_this,
         )
 
@@ -96,11 +97,16 @@ class PythonTemplate(Program):
                 return replace(exit_, returned=attempt.folder / name, failed=word == "error")
         return exit_
 
-    def _base(self, service: Service) -> tuple[Path, dict[str, str]]:
+    def _base(self, service: Service) -> _Base:
         cached = self._bases.get(service.name)
-        if cached is not None and cached[0] is service:
-            return cached[1:]
+        if cached is not None and cached.service is service:
+            return cached
         python = interpreter(service)
-        environment = of_service(service, cpus_of(service, self._jobs), python)
-        self._bases[service.name] = service, python, environment
-        return python, environment
+        base = self._bases[service.name] = _Base(
+            service=service,
+            python=python,
+            argv=(str(python), *bootstrap("program")),
+            environment=of_service(service, cpus_of(service, self._jobs), python),
+            reads=(Mount(HERE, str(HERE)), Mount(service.path, str(service.path))),
+        )
+        return base

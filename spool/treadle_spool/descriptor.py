@@ -120,10 +120,7 @@ class Descriptor(JobOptions, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def to_json(self) -> bytes:
         """Return the descriptor as JSON: small fields first, payloads byte for byte."""
-        fields: dict[str, Any] = {"service": self.service}
-        for name, default in OPTIONS:
-            if (value := getattr(self, name)) != default:
-                fields[name] = value
+        fields: dict[str, Any] = {"service": self.service, **self.options()}
         if self.created is not None:
             fields["created"] = self.created
         if self.origin is not None:

@@ -94,7 +94,7 @@ def _option(name: str, type_: Any) -> Callable[[Command], Command]:
         "--" + name.replace("_", "-"),
         name,
         cls=SettingOption,
-        type=str if multiple else _click_type(type_),
+        type=str if multiple else click_type(type_),
         multiple=multiple,
         envvar=f"TREADLE_{name.upper()}",
         help=text if multiple or default is None else f"{text}  [default: {default}]",
@@ -109,18 +109,27 @@ def _default(name: str) -> Any:
         return None
 
 
-def _click_type(type_: Any) -> click.ParamType[Any]:
-    """Return the type of a flag: a number with its bounds, a path or a text."""
+def click_type(type_: Any) -> click.ParamType[Any]:
+    """Return the type of an option for one value: a number with its bounds, a path or a text.
+
+    Raises TypeError for any other annotated type.
+    """
     base, limits = next(members(type_))
     lowest: Any = limits.ge if limits.gt is None else limits.gt
-    highest: Any = limits.le
+    highest: Any = limits.le if limits.lt is None else limits.lt
     if base is Path:
         return FOLDER if (limits.extra or {}).get("exists") else ANY_PATH
     if base is int:
-        return click.IntRange(lowest if limits.gt is None else lowest + 1, highest)
+        return click.IntRange(
+            lowest if limits.gt is None else lowest + 1, highest, max_open=limits.lt is not None
+        )
     if base is float:
-        return click.FloatRange(lowest, highest, min_open=limits.gt is not None)
-    return click.STRING
+        return click.FloatRange(
+            lowest, highest, min_open=limits.gt is not None, max_open=limits.lt is not None
+        )
+    if base is str:
+        return click.STRING
+    raise TypeError(f"no option can be made for {base}")
 
 
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:

@@ -21,14 +21,11 @@ from pathlib import Path
 import msgspec
 
 from treadle.interface.job import Job
-from treadle.interface.service import Service
+from treadle.interface.service import RENAMED_RUNTIMES, Service
 from treadle_spool import AttemptRecord, InvalidDescriptor, LiveAttempt, Owner, SpoolError
 from treadle_spool.folder import ATTEMPTS, archive
 
 log = logging.getLogger(__name__)
-
-_RENAMED_RUNTIMES = {"python-template": "host"}
-"""Runtimes that an earlier version recorded under the name of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered
 
 def _with_present_name(live: LiveAttempt) -> LiveAttempt:
     """Return the record with its runtime's name of today."""
-    name = _RENAMED_RUNTIMES.get(live.attempt.runtime)
+    name = RENAMED_RUNTIMES.get(live.attempt.runtime)
     if name is None:
         return live
     return msgspec.structs.replace(live, attempt=msgspec.structs.replace(live.attempt, runtime=name))

@@ -20,7 +20,7 @@ from treadle.interface.options import KnownOptions, Owner
 from treadle.interface.parser import OutputParser
 from treadle.interface.program import Program
 from treadle.interface.runtime import Runtime, takes_command
-from treadle.interface.service import HOST, PYTHON_TEMPLATE, Service, ServiceFile
+from treadle.interface.service import HOST, RENAMED_RUNTIMES, Service, ServiceFile
 from treadle.interface.settings import Settings
 from treadle.support.expected import keys_of
 from treadle_spool import Descriptor
@@ -175,7 +175,7 @@ def _refuse_unknown_names(settings: Settings, plugins: Plugins) -> None:
     for kind, key, names, known in (
         ("plugin", "plugins", settings.plugins, installed),
         ("plugin", "disable", settings.disable, installed),
-        ("runtime", "prefer", settings.prefer, {HOST, PYTHON_TEMPLATE, *plugins.runtimes, *unusable}),
+        ("runtime", "prefer", settings.prefer, {HOST, *RENAMED_RUNTIMES, *plugins.runtimes, *unusable}),
     ):
         for name in names:
             members = sorted(each.name for each in plugins.runtimes.values() if name in each.kinds)
@@ -187,8 +187,8 @@ def _refuse_unknown_names(settings: Settings, plugins: Plugins) -> None:
 
 
 def _present_name(runtime: str, known: Collection[str]) -> str:
-    """Return the name of a runtime today: `python-template` was that of `host` in earlier versions."""
-    return HOST if runtime == PYTHON_TEMPLATE and runtime not in known else runtime
+    """Return the name of a runtime today, unless a runtime has its former name."""
+    return runtime if runtime in known else RENAMED_RUNTIMES.get(runtime, runtime)
 
 
 def _warn_of_old_interface(runtime: Runtime, plugin: str) -> None:

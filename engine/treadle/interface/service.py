@@ -22,6 +22,8 @@ PYTHON_TEMPLATE, CONTAINER = "python-template", "container"
 HOST = "host"
 """The runtime of programs that need no image. Those that need one run in the first runtime of the kind
 `container` that works on this host."""
+RENAMED_RUNTIMES = {PYTHON_TEMPLATE: HOST}
+"""Runtimes that earlier versions knew, and recorded, by another name."""
 
 
 VariableName = Annotated[str, Meta(pattern=r"^[^=\x00]+$")]
