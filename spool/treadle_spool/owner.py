@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle_spool import durable
+from treadle_spool import durable, reading
+from treadle_spool.attempts import make_durable, put_in_place
 from treadle_spool.errors import NotOwner, SpoolError
 from treadle_spool.folder import (
     ATTEMPT,
@@ -40,7 +40,10 @@ from treadle_spool.folder import (
     write_synced,
     write_unsynced,
 )
+from treadle_spool.identity import raise_format
+from treadle_spool.staging import remove_abandoned
 from treadle_spool.status import AttemptRecord, LiveAttempt, Status, now
+from treadle_spool.untrusted import UntrustedFile
 
 if TYPE_CHECKING:
     from treadle_spool.spool import Spool
@@ -59,6 +62,7 @@ class Owner:
         self._queue, self._cancel, self._run, self._done = map(
             str, (spool.queue, spool.cancel, spool.run, spool.done)
         )
+        self._sync_run = durable.SharedSync(spool.run)
         self._sync_done = durable.SharedSync(spool.done)
         self._ended = False
 
@@ -118,12 +122,45 @@ class Owner:
         return self.record_attempt(name, live)
 
     def record_attempt(self, name: str, live: LiveAttempt) -> LiveAttempt:
-        """Replace attempt.json of a claimed job, durably, and return the attempt."""
+        """Replace attempt.json of a claimed job, durably, and return the attempt.
+
+        Fields that a newer version has written into it stay.
+        """
         self._check()
-        folder = self.spool.run / name
-        os.rename(self.spool.stage(live.to_json()), folder / ATTEMPT)
-        durable.sync_folder(folder)
+        path = f"{self._run}/{name}/{ATTEMPT}"
+        try:
+            present = reading.content(path)
+        except (FileNotFoundError, UntrustedFile):
+            present = b""
+        self._put(Path(self.spool.stage(live.replacing(present))), name, ATTEMPT)
         return live
+
+    def restore_descriptor(self, name: str) -> None:
+        """Replace a damaged or missing job.json of a claimed job by the descriptor in queue/, durably.
+
+        Raises FileNotFoundError if the job has no descriptor in queue/.
+        """
+        self._check()
+        draft = self.spool.new_in_tmp()
+        draft.hardlink_to(self.spool.queued(name))
+        self._put(draft, name, JOB)
+
+    def sync_attempt(self, name: str) -> None:
+        """Make the live attempt of a claimed job durable, so that it counts after a power cut.
+
+        Called, off the hot path, for an attempt that lasts, once its runtime has started it: a durable record
+        without what identifies the attempt would be started again under the same number. Idempotent. Raises
+        OSError; FileNotFoundError if the job has ended meanwhile, and NotOwner.
+        """
+        self._check()
+        make_durable(f"{self._run}/{name}")
+        self._sync_run()
+
+    def _put(self, draft: Path, name: str, file: str) -> None:
+        """Have a file of a claimed job replaced by a draft, and make its name durable."""
+        put_in_place(draft, f"{self._run}/{name}/{file}", self.spool.new_in_tmp())
+        durable.sync_folder(f"{self._run}/{name}")
+        self._sync_run()
 
     def undo_claim(self, name: str) -> None:
         """Remove the claim of a job whose attempt was never started; the job is in queue/ only, as before."""
@@ -185,24 +222,16 @@ class Owner:
         self.spool.quarantine.take(self.spool.queued(name), error)
 
     def sweep(self) -> None:
-        """Make queue/ durable, and remove from tmp/ what belongs to no live process.
+        """Raise an older format to today's, make queue/ durable, remove from tmp/ what no live process has.
 
-        A writer may have been killed between link and fsync: its job is visible, and is owed from now on.
+        Called by an engine at its start, before anything else. A writer may have been killed between link and
+        fsync: its job is visible, and is owed from now on. Raises NotASpool if spool.json was damaged, and
+        OSError.
         """
+        raise_format(self.spool.root, self.spool.new_in_tmp())
         durable.sync_folder(self.spool.queue)
         self.clear_tmp()
 
     def clear_tmp(self, older: float = 0.0) -> None:
         """Remove from tmp/ what belongs to no live process and is unchanged for `older` seconds."""
-        cutoff = time.time() - older
-        for entry in list(os.scandir(self.spool.tmp)):
-            pid = entry.name.partition("-")[0]
-            if pid.isdigit() and Path("/proc", pid).exists():
-                continue
-            with suppress(FileNotFoundError):
-                if entry.stat(follow_symlinks=False).st_mtime > cutoff:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    Path(entry).unlink()
+        remove_abandoned(self.spool.tmp, older)

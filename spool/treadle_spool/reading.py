@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from treadle_spool.errors import InvalidDescriptor, InvalidJson
+from treadle_spool.untrusted import open_untrusted
 
 Shape = TypeVar("Shape")
 
@@ -25,9 +27,12 @@ _ERROR_WITH_PATH = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
 
 
-def content(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a small file, with one open and, as a rule, one read."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def content(path: str | Path) -> bytes:
+    """Return the content of a small file, with one open and, as a rule, one read.
+
+    Raises UntrustedFile if something else than a regular file is in its place.
+    """
+    fd = open_untrusted(path)
     try:
         chunks = []
         while len(chunk := os.read(fd, _CHUNK)) == _CHUNK:

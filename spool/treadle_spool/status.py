@@ -11,8 +11,10 @@ import orjson
 
 from treadle_spool.descriptor import Moment
 
-FORMAT = 1
-"""The version of the spool format that this package reads and writes."""
+FORMAT = 2
+"""The version of the spool format that this package writes."""
+READ_FORMATS = frozenset({1, FORMAT})
+"""The versions that it reads. The engine raises an older one to FORMAT when it takes the spool."""
 
 
 class State(StrEnum):
@@ -81,6 +83,44 @@ class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> bytes:
         """Return the content of attempt.json."""
         return _dump(self)
+
+    def replacing(self, present: bytes) -> bytes:
+        """Return the content of attempt.json in place of the present one.
+
+        Fields that this version does not know stay as they are: a newer version has written them. A damaged
+        file has none.
+        """
+        try:
+            found = msgspec.json.decode(present, type=_Records)
+            kept = {**_unknown(present, LiveAttempt)}
+            kept_of = {
+                msgspec.json.decode(record, type=_Number).number: _unknown(record, AttemptRecord)
+                for record in (found.attempt, *found.earlier)
+            }
+        except (UnicodeDecodeError, RecursionError, msgspec.DecodeError):
+            return self.to_json()
+        fields = msgspec.to_builtins(self, builtin_types=(datetime,))
+        for record in (fields["attempt"], *fields["earlier"]):
+            record.update(kept_of.get(record["number"], {}))
+        return orjson.dumps({**fields, **kept}, option=orjson.OPT_UTC_Z)
+
+
+class _Records(msgspec.Struct):
+    """The parts of attempt.json, unparsed."""
+
+    attempt: msgspec.Raw
+    earlier: tuple[msgspec.Raw, ...] = ()
+
+
+class _Number(msgspec.Struct):
+    number: int
+
+
+def _unknown(raw: bytes | msgspec.Raw, kind: type[msgspec.Struct]) -> dict[str, orjson.Fragment]:
+    """Return the fields of a JSON object that the type does not have, as they were written."""
+    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    known = kind.__struct_fields__
+    return {name: orjson.Fragment(bytes(value)) for name, value in fields.items() if name not in known}
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,7 +55,7 @@ near_jobs = st.fixed_dictionaries(
 def test_the_schema_of_the_descriptor_and_the_code_agree(job):
     valid = validator("descriptor").is_valid(job)
     try:
-        Descriptor.from_json(json.dumps(job).encode())
+        Descriptor.from_client(json.dumps(job).encode())
     except InvalidDescriptor:
         assert not valid
     else:

@@ -72,9 +72,10 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["letters"]
 
 
-def test_a_spool_of_another_format_is_left_alone(spool):
-    (spool.root / "spool.json").write_text('{"format": 2, "id": "x"}')
-    with pytest.raises(NotASpool, match="format 2"):
+@pytest.mark.parametrize(("number", "words"), [(3, "made by a newer version"), (0, "no version of Treadle")])
+def test_a_spool_of_another_format_is_left_alone(spool, number, words):
+    (spool.root / "spool.json").write_text(f'{{"format": {number}, "id": "x"}}')
+    with pytest.raises(NotASpool, match=words):
         Spool.open(spool.root)
 
 
@@ -321,7 +322,7 @@ def test_what_a_start_finds_in_the_queue_is_on_the_disk_before_it_is_run(spool, 
     synced: list[str] = []
     monkeypatch.setattr(durable, "sync_folder", lambda path: synced.append(path.name))
     owner.sweep()
-    assert synced == ["queue"]
+    assert "queue" in synced
 
 
 def test_an_ended_job_is_not_cancelled(spool, owner):
