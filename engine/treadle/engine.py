@@ -106,7 +106,10 @@ class Engine(Lifetime):
 
     def _adopt(self, recovered: Iterable[Recovered]) -> None:
         for each in recovered:
-            self.dispatcher.adopt(each.job, each.live)
+            if each.problem:
+                self.dispatcher.end(each)
+            else:
+                self.dispatcher.adopt(each.job, each.live)
 
 
 class ApiProcess(Lifetime):

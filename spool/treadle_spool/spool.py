@@ -17,6 +17,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +33,7 @@ from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name
 from treadle_spool.quarantine import Quarantine
 from treadle_spool.status import LiveAttempt, State, Status
+from treadle_spool.untrusted import UntrustedFile
 
 
 class Spool:
@@ -157,10 +159,10 @@ class Spool:
         return status
 
     def _running(self, name: str) -> Status:
-        status = pending(name, read_descriptor(f"{self._run}/{name}/{JOB}"))
+        status = self._claimed(name)
         try:
             live = self.read_live(name)
-        except InvalidDescriptor:  # a power cut took its content, and no engine has started since
+        except (InvalidDescriptor, UntrustedFile):  # a cut took its content, and no engine has started since
             return msgspec.structs.replace(status, status=State.RUNNING)
         return msgspec.structs.replace(
             status,
@@ -168,6 +170,21 @@ class Spool:
             started=live.attempt.started,
             attempts=(*live.earlier, live.attempt),
         )
+
+    def _claimed(self, name: str) -> Status:
+        """Return what the descriptor of a claimed job tells; if it is damaged, the one in queue/ counts.
+
+        If that is damaged as well, nobody knows the service: the status has an empty one.
+        """
+        damaged = (InvalidDescriptor, UntrustedFile)
+        try:
+            return pending(name, self.read_claimed(name))
+        except damaged:
+            try:
+                return pending(name, self.read_queued(name))
+            except (*damaged, FileNotFoundError):
+                claimed = datetime.fromtimestamp((self.run / name).lstat().st_mtime, UTC)
+                return Status(id=name, service="", status=State.PENDING, created=claimed)
 
     def _pending(self, name: str) -> Status:
         return pending(name, self.read_queued(name))

@@ -58,7 +58,7 @@ _REASONS: dict[str, Any] = {"enum": [*(reason.value for reason in Reason), None]
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One start of a job: in attempt.json while it runs, in `attempts` of status.json afterwards."""
 
-    number: Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1})]
+    number: Annotated[int, msgspec.Meta(ge=1)]
     runtime: Annotated[str, msgspec.Meta(description="The runtime plugin that ran it.")]
     started: Moment
     ended: Moment | None = None

@@ -135,7 +135,7 @@ class ServiceV1:
     async def _find(self, request: web.Request, wait: float) -> Status:
         """Return the job that the URL names; raise UnknownJob for a job of another service."""
         status = await self._gateway.completions.status(request.match_info["id"], wait)
-        if status.service != self._service.name:
+        if status.service not in {self._service.name, ""}:  # none: its descriptor can't be read any more
             raise UnknownJob(f"no job named {status.id!r} of service {self._service.name!r}")
         return status
 

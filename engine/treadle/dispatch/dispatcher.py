@@ -19,7 +19,9 @@ from treadle.dispatch.backlog import Backlog
 from treadle.dispatch.cancelling import Cancelling
 from treadle.dispatch.job_run import JobRun, first_attempt
 from treadle.dispatch.noticing import Noticing
+from treadle.dispatch.recovery import Recovered
 from treadle.dispatch.toolbox import Toolbox
+from treadle.dispatch.unreadable import end_unreadable
 from treadle.interface.job import Job
 from treadle.interface.service import Service
 from treadle.support.lifetime import Lifetime
@@ -71,6 +73,10 @@ class Dispatcher(Lifetime):
         """Continue an attempt that an earlier engine started."""
         self.backlog.started(job.service)
         self._begin(JobRun(job, self._services[job.service], live, self._tools))
+
+    def end(self, damaged: Recovered) -> None:
+        """End a job that an earlier engine has claimed and whose descriptor can't be read any more."""
+        self._spawn(end_unreadable(damaged, self._tools))
 
     def hold(self) -> None:
         """Start no more jobs; those that run go on."""
