@@ -12,6 +12,7 @@ from functools import partial
 import msgspec
 
 from treadle.dispatch.attempt_run import AttemptRun
+from treadle.dispatch.attempt_sync import AttemptSync
 from treadle.dispatch.outcome import Outcome, conclude, failure
 from treadle.dispatch.output import OutputFollower, OutputReader
 from treadle.dispatch.toolbox import Toolbox
@@ -97,12 +98,14 @@ class JobRun:
 
     async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[AttemptRun, Exit]:
         """Run the attempt to its end; after a transient error adopt it again, as a new engine would."""
+        tools = self._tools
         for delay in backoff():
             attempt_run = self._attempt_run = self._new_run(attempt, runtime)
             if self._cancelled:
                 attempt_run.stop()
             try:
-                return attempt_run, await attempt_run.run()
+                with AttemptSync(tools.owner, attempt, attempt_run.started, tools.sync_after):
+                    return attempt_run, await attempt_run.run()
             except OSError as error:
                 if not may_pass(error):
                     raise
