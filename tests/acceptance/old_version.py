@@ -33,9 +33,12 @@ _STARTED, _PLAIN = b"s", b"p"
 
 
 class OldVersion:
-    """What the archive holds (tests/fixtures/make_spool_v1.py), unpacked into a folder of the test's own."""
+    """What the archive holds (tests/fixtures/make_spool_v1.py), unpacked into a folder of the test's own.
 
-    def __init__(self, folder: Path) -> None:
+    With a boot id, its attempts were started under that boot; without one, under a boot of long ago.
+    """
+
+    def __init__(self, folder: Path, boot: str | None = None) -> None:
         subprocess.run(["tar", "-xzf", ARCHIVE, "-C", folder, "--no-same-owner"], check=True)
         self.folder = folder
         self.spool = folder / "spool"
@@ -45,6 +48,9 @@ class OldVersion:
         """The ids of the jobs that were submitted over HTTP."""
         self.answers: dict[str, tuple[int, str]] = remembered["answers"]
         """The status and the body of what was answered then, by path."""
+        for identity in (self.spool / "run").glob("*/process.json") if boot else ():
+            fields = json.loads(identity.read_bytes())
+            identity.write_text(json.dumps({**fields, "boot": boot}))
 
     def claim(self, job: str, data: dict[str, Any]) -> None:
         """Accept a job of the project `service` and claim it: its attempt has no process yet."""
