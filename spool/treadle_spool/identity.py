@@ -55,7 +55,7 @@ def raise_format(root: Path, draft: Path) -> None:
         durable.write(draft, orjson.dumps({**fields, "format": FORMAT}))
         draft.chmod(stat.S_IMODE(path.stat().st_mode))  # who could read it still can, whatever our umask
         draft.rename(path)
-    durable.sync_folder(root)
+    durable.sync_folder(path.parent)
 
 
 def is_spool(root: Path) -> bool:

@@ -222,14 +222,14 @@ class Owner:
         self.spool.quarantine.take(self.spool.queued(name), error)
 
     def sweep(self) -> None:
-        """Raise an older format to today's, make queue/ durable, remove from tmp/ what no live process has.
+        """Make queue/ durable, raise an older format to today's, remove from tmp/ what no live process has.
 
         Called by an engine at its start, before anything else. A writer may have been killed between link and
         fsync: its job is visible, and is owed from now on. Raises NotASpool if spool.json was damaged, and
         OSError.
         """
-        raise_format(self.spool.root, self.spool.new_in_tmp())
         durable.sync_folder(self.spool.queue)
+        raise_format(self.spool.root, self.spool.new_in_tmp())
         self.clear_tmp()
 
     def clear_tmp(self, older: float = 0.0) -> None:
