@@ -5,7 +5,7 @@ attempt.json. Nothing leaves queue/, so no fsync is needed: after a power cut no
 is still owed. To claim by a rename out of queue/ was tried before: it delays the watcher of queue/ by 0.5 s.
 
 Finish:
-1. Write and fsync result.json and status.json in run/<id>, then fsync that folder.
+1. Write and fsync result.json and status.json in run/<id>, then fsync that folder (publication.py).
 2. Rename run/<id> to done/<id>. This is the commit: a reader sees the complete outcome or nothing. The first
    outcome wins, since a folder can't be renamed onto another one that is not empty.
 3. fsync done/, once for all jobs that end together.
@@ -20,7 +20,6 @@ state that FORMAT.md describes.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -33,13 +32,13 @@ from treadle_spool.folder import (
     ATTEMPT,
     ATTEMPTS,
     JOB,
-    RESULT,
-    STATUS,
     archive,
     remove_partial_claim,
-    write_synced,
     write_unsynced,
 )
+from treadle_spool.mending import mend
+from treadle_spool.publication import Publisher
+from treadle_spool.removal import remove_tree
 from treadle_spool.status import AttemptRecord, LiveAttempt, Status, now
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ class Owner:
             str, (spool.queue, spool.cancel, spool.run, spool.done)
         )
         self._sync_done = durable.SharedSync(spool.done)
+        self._publisher = Publisher(spool)
         self._ended = False
 
     def end(self) -> None:
@@ -114,6 +114,7 @@ class Owner:
                 limits=ended.attempt.limits,
             ),
             earlier=(*ended.earlier, ended.attempt),
+            service=ended.service,
         )
         return self.record_attempt(name, live)
 
@@ -127,14 +128,26 @@ class Owner:
 
     def undo_claim(self, name: str) -> None:
         """Remove the claim of a job whose attempt was never started; the job is in queue/ only, as before."""
-        shutil.rmtree(self.spool.run / name, ignore_errors=True)
+        folder = f"{self._run}/{name}"
+        remove_partial_claim(folder)
+        if os.path.lexists(folder):
+            self._publisher.discard(folder)
+
+    def mend(self, name: str) -> bool:
+        """Give a claimed job a folder that can be gone on with, where its program has damaged it.
+
+        Called at the start of an engine. Returns False if run/<name> is none of a job that is owed: then
+        nothing of it is left. Raises OSError.
+        """
+        self._check()
+        return mend(self._publisher, self.spool, name)
 
     def finish(self, status: Status, result: bytes | Path | None) -> None:
         """Publish the outcome of a claimed job. The rename to done/ is the commit; the first outcome wins.
 
         result is the content of result.json, or a file in the job's folder that has this content, or None
         for no result.json. When this returns, the outcome survives a power cut. After an OSError the caller
-        must call it again.
+        must call it again; after UntrustedFile with another outcome, since the file is no result.
         """
         (error,) = self.finish_all([(status, result)])
         if error is not None:
@@ -147,7 +160,7 @@ class Owner:
         """
         self._check()
         ends = list(ends)
-        errors = [self._publish(status, result) for status, result in ends]
+        errors = [self._publisher.publish(status, result) for status, result in ends]
         try:
             self._sync_done()
         except OSError as sync_error:
@@ -156,19 +169,6 @@ class Owner:
             if error is None:
                 self.settle(status.id)
         return errors
-
-    def _publish(self, status: Status, result: bytes | Path | None) -> OSError | None:
-        """Complete the job's folder and rename it to done/, unless an earlier call has; return the error."""
-        folder, done = f"{self._run}/{status.id}", f"{self._done}/{status.id}"
-        try:
-            outcome = {} if result is None else {RESULT: result}
-            write_synced(folder, {**outcome, STATUS: status.to_json()})
-            durable.sync_folder(folder)
-            os.rename(folder, done)
-        except OSError as error:
-            moved = isinstance(error, FileNotFoundError) and not os.path.exists(folder)
-            return None if moved and os.path.exists(done) else error
-        return None
 
     def _check(self) -> None:
         if self._ended:
@@ -202,7 +202,4 @@ class Owner:
             with suppress(FileNotFoundError):
                 if entry.stat(follow_symlinks=False).st_mtime > cutoff:
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    Path(entry).unlink()
+                remove_tree(entry)

@@ -22,8 +22,18 @@ import msgspec
 
 from treadle.interface.job import Job
 from treadle.interface.service import RENAMED_RUNTIMES, Service
-from treadle_spool import AttemptRecord, InvalidDescriptor, LiveAttempt, Owner, SpoolError
+from treadle_spool import (
+    AttemptRecord,
+    InvalidDescriptor,
+    LiveAttempt,
+    Owner,
+    SpoolError,
+    State,
+    Status,
+    now,
+)
 from treadle_spool.folder import ATTEMPTS, archive
+from treadle_spool.names import printable
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +57,14 @@ def recover(
     spool = owner.spool
     for name in list(spool.names(spool.run)):
         try:
+            if not owner.mend(name):
+                continue
             recovered = _read(owner, name, services)
         except FileNotFoundError:
             owner.undo_claim(name)
+        except InvalidDescriptor as error:
+            log.error("job %s ends, since nothing tells any more what it was: %s", name, error)
+            owner.finish(*_unreadable(name, error))
         except (OSError, SpoolError) as error:
             log.error("%s can't be recovered: %s", spool.run / name, error)
         else:
@@ -76,6 +91,13 @@ def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered
     return Recovered(job, _with_present_name(live))
 
 
+def _unreadable(name: str, error: InvalidDescriptor) -> tuple[Status, bytes]:
+    """Return the outcome of a job whose descriptor and records are damaged."""
+    body = {"code": "JOB_DAMAGED", "detail": printable(str(error))}
+    status = Status(id=name, service="", status=State.FAILED, created=now(), ended=now())
+    return status, msgspec.json.encode(body)
+
+
 def _with_present_name(live: LiveAttempt) -> LiveAttempt:
     """Return the record with its runtime's name of today."""
     name = RENAMED_RUNTIMES.get(live.attempt.runtime)
@@ -88,4 +110,5 @@ def _damaged(folder: Path, job: Job, services: Mapping[str, Service]) -> LiveAtt
     away = folder / ATTEMPTS
     number = 1 + (sum(1 for _ in away.iterdir()) if away.exists() else 0)
     runtime = services[job.service].runtime if job.service in services else ""
-    return LiveAttempt(attempt=AttemptRecord(number=number, runtime=runtime, started=job.created))
+    record = AttemptRecord(number=number, runtime=runtime, started=job.created)
+    return LiveAttempt(attempt=record, service=job.service)
