@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from treadle_spool.folder import INTERIM
+from treadle_spool.identity import RUN
 from treadle_spool.spool import Spool
 from treadle_spool.untrusted import UntrustedFile, open_untrusted, size_untrusted
 
@@ -32,6 +33,15 @@ _CONTINUATION = 0x80
 """The upper two bits of a continuation byte in UTF-8."""
 
 
+def open_output(path: Path) -> int:
+    """Open a log or the interim results of a job, to be read; raises as `open_untrusted` does.
+
+    In run/ a second name of the file is of the program's making. An ended job's files may have more names: a
+    backup by hard links, for instance.
+    """
+    return open_untrusted(path, alone=path.parent.parent.name == RUN)
+
+
 def read_interim(folder: Path, start: int = 0, size: int = -1) -> list[bytes]:
     """Return interim results, without their line feeds, from an offset in bytes on.
 
@@ -40,7 +50,7 @@ def read_interim(folder: Path, start: int = 0, size: int = -1) -> list[bytes]:
     folder has been renamed meanwhile, and UntrustedFile.
     """
     parts: list[bytes] = []
-    with os.fdopen(open_untrusted(folder / INTERIM), "rb") as file:
+    with os.fdopen(open_output(folder / INTERIM), "rb") as file:
         file.seek(start)
         left = LARGEST_INTERIM
         while left > 0 and (part := file.read(left if size < 0 else min(size, left))):
@@ -155,7 +165,7 @@ class GrowingFile:
         """
         if self._file is None:
             try:
-                self._file = os.fdopen(open_untrusted(self._find()), "rb", buffering=0)
+                self._file = os.fdopen(open_output(self._find()), "rb", buffering=0)
             except FileNotFoundError:
                 return b""
         return self._file.read(size)
@@ -183,7 +193,7 @@ def read_log(path: Path, start: int, *, ended: bool) -> Iterator[Piece]:
     An incomplete line is left for later, unless it is long or the job has ended.
     """
     try:
-        with os.fdopen(open_untrusted(path), "rb") as file:
+        with os.fdopen(open_output(path), "rb") as file:
             file.seek(start)
             text = file.read(_CHUNK)
             at_end = ended and not file.read(1)

@@ -2,8 +2,9 @@
 
 The usual way, for a folder that is as it should be:
 
-1. Open run/<id>, which must be a folder. Remove what is neither a file nor a folder in it, so that no reader
-   of done/ meets a fifo or a link to elsewhere. Link the descriptor again if job.json is another file.
+1. Open run/<id>, which must be a folder. Remove what is neither a file nor a folder in it, and a log with a
+   second name, so that no reader of done/ meets a fifo or a file of elsewhere. Link the descriptor again if
+   job.json is another file.
 2. Write and fsync result.json and status.json, then fsync the folder.
 3. Rename run/<id> to done/<id>: the commit.
 
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
     from treadle_spool.spool import Spool
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILES = frozenset({JOB, ATTEMPT, STATUS, RESULT, INTERIM, STDOUT, STDERR})
+_OUTPUTS = frozenset({INTERIM, STDOUT, STDERR})
+"""The files of which a second name is of the program's making: they would show a file of elsewhere."""
+_FILES = frozenset({JOB, ATTEMPT, STATUS, RESULT}) | _OUTPUTS
 
 
 class Publisher:
@@ -111,7 +114,9 @@ class Publisher:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name in _FILES:
                         raise UntrustedFile(entry.name, "is a folder")
-                elif not entry.is_file(follow_symlinks=False):
+                elif not entry.is_file(follow_symlinks=False) or (
+                    entry.name in _OUTPUTS and entry.stat(follow_symlinks=False).st_nlink != 1
+                ):
                     os.unlink(entry.name, dir_fd=folder)
                 elif entry.name == JOB:
                     job = entry.inode()
@@ -160,9 +165,9 @@ def _save(folder: str, new: int) -> None:
     except OSError:
         return
     try:
-        for name in (ATTEMPT, STDOUT, STDERR, INTERIM):
+        for name in (ATTEMPT, *_OUTPUTS):
             with suppress(OSError):
-                os.close(open_regular(name, dir_fd=old))
+                os.close(open_regular(name, dir_fd=old, alone=True))
                 os.link(name, name, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
         for name in (ATTEMPTS, OUTPUT):
             with suppress(OSError):

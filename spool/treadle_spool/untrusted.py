@@ -6,8 +6,8 @@ or overwrite what is outside of the spool (a link to any file). So `open_untrust
 
 1. Opens the file's folder, which must be a folder and no link to one (O_DIRECTORY | O_NOFOLLOW).
 2. Opens the file in it without following a link and without blocking (O_NOFOLLOW | O_NONBLOCK).
-3. Looks at the open file: only a regular file is returned. One that is opened to be written must have no
-   other name, which might be outside of the spool.
+3. Looks at the open file: only a regular file is returned. One that is opened to be written, or of which
+   the caller knows that it has one name, must have no other name, which might be outside of the spool.
 
 Everything else raises UntrustedFile. FileNotFoundError means, as ever, that there is no such file. Folders
 above the job's own are the spool's: `open_regular` is enough for the files that are in those.
@@ -61,16 +61,17 @@ def is_misplaced(error: OSError) -> bool:
     return error.errno in _MISPLACED
 
 
-def open_untrusted(path: AnyPath, flags: int = os.O_RDONLY, mode: int = 0o640) -> int:
+def open_untrusted(path: AnyPath, flags: int = os.O_RDONLY, mode: int = 0o640, *, alone: bool = False) -> int:
     """Open a regular file of a job's folder, and return its descriptor, which the caller closes.
 
-    flags are those of open(2), such as O_WRONLY | O_CREAT | O_APPEND. Never blocks. Raises FileNotFoundError,
-    UntrustedFile, or another OSError where the host is in trouble.
+    flags are those of open(2), such as O_WRONLY | O_CREAT | O_APPEND. With alone, the file must have no other
+    name; so must one that is to be written. Never blocks. Raises FileNotFoundError, UntrustedFile, or another
+    OSError where the host is in trouble.
     """
     folder, name = os.path.split(os.fspath(path))
     folder_fd = open_folder(folder)
     try:
-        return open_regular(name, flags, mode, dir_fd=folder_fd)
+        return open_regular(name, flags, mode, dir_fd=folder_fd, alone=alone)
     finally:
         os.close(folder_fd)
 
@@ -84,7 +85,12 @@ def open_folder(path: AnyPath) -> int:
 
 
 def open_regular(
-    path: AnyPath, flags: int = os.O_RDONLY, mode: int = 0o640, *, dir_fd: int | None = None
+    path: AnyPath,
+    flags: int = os.O_RDONLY,
+    mode: int = 0o640,
+    *,
+    dir_fd: int | None = None,
+    alone: bool = False,
 ) -> int:
     """Open a regular file as `open_untrusted` does, in a folder that is trusted, or open already."""
     try:
@@ -95,7 +101,7 @@ def open_regular(
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise UntrustedFile(path, "is not a regular file")
-        if flags & _WRITES and status.st_nlink != 1:
+        if (alone or flags & _WRITES) and status.st_nlink != 1:
             raise UntrustedFile(path, "has a second hard link")
     except BaseException:
         os.close(fd)

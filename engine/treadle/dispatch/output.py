@@ -14,8 +14,8 @@ from treadle.dispatch.lines import LineSplitter
 from treadle.interface.attempt import Attempt
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result, check_found
 from treadle.watch.changes import Changes
-from treadle_spool.outputs import GrowingFile, InterimFile
-from treadle_spool.untrusted import UntrustedFile, is_misplaced, open_untrusted
+from treadle_spool.outputs import GrowingFile, InterimFile, open_output
+from treadle_spool.untrusted import UntrustedFile, is_misplaced
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def tail(path: Path, limit: int) -> str:
     Where there is no file, or something else in its place, that is "".
     """
     try:
-        with os.fdopen(open_untrusted(path), "rb") as file:
+        with os.fdopen(open_output(path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - limit))
             text = file.read(limit)
