@@ -23,7 +23,8 @@ from treadle_spool.status import FORMAT, READ_FORMATS
 
 IDENTITY = "spool.json"
 LOCK = "engine.lock"
-FOLDERS = ("drop", "tmp", "queue", "cancel", "run", "done", "bad")
+RUN = "run"
+FOLDERS = ("drop", "tmp", "queue", "cancel", RUN, "done", "bad")
 
 
 class _Identity(msgspec.Struct, frozen=True):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from treadle_spool.errors import InvalidDescriptor, InvalidJson
-from treadle_spool.untrusted import open_untrusted
 
 Shape = TypeVar("Shape")
 
@@ -21,25 +18,8 @@ _RESERVED_FRAMES = 200
 _SAFE_DEPTH = 100
 """Levels of nesting that every reader can decode."""
 
-_CHUNK = 64 * 1024
-
 _ERROR_WITH_PATH = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
-
-
-def content(path: str | Path) -> bytes:
-    """Return the content of a small file, with one open and, as a rule, one read.
-
-    Raises UntrustedFile if something else than a regular file is in its place.
-    """
-    fd = open_untrusted(path)
-    try:
-        chunks = []
-        while len(chunk := os.read(fd, _CHUNK)) == _CHUNK:
-            chunks.append(chunk)
-        return b"".join((*chunks, chunk))
-    finally:
-        os.close(fd)
 
 
 def decode(raw: bytes, shape: type[Shape]) -> Shape:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from treadle_spool.removal import remove_tree
 
 
 def remove_abandoned(tmp: Path, older: float) -> None:
@@ -19,7 +20,4 @@ def remove_abandoned(tmp: Path, older: float) -> None:
         with suppress(FileNotFoundError):
             if entry.stat(follow_symlinks=False).st_mtime > cutoff:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                Path(entry).unlink()
+            remove_tree(entry)

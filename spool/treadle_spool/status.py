@@ -79,6 +79,8 @@ class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt: AttemptRecord
     earlier: tuple[AttemptRecord, ...] = ()
+    service: str = ""
+    """The service of the job, for whoever can't read the descriptor; empty in files of earlier versions."""
 
     def to_json(self) -> bytes:
         """Return the content of attempt.json."""

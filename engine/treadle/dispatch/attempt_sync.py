@@ -25,9 +25,10 @@ import asyncio
 import logging
 from functools import partial
 
+from treadle.dispatch.toolbox import Toolbox
 from treadle.interface.attempt import Attempt
 from treadle.support.retrying import retry_until_done
-from treadle_spool import Owner, now
+from treadle_spool import now
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,12 @@ class AttemptSync:
     It never raises into the block, and leaving it never waits.
     """
 
-    def __init__(self, owner: Owner, attempt: Attempt, started: asyncio.Event, after: float) -> None:
-        """Wait `after` seconds from the attempt's start, and then for `started`."""
-        self._owner = owner
+    def __init__(self, tools: Toolbox, attempt: Attempt, started: asyncio.Event) -> None:
+        """Wait `sync_after` seconds from the attempt's start, and then for `started`."""
+        self._owner = tools.owner
         self._attempt = attempt
         self._started = started
-        self._after = after
+        self._after = tools.sync_after
         self._task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:

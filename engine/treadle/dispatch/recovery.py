@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,13 +36,13 @@ from treadle.interface.job import Job
 from treadle.interface.service import RENAMED_RUNTIMES, Service
 from treadle_spool import Accepted, AttemptRecord, InvalidDescriptor, LiveAttempt, Owner, SpoolError, now
 from treadle_spool.folder import ATTEMPT, ATTEMPTS, JOB, RESULT, STATUS, archive
-from treadle_spool.untrusted import UntrustedFile
+from treadle_spool.untrusted import UntrustedFile, is_folder
 
 log = logging.getLogger(__name__)
 
 _NOT_BEGUN = frozenset({JOB, f".{ATTEMPT}", RESULT, STATUS})
 """What is in the folder of a job without a begun attempt."""
-_DAMAGED = (FileNotFoundError, PermissionError, InvalidDescriptor, UntrustedFile)
+_DAMAGED = (FileNotFoundError, InvalidDescriptor, UntrustedFile)
 """What reading a file raises that is gone, or whose content is."""
 
 
@@ -66,17 +66,12 @@ def recover(
     """
     spool = owner.spool
     for name in list(spool.names(spool.run)):
-        folder = spool.run / name
         try:
-            if not _is_folder(folder):
-                recovered = _without_folder(owner, name, services)
-            elif (spool.done / name).exists() or not _has_begun(folder):
-                owner.undo_claim(name)
-                continue
-            else:
-                recovered = _read(owner, name, services)
+            recovered = _recovered(owner, name, services)
         except (OSError, SpoolError) as error:
-            log.error("%s can't be recovered: %s", folder, error)
+            log.error("%s can't be recovered: %s", spool.run / name, error)
+            continue
+        if recovered is None:
             continue
         runtime = recovered.live.attempt.runtime
         if recovered.problem:
@@ -90,12 +85,22 @@ def recover(
             yield recovered
 
 
-def _is_folder(path: Path) -> bool:
-    return stat.S_ISDIR(path.lstat().st_mode) and os.access(path, os.R_OK | os.W_OK | os.X_OK)
+def _recovered(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered | None:
+    """Return the job of an entry in run/, mended; None if there is no attempt of it to be gone on with."""
+    spool = owner.spool
+    if not (spool.done / name).exists() and not is_folder(spool.run / name):
+        with suppress(*_DAMAGED):  # no job, or none that can be read
+            return _without_folder(owner, name, services)
+    if not owner.mend(name):
+        return None
+    if not _has_begun(spool.run / name):
+        owner.undo_claim(name)
+        return None
+    return _read(owner, name, services)
 
 
 def _without_folder(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered:
-    """Return an owed job whose folder is none; raise FileNotFoundError if there is no such job."""
+    """Return an owed job whose folder is none; raise FileNotFoundError or InvalidDescriptor."""
     job = Job.of(name, owner.spool.read_queued(name))
     runtime = services[job.service].runtime if job.service in services else ""
     live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=job.created))
@@ -124,14 +129,15 @@ def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered
 
 
 def _descriptor(owner: Owner, name: str) -> Accepted:
-    """Return the descriptor of a claimed job: the one in queue/, put in place, where job.json is damaged."""
+    """Return the descriptor of a claimed job: that in queue/, put in place if another one is there."""
     try:
-        return owner.spool.read_claimed(name)
-    except _DAMAGED as error:
         descriptor = owner.spool.read_queued(name)
-        log.warning("job %s: its descriptor is damaged: %s; the file in queue/ takes its place", name, error)
+    except _DAMAGED:
+        return owner.spool.read_claimed(name)
+    if not owner.has_descriptor(name):
+        log.warning("job %s: its descriptor was damaged; the file in queue/ takes its place", name)
         owner.restore_descriptor(name)
-        return descriptor
+    return descriptor
 
 
 def _live(owner: Owner, job: Job, runtime: str) -> LiveAttempt:
@@ -167,4 +173,5 @@ def _counted(folder: Path, job: Job, runtime: str) -> LiveAttempt:
     number = 1 + (sum(1 for _ in away.iterdir()) if away.is_dir() else 0)
     changed = datetime.fromtimestamp(folder.lstat().st_mtime, UTC)
     started = min(now(), max(job.created, changed))
-    return LiveAttempt(attempt=AttemptRecord(number=number, runtime=runtime, started=started))
+    record = AttemptRecord(number=number, runtime=runtime, started=started)
+    return LiveAttempt(attempt=record, service=job.service)

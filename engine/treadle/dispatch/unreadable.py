@@ -6,6 +6,7 @@ with it. What may be alive of it is stopped, and the job ends as FAILED, with th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import orjson
@@ -16,8 +17,12 @@ from treadle.interface.attempt import Attempt
 from treadle.interface.service import Service
 from treadle.support.retrying import retry_until_done
 from treadle_spool import State, Status, now
+from treadle_spool.names import printable
 
 log = logging.getLogger(__name__)
+
+_STOP_TIMEOUT = 30.0
+"""Seconds, besides the grace period, that a runtime has to stop the attempt."""
 
 
 async def end_unreadable(found: Recovered, tools: Toolbox) -> None:
@@ -34,21 +39,21 @@ async def end_unreadable(found: Recovered, tools: Toolbox) -> None:
         ended=now(),
         attempts=attempts,
     )
-    body = orjson.dumps({"code": "DAMAGED", "detail": found.problem})
+    body = orjson.dumps({"code": "JOB_DAMAGED", "detail": printable(found.problem)})
     await retry_until_done(
         lambda: tools.finish((status, body)), f"job {job.id} is damaged, and its end can't be published"
     )
 
 
 async def _stop(found: Recovered, tools: Toolbox) -> None:
+    """Stop the attempt by its runtime; where that is not known, by each one: only one of them finds it."""
     record, folder = found.live.attempt, tools.owner.spool.run / found.job.id
-    runtime = tools.plugins.runtimes.get(record.runtime)
-    if runtime is None:
-        log.error("job %s is damaged: what may be alive of it is not known", found.job.id)
-        return
     service = Service(found.job.service, folder)
     attempt = Attempt(found.job, service, folder, record.number, tools.owner.spool.id, record.started)
-    try:
-        await runtime.stop(attempt, tools.settings.grace)
-    except Exception:  # a plugin's code may raise anything
-        log.exception("runtime %s failed to stop job %s", runtime.name, found.job.id)
+    runtimes = tools.plugins.runtimes
+    for runtime in [runtimes[record.runtime]] if record.runtime in runtimes else runtimes.values():
+        try:
+            async with asyncio.timeout(tools.settings.grace + _STOP_TIMEOUT):
+                await runtime.stop(attempt, tools.settings.grace)
+        except Exception as error:  # a plugin's code may raise anything
+            log.warning("runtime %s can't stop job %s: %r", runtime.name, found.job.id, error)
