@@ -30,15 +30,14 @@ main()
 """What the old engine gave an interpreter to run."""
 _STARTED, _PLAIN = b"s", b"p"
 """What the old fork server answers: the program is started; this host has no PID namespaces for it."""
+_BOOT = "00000000-0000-4000-8000-000000000000"
+"""The boot under which the archive was made, as the supervisors' process.json has it."""
 
 
 class OldVersion:
-    """What the archive holds (tests/fixtures/make_spool_v1.py), unpacked into a folder of the test's own.
+    """What the archive holds (tests/fixtures/make_spool_v1.py), unpacked into a folder of the test's own."""
 
-    With a boot id, its attempts were started under that boot; without one, under a boot of long ago.
-    """
-
-    def __init__(self, folder: Path, boot: str | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         subprocess.run(["tar", "-xzf", ARCHIVE, "-C", folder, "--no-same-owner"], check=True)
         self.folder = folder
         self.spool = folder / "spool"
@@ -48,9 +47,12 @@ class OldVersion:
         """The ids of the jobs that were submitted over HTTP."""
         self.answers: dict[str, tuple[int, str]] = remembered["answers"]
         """The status and the body of what was answered then, by path."""
-        for identity in (self.spool / "run").glob("*/process.json") if boot else ():
-            fields = json.loads(identity.read_bytes())
-            identity.write_text(json.dumps({**fields, "boot": boot}))
+
+    def made_under_this_boot(self) -> None:
+        """Have the old version's attempts be of this boot: what was recorded without a sync counts."""
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        for process in (self.spool / "run").glob("*/process.json"):
+            process.write_text(process.read_text().replace(_BOOT, boot))
 
     def claim(self, job: str, data: dict[str, Any]) -> None:
         """Accept a job of the project `service` and claim it: its attempt has no process yet."""

@@ -11,14 +11,13 @@ import pytest
 
 from tests.acceptance.old_version import WAYS, OldVersion
 from tests.acceptance.server import TREADLE, eventually
-from treadle_python.supervisor_handle import boot_id
 
 WEAVE, WARP = "/services/weave", "/services/warp"
 
 
 @pytest.fixture
 def old(tmp_path):
-    old = OldVersion(tmp_path, boot_id())
+    old = OldVersion(tmp_path)
     yield old
     old.end_processes()
 
@@ -84,6 +83,7 @@ def test_what_was_refused_is_kept_with_its_reason(serve, old):
     ],
 )
 def test_an_attempt_that_ended_while_no_engine_ran_is_finished(serve, old, job, result, ending):
+    old.made_under_this_boot()
     server = serve("--services", old.projects)
     assert server.result(job, WEAVE) == result
     assert server.status(job)["status"] == ending[0]

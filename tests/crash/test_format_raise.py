@@ -10,7 +10,6 @@ import pytest
 from tests.acceptance.old_version import OldVersion
 from tests.acceptance.server import Server
 from tests.processes import kill_supervisor
-from treadle_python.supervisor_handle import boot_id
 
 JOBS = ("patient", "urgent", "ended-unseen", "never-begun", "half-claimed", "lost")
 
@@ -18,7 +17,8 @@ JOBS = ("patient", "urgent", "ended-unseen", "never-begun", "half-claimed", "los
 @pytest.fixture
 def old(disk, tmp_path):
     """Return the old version's spool, on the disk whose power can be cut."""
-    old = OldVersion(tmp_path, boot_id())
+    old = OldVersion(tmp_path)
+    old.made_under_this_boot()
     place = disk.root / "spool"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(old.spool, place)

@@ -89,7 +89,7 @@ class Dispatcher(Lifetime):
 
     def end(self, damaged: Recovered) -> None:
         """End a job that an earlier engine has claimed and whose descriptor can't be read any more."""
-        self._spawn(damaged.job.id, end_unreadable(damaged, self._tools))
+        self._spawn(damaged.job.id, end_unreadable(damaged, self._services.values(), self._tools))
 
     def hold(self) -> None:
         """Start no more jobs; those that run go on."""

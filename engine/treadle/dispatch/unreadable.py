@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 import orjson
 
 from treadle.dispatch.recovery import Recovered
 from treadle.dispatch.toolbox import Toolbox
+from treadle.extend.selection import candidates
 from treadle.interface.attempt import Attempt
 from treadle.interface.service import Service
 from treadle.support.retrying import retry_until_done
@@ -25,9 +27,12 @@ _STOP_TIMEOUT = 30.0
 """Seconds, besides the grace period, that a runtime has to stop the attempt."""
 
 
-async def end_unreadable(found: Recovered, tools: Toolbox) -> None:
-    """Bring the job to done/. Cancelled, it leaves the job to the next engine."""
-    await _stop(found, tools)
+async def end_unreadable(found: Recovered, services: Iterable[Service], tools: Toolbox) -> None:
+    """Bring the job to done/. Cancelled, it leaves the job to the next engine.
+
+    services are those that are served, one of which is the job's.
+    """
+    await _stop(found, services, tools)
     job, live = found.job, found.live
     attempts = (*live.earlier, live.attempt)
     status = Status(
@@ -45,15 +50,15 @@ async def end_unreadable(found: Recovered, tools: Toolbox) -> None:
     )
 
 
-async def _stop(found: Recovered, tools: Toolbox) -> None:
-    """Stop the attempt by its runtime; where that is not known, by each one: only one of them finds it."""
+async def _stop(found: Recovered, services: Iterable[Service], tools: Toolbox) -> None:
+    """Stop the attempt by its runtime, or, where that is not known, by each that is used."""
     record, folder = found.live.attempt, tools.owner.spool.run / found.job.id
     service = Service(found.job.service, folder)
     attempt = Attempt(found.job, service, folder, record.number, tools.owner.spool.id, record.started)
-    runtimes = tools.plugins.runtimes
-    for runtime in [runtimes[record.runtime]] if record.runtime in runtimes else runtimes.values():
+    names = {record.runtime} if record.runtime else {each.runtime for each in services}
+    for runtime in {each for name in names for each in candidates(tools.plugins, name)}:
         try:
             async with asyncio.timeout(tools.settings.grace + _STOP_TIMEOUT):
                 await runtime.stop(attempt, tools.settings.grace)
-        except Exception as error:  # a plugin's code may raise anything
-            log.warning("runtime %s can't stop job %s: %r", runtime.name, found.job.id, error)
+        except Exception:  # a plugin's code may raise anything
+            log.exception("runtime %s failed to stop job %s", runtime.name, found.job.id)
