@@ -9,7 +9,9 @@ The program may have put anything in the place of these files: they are opened a
 from __future__ import annotations
 
 import logging
+import math
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +25,8 @@ from treadle_spool.untrusted import UntrustedFile, open_untrusted, size_untruste
 
 log = logging.getLogger(__name__)
 
-LARGEST_INTERIM = 1024 * 1024 * 1024
-"""Bytes of interim results of a job that are counted, and that are returned at once."""
+LARGEST_INTERIM = 256 * 1024 * 1024
+"""Bytes of interim results of a job that are returned at once."""
 _CHUNK = 256 * 1024
 """Bytes of a log that are read at a time."""
 _LONGEST = 64 * 1024
@@ -33,13 +35,17 @@ _CONTINUATION = 0x80
 """The upper two bits of a continuation byte in UTF-8."""
 
 
-def open_output(path: Path) -> int:
-    """Open a log or the interim results of a job, to be read; raises as `open_untrusted` does.
+def open_output(path: Path, longest: float = math.inf, flags: int = os.O_RDONLY) -> int:
+    """Open a log or the interim results of a job; raises as `open_untrusted` does.
 
-    In run/ a second name of the file is of the program's making. An ended job's files may have more names: a
-    backup by hard links, for instance.
+    A file of more than longest bytes is not the one that the runtime has written. In run/ a second name of
+    the file is of the program's making. An ended job's files may have more names: a backup by hard links, say.
     """
-    return open_untrusted(path, alone=path.parent.parent.name == RUN)
+    fd = open_untrusted(path, flags, alone=path.parent.parent.name == RUN)
+    if longest < math.inf and os.fstat(fd).st_size > longest:
+        os.close(fd)
+        raise UntrustedFile(path, "is larger than the output that is kept")
+    return fd
 
 
 def read_interim(folder: Path, start: int = 0, size: int = -1) -> list[bytes]:
@@ -57,8 +63,8 @@ def read_interim(folder: Path, start: int = 0, size: int = -1) -> list[bytes]:
             parts.append(part)
             left -= len(part)
             if b"\n" in part:
-                break
-    return b"".join(parts).split(b"\n")[:-1]
+                return b"".join(parts).split(b"\n")[:-1]
+    return []
 
 
 def all_interim(spool: Spool, name: str) -> list[bytes]:
@@ -77,13 +83,16 @@ class InterimFile:
     the file, that is removed; if it can't be, the values are told and not written.
     """
 
-    def __init__(self, folder: Path, on_value: Callable[[bytes], None]) -> None:
+    def __init__(self, folder: Path, on_value: Callable[[bytes], None], longest: float = math.inf) -> None:
+        """Write in a job's folder; a file that has more than longest bytes is the program's."""
         self._path = folder / INTERIM
+        self._longest = longest
         self._on_value = on_value
         self._known = 0
         """How many of the next values are in the file already."""
         self._file: IO[bytes] | None = None
         self._opened = False
+        self._opening = threading.Lock()
 
     def add(self, value: bytes) -> None:
         """Write a value as a line, and call on_value with it, unless it is in the file already."""
@@ -105,13 +114,14 @@ class InterimFile:
 
     def open(self) -> None:
         """Open the file, unless it is open, and count its values; it may be called in a thread."""
-        if self._opened:
-            return
-        try:
-            self._file = self._open()
-        except (FileNotFoundError, UntrustedFile) as error:
-            log.warning("interim results of job %s can't be kept: %s", self._path.parent.name, error)
-        self._opened = True
+        with self._opening:  # a cancelled task may have left a thread that opens it
+            if self._opened:
+                return
+            try:
+                self._file = self._open()
+            except (FileNotFoundError, UntrustedFile) as error:
+                log.warning("interim results of job %s can't be kept: %s", self._path.parent.name, error)
+            self._opened = True
 
     def close(self) -> None:
         """Close the file."""
@@ -121,11 +131,11 @@ class InterimFile:
     def _open(self) -> IO[bytes]:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         try:
-            fd = open_untrusted(self._path, flags)
+            fd = open_output(self._path, self._longest, flags)
         except UntrustedFile:
             with suppress(OSError):
                 self._path.unlink()
-            fd = open_untrusted(self._path, flags)
+            fd = open_output(self._path, self._longest, flags)
         file = os.fdopen(fd, "r+b", buffering=0)
         try:
             self._count(file)
@@ -137,7 +147,7 @@ class InterimFile:
     def _count(self, file: IO[bytes]) -> None:
         """Count the complete lines that are in the file, and cut an incomplete one off."""
         known = whole = end = 0
-        while (chunk := file.read(_CHUNK)) and end < LARGEST_INTERIM:
+        while chunk := file.read(_CHUNK):
             known += chunk.count(b"\n")
             if (last := chunk.rfind(b"\n")) >= 0:
                 whole = end + last + 1
@@ -153,9 +163,13 @@ class GrowingFile:
     The file stays open, so it is read on when its folder is renamed.
     """
 
-    def __init__(self, find: Callable[[], Path]) -> None:
-        """Call find, which may raise FileNotFoundError, for the path, until there is a file."""
+    def __init__(self, find: Callable[[], Path], longest: float = math.inf) -> None:
+        """Call find, which may raise FileNotFoundError, for the path, until there is a file.
+
+        A file that has more than longest bytes when it is opened is none.
+        """
         self._find = find
+        self._longest = longest
         self._file: IO[bytes] | None = None
 
     def read(self, size: int = _CHUNK) -> bytes:
@@ -165,7 +179,7 @@ class GrowingFile:
         """
         if self._file is None:
             try:
-                self._file = os.fdopen(open_output(self._find()), "rb", buffering=0)
+                self._file = os.fdopen(open_output(self._find(), self._longest), "rb", buffering=0)
             except FileNotFoundError:
                 return b""
         return self._file.read(size)
@@ -187,13 +201,13 @@ class Piece:
     """Whether the line ends here."""
 
 
-def read_log(path: Path, start: int, *, ended: bool) -> Iterator[Piece]:
+def read_log(path: Path, start: int, *, ended: bool, longest: float = math.inf) -> Iterator[Piece]:
     """Yield the lines of one chunk of a log from an offset on; nothing, where there is no file, or no log.
 
     An incomplete line is left for later, unless it is long or the job has ended.
     """
     try:
-        with os.fdopen(open_output(path), "rb") as file:
+        with os.fdopen(open_output(path, longest), "rb") as file:
             file.seek(start)
             text = file.read(_CHUNK)
             at_end = ended and not file.read(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -72,6 +73,12 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, Any],
         msgspec.Meta(description="The limits that were in force, as its runtime names them."),
     ] = {}
+
+    @property
+    def longest_output(self) -> float:
+        """How many bytes of each log its runtime keeps, where it says so; a longer file is not its own."""
+        longest = self.limits.get("output")
+        return longest if isinstance(longest, int) else math.inf
 
 
 class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):

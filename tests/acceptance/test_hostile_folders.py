@@ -55,7 +55,9 @@ EXITS = (
 
 @pytest.fixture(scope="module", params=PROGRAMS)
 def hostile(request, module_server, tmp_path_factory):
-    return Hostile(module_server, tmp_path_factory.mktemp(request.param), request.param)
+    hostile = Hostile(module_server, tmp_path_factory.mktemp(request.param), request.param)
+    yield hostile
+    hostile.clear()
 
 
 def check_nothing_is_lost(hostile, probe=None):
@@ -127,6 +129,16 @@ def test_a_program_that_writes_an_exit_of_its_own_is_stopped_all_the_same(hostil
     check_nothing_is_lost(hostile)
 
 
+@pytest.mark.parametrize("kind", ["fifo", "zeros", "secret", "hard"])
+def test_a_log_that_is_none_is_not_printed(hostile, kind):
+    job = hostile.submit(f"replace('stdout.log', {kind!r})", 600)
+    assert job.lives()
+    assert hostile.logs(job) == b""
+    hostile.cancel(job)
+    assert hostile.logs(job) == b""
+    check_nothing_is_lost(hostile)
+
+
 def test_a_program_that_stops_its_supervisor_is_cancelled_in_time(hostile):
     job = hostile.submit("os.kill(os.getppid(), signal.SIGSTOP)", 600)
     assert job.lives()
@@ -178,3 +190,4 @@ def test_the_next_engine_ends_all_of_them(serve, tmp_path, program):
     assert probe.statuses == {200}
     for job in jobs.values():
         assert SECRET.encode() not in hostile.server.ask("GET", f"/{job.id}/result").body
+    hostile.clear()

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -178,13 +177,8 @@ class JobRun:
     def _new_run(self, attempt: Attempt, runtime: Runtime) -> AttemptRun:
         tools = self._tools
         limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
-        longest = self._live.attempt.limits.get("output")
-        reader = OutputReader(
-            attempt.stdout,
-            self._parser(),
-            tools.settings.max_result,
-            longest if isinstance(longest, int) else math.inf,
-        )
+        longest = self._live.attempt.longest_output
+        reader = OutputReader(attempt.stdout, self._parser(), tools.settings.max_result, longest)
         return AttemptRun(
             attempt,
             program_for(tools.plugins, self.service, runtime),

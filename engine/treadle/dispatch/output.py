@@ -40,7 +40,8 @@ class OutputReader:
         """Whether the last read_new reached the end that the file had then."""
         self._parser = parser
         self._splitter = LineSplitter(parser, max_result)
-        self._file = GrowingFile(lambda: path)
+        self._file = GrowingFile(lambda: path, longest)
+        self.longest = longest
         self._left = longest
         self._unreadable = False
         self._failed = False
@@ -140,7 +141,7 @@ class OutputFollower:
         self._attempt = attempt
         self._reader = reader
         self._changes = changes
-        self._interim = InterimFile(attempt.folder, on_interim)
+        self._interim = InterimFile(attempt.folder, on_interim, reader.longest)
         self._fault: Exception | None = None
         self._delay: asyncio.TimerHandle | None = None
         self._following: asyncio.Task[None] | None = None

@@ -107,7 +107,7 @@ class JobEvents:
         before = self.position
         if attempt:
             with suppress(FileNotFoundError):  # its program has removed the folder
-                yield from self._files(self._spool.folder(self._name), status.status.ended)
+                yield from self._files(self._spool.folder(self._name), status)
         if status.status.ended and self.position == before:
             yield self._status(status)
 
@@ -128,13 +128,15 @@ class JobEvents:
             return read_interim(folder, self.position.interim, _CHUNK)
         return []
 
-    def _files(self, folder: Path, ended: bool) -> Iterator[Event]:
+    def _files(self, folder: Path, status: Status) -> Iterator[Event]:
         """Yield the events of what was appended to the attempt's files, a chunk of each at a time."""
         for line in self._interim(folder):
             self.position = replace(self.position, interim=self.position.interim + len(line) + 1)
             yield Event("interim", line.replace(b"\r", b" "), self.position)
+        longest = status.attempts[-1].longest_output
         for stream, log in LOGS.items():
-            for piece in read_log(folder / log, getattr(self.position, stream), ended=ended):
+            start = getattr(self.position, stream)
+            for piece in read_log(folder / log, start, ended=status.status.ended, longest=longest):
                 self.position = self.position.with_log(stream, piece.end)
                 fields = {
                     "stream": stream,
