@@ -12,6 +12,7 @@ from treadle.interface.service import Resources, Service
 from treadle.interface.settings import Settings
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, State
+from treadle_spool.untrusted import UntrustedFile, open_untrusted, read_untrusted
 
 __all__ = [
     "Attempt",
@@ -38,7 +39,10 @@ __all__ = [
     "StartError",
     "State",
     "TreadleError",
+    "UntrustedFile",
     "hookimpl",
     "may_pass",
+    "open_untrusted",
+    "read_untrusted",
     "write_inputs",
 ]

@@ -75,6 +75,7 @@ class Engine(Lifetime):
         """Return the engine's health."""
         unserved = sorted(self.dispatcher.backlog.unserved)
         problems = self.gateway.watch_problems()
+        problems += (stuck := self.dispatcher.problems())
         problems += [f"jobs wait for service {name!r}, which is not served" for name in unserved]
         return Health(
             ready=not problems,
@@ -82,6 +83,7 @@ class Engine(Lifetime):
             watcher_restarts=self.gateway.arrivals.restarts,
             queued=len(self.dispatcher.backlog),
             running=len(self.dispatcher.runs),
+            stuck=len(stuck),
         )
 
     def _assemble(self, owner: Owner, finish: Finish) -> None:
@@ -106,7 +108,10 @@ class Engine(Lifetime):
 
     def _adopt(self, recovered: Iterable[Recovered]) -> None:
         for each in recovered:
-            self.dispatcher.adopt(each.job, each.live)
+            if each.problem:
+                self.dispatcher.end(each)
+            else:
+                self.dispatcher.adopt(each.job, each.live)
 
 
 class ApiProcess(Lifetime):

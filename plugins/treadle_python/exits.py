@@ -11,12 +11,16 @@ from treadle_python.treadle_inside.protocol import RESULT_FILES, parse_exit_name
 
 
 def recorded_exit(attempt: Attempt) -> Exit | None:
-    """Return the exit that is recorded in the attempt's folder, or None."""
+    """Return the exit that is recorded in the attempt's folder, or None; also if there is no such folder."""
     try:
-        names = os.listdir(attempt.folder)  # noqa: PTH208  # names are wanted
-        return next(filter(None, (exit_of_name(attempt, name) for name in names)), None)
-    except FileNotFoundError:
+        folder = os.open(attempt.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):  # its program has removed it, or replaced it by a link
         return None
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  # a descriptor is listed
+    finally:
+        os.close(folder)
+    return next(filter(None, (exit_of_name(attempt, name) for name in names)), None)
 
 
 def exit_of_name(attempt: Attempt, name: str) -> Exit | None:
@@ -25,11 +29,15 @@ def exit_of_name(attempt: Attempt, name: str) -> Exit | None:
     if parts is None:
         return None
     how, number, ended_ms, result, cut = parts
+    try:
+        ended = datetime.fromtimestamp(ended_ms / 1000, UTC)
+    except (ValueError, OverflowError):  # no supervisor writes such a time
+        return None
     return Exit(
         Reason.ENDED,
         code=number if how == "code" else None,
         signal=number if how == "signal" else None,
-        ended=datetime.fromtimestamp(ended_ms / 1000, UTC),
+        ended=ended,
         detail=f"its output was cut at {output_limit(attempt.service)} bytes" if cut else None,
         returned=attempt.folder / RESULT_FILES[result] if result else None,
         failed=result == "error",

@@ -7,8 +7,9 @@
 2. wait: if a supervisor of this engine's links has the attempt, wait for its report. Otherwise open a pidfd
    of the process in process.json, and wait for its end. Then read the exit from the name of a file
    (`exit-...`). Without such a name the attempt is lost.
-3. stop: SIGTERM to the supervisor, after the grace period SIGUSR1 (kill all), at last SIGKILL. Before each
-   of the first two signals look for the exit, because the supervisor may have its next attempt by then.
+3. stop: SIGTERM to the supervisor, after the grace period SIGUSR1 (kill all), at last SIGKILL; nothing, if
+   it has reported the exit, because it may have its next attempt by then. A supervisor that no link of this
+   engine belongs to has no next attempt.
 
 The invariant: process.json is published exclusively (identity.py). The first publisher decides whether the
 program runs: a supervisor, or an engine that publishes a fence (`SupervisorHandle.fence`). So an attempt that
@@ -28,7 +29,7 @@ import platform
 import sys
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, SIGUSR1
+from signal import SIGCONT, SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
 
 from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service
@@ -65,8 +66,8 @@ class HostRuntime(Runtime):
         self._contain = contain
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
-        self._supervised: dict[Path, SupervisedAttempt] = {}
-        """The attempts whose exit a supervisor of this engine reports, by folder."""
+        self._supervised: dict[str, SupervisedAttempt] = {}
+        """The attempts whose exit a supervisor of this engine reports or has reported, by job."""
 
     def check(self, service: Service) -> None:
         """Raise ServiceError if an option is wrong."""
@@ -85,6 +86,7 @@ class HostRuntime(Runtime):
         """Start a supervisor for the attempt, unless process.json exists. Idempotent."""
         if SupervisorHandle.of(attempt.folder) is not None:
             return
+        self._supervised.pop(attempt.job.id, None)  # of an earlier attempt
         request = self._request(attempt, command)
         if attempt.service.options_of(HostOptions, self.name).start == "spawn" or not await self._fork(
             attempt, command, request
@@ -112,7 +114,7 @@ class HostRuntime(Runtime):
         if reply[:1] == TRANSIENT_ERROR:
             raise OSError(reply[1], os.strerror(reply[1]))
         if reply == STARTED:
-            self._supervised[attempt.folder] = supervised
+            self._supervised[attempt.job.id] = supervised
         elif reply != ALREADY_PUBLISHED:
             SupervisorHandle.fence(attempt.folder)  # it was killed: wait() sees whether it had published
         return True
@@ -146,10 +148,9 @@ class HostRuntime(Runtime):
                 await wait_for_end(pidfd)
         if (exit_ := recorded_exit(attempt)) is not None:
             return exit_
+        await self._kill_rest(attempt)
         if supervisor.fenced:
             return Exit(Reason.LOST, detail="the engine ended before it was started")
-        if supervisor.kind == "subreaper":
-            await asyncio.to_thread(kill_marked, mark(attempt))
         return Exit(Reason.LOST, detail="the process that waited for it was killed, or the machine went down")
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
@@ -157,29 +158,46 @@ class HostRuntime(Runtime):
 
         A supervisor that does not kill its program in time is killed itself.
         """
+        supervised = self._supervised.get(attempt.job.id)
+        if supervised is not None and supervised.exit_name is not None:
+            return  # the supervisor may run another attempt by now
         supervisor = SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
         with supervisor.pidfd() as pidfd:
-            if pidfd is None:
-                return
-            for number, timeout in ((SIGTERM, grace), (SIGUSR1, _KILL_TIMEOUT)):
-                if recorded_exit(attempt) is not None:
-                    return  # the supervisor may run another attempt by now
-                send(pidfd, number)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(timeout):
-                        if await self._reported_exit(attempt) is None:
-                            await wait_for_end(pidfd)
-                        return
-            send(pidfd, SIGKILL)
-            await wait_for_end(pidfd)
-        if supervisor.kind == "subreaper":
+            if pidfd is not None:
+                await self._end(pidfd, supervised, grace)
+        await self._kill_rest(attempt)
+
+    async def _end(self, pidfd: int, supervised: SupervisedAttempt | None, grace: float) -> None:
+        """Have a supervisor end its program, or kill it.
+
+        The name of an exit does not count here: where there is no namespace, its program may have made it.
+        """
+        for number, timeout in ((SIGTERM, grace), (SIGUSR1, _KILL_TIMEOUT)):
+            send(pidfd, number)
+            send(pidfd, SIGCONT)  # its program may have stopped it
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    if supervised is None:
+                        await wait_for_end(pidfd)
+                    else:
+                        await supervised.over.wait()
+                    return
+        send(pidfd, SIGKILL)
+        await wait_for_end(pidfd)
+
+    async def _kill_rest(self, attempt: Attempt) -> None:
+        """Kill what a supervisor without a PID namespace has left, also one whose process.json is damaged."""
+        if self._contain != "namespace":
             await asyncio.to_thread(kill_marked, mark(attempt))
+
+    async def cleanup(self, attempt: Attempt) -> None:
+        """Forget the job."""
+        self._supervised.pop(attempt.job.id, None)
 
     async def _reported_exit(self, attempt: Attempt) -> Exit | None:
         """Wait while a link may report the exit; return the reported or recorded exit, or None."""
-        if (supervised := self._supervised.get(attempt.folder)) is not None:
+        if (supervised := self._supervised.get(attempt.job.id)) is not None:
             await supervised.over.wait()
-            self._supervised.pop(attempt.folder, None)
             if supervised.exit_name is not None:
                 return exit_of_name(attempt, supervised.exit_name.decode())
         return recorded_exit(attempt)

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from treadle import Attempt, StartError, may_pass
+from treadle import Attempt, StartError, UntrustedFile, may_pass, open_untrusted, read_untrusted
 from treadle_python.bootstrap import bootstrap
 from treadle_python.supervisor_handle import SupervisorHandle, wait_for_end
 from treadle_python.treadle_inside.protocol import EXIT_ALREADY_PUBLISHED, EXIT_STARTED, EXIT_TRANSIENT_ERROR
@@ -32,7 +32,8 @@ async def spawn(
     A cancelled call publishes a fence, unless a supervisor has published itself before.
     """
     try:
-        with attempt.stderr.open("ab") as stderr:
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(open_untrusted(attempt.stderr, append), "ab") as stderr:
             process = subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
                 [str(python), *bootstrap("spawn")],
                 env=dict(environment),
@@ -80,5 +81,12 @@ def _raise_failure(attempt: Attempt, code: int) -> None:
         raise OSError(code - EXIT_TRANSIENT_ERROR, os.strerror(code - EXIT_TRANSIENT_ERROR))
     # A supervisor that was killed after it published and before it replied is left for wait().
     if code not in {EXIT_STARTED, EXIT_ALREADY_PUBLISHED} and SupervisorHandle.fence(attempt.folder).fenced:
-        stderr = attempt.stderr.read_text("utf-8", "replace").strip()[-_MAX_STDERR:]
+        stderr = _stderr_of(attempt).decode("utf-8", "replace").strip()[-_MAX_STDERR:]
         raise StartError("PYTHON_NOT_STARTED", f"the interpreter failed before the program began: {stderr}")
+
+
+def _stderr_of(attempt: Attempt) -> bytes:
+    try:
+        return read_untrusted(attempt.stderr)
+    except (FileNotFoundError, UntrustedFile):
+        return b""

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from treadle import UntrustedFile, open_untrusted, read_untrusted
 from treadle_python.treadle_inside.protocol import PROCESS
 
 
@@ -32,14 +33,16 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, folder: Path) -> SupervisorHandle | None:
-        """Read the identity of the attempt's supervisor; None if nothing is published."""
+        """Read the identity of the attempt's supervisor; None if nothing is published.
+
+        Of a file that its program has replaced, nothing is known: the handle of no process.
+        """
         try:
-            with open(f"{folder}/{PROCESS}", "rb", buffering=0) as file:  # noqa: PTH123  # it saves a join of pathlib
-                return msgspec.json.decode(file.read(), type=cls)
+            return msgspec.json.decode(read_untrusted(f"{folder}/{PROCESS}"), type=cls)
         except FileNotFoundError:
             return None
-        except msgspec.DecodeError:
-            return cls()  # a power cut removed the content, so the process is not alive
+        except (UntrustedFile, UnicodeDecodeError, msgspec.DecodeError):
+            return cls()  # a power cut removed the content, or the program has damaged it
 
     @classmethod
     def fence(cls, folder: Path) -> SupervisorHandle:
@@ -48,10 +51,17 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
         After that, an attempt without a supervisor never gets one.
         """
         draft = folder / f".fence-{os.getpid()}"
-        draft.write_bytes(orjson.dumps({"fenced": True}))
-        with suppress(FileExistsError):
-            os.link(draft, folder / PROCESS)
-        draft.unlink()
+        try:
+            fd = open_untrusted(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        except (FileNotFoundError, FileExistsError, UntrustedFile):
+            return cls.of(folder) or cls(fenced=True)  # without its folder, an attempt can't be published
+        try:
+            os.write(fd, orjson.dumps({"fenced": True}))
+            with suppress(FileExistsError):
+                os.link(draft, folder / PROCESS)
+        finally:
+            os.close(fd)
+            draft.unlink(missing_ok=True)
         return cls.of(folder) or cls(fenced=True)
 
     @contextmanager

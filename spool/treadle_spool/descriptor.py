@@ -4,6 +4,9 @@ A job's options are the fields of JobOptions, and are described there only. The 
 from it: the descriptor, the body of a POST, the command line's request, the engine's Job. The command line's
 options, descriptor.schema.json and openapi.json are made from its fields. So a new option is a field there,
 and the code that uses it.
+
+A field that this version does not know is a typo in what a client sends, and is refused (`from_client`). In
+what another process of Treadle has accepted it comes from a newer version, and is ignored (`from_json`).
 """
 
 from __future__ import annotations
@@ -103,14 +106,20 @@ class Descriptor(JobOptions, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = msgspec.field(default_factory=msgspec.Raw)
 
     @classmethod
-    def from_json(cls, raw: bytes) -> Self:
-        """Decode an accepted descriptor; raise InvalidDescriptor with the JSON path of the fault."""
-        return decode(raw, cls)._checked()
+    def from_json(cls, raw: bytes) -> Descriptor:
+        """Decode a descriptor in queue/ or in a job's folder; unknown fields are ignored.
+
+        Raises InvalidDescriptor with the JSON path of the fault.
+        """
+        return decode(raw, Stored)._checked()
 
     @classmethod
-    def from_client(cls, raw: bytes) -> Self:
-        """Decode a client's descriptor as from_json does; from_json can decode it at any later time."""
-        return decode_from_client(raw, cls)._checked()
+    def from_client(cls, raw: bytes) -> Descriptor:
+        """Decode a client's descriptor, where an unknown field is an error; from_json can decode it later.
+
+        Raises InvalidDescriptor with the JSON path of the fault.
+        """
+        return decode_from_client(raw, Descriptor)._checked()
 
     def accepted(self, moment: datetime) -> Accepted:
         """Return the descriptor of the accepted job; moment is its `created`, unless it has one already."""
@@ -137,10 +146,19 @@ class Descriptor(JobOptions, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self
 
 
-class Accepted(Descriptor, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Stored(Descriptor, frozen=True, forbid_unknown_fields=False, kw_only=True):
+    """A descriptor as it is read from queue/ or a job's folder; its writer may be of a newer version."""
+
+
+class Accepted(Stored, frozen=True, kw_only=True):
     """The descriptor of an accepted job, as it is stored in queue/: the time of its acceptance is known."""
 
     created: Moment
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """Decode as Descriptor.from_json does; without `created` the descriptor is not valid."""
+        return decode(raw, cls)._checked()
 
 
 def check_payload(value: msgspec.Raw, path: str) -> None:

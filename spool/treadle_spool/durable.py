@@ -28,6 +28,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from treadle_spool.untrusted import open_regular
+
 _MAX_ERRORS = 100
 """Failed fsyncs of a folder that a SharedSync keeps, for callers that have not seen their error yet."""
 
@@ -60,17 +62,19 @@ class NewFiles:
     def __init__(self) -> None:
         self._fds: list[int] = []
 
-    def make(self, path: str | Path, content: bytes | Path) -> None:
+    def make(self, path: str | Path, content: bytes | Path, *, dir_fd: int | None = None) -> None:
         """Make a new file with this content, or a hard link to the file that has the content.
 
-        Raises FileExistsError if the name is in use. Raises OSError if the file that has the content is a
-        symbolic link: such a link is not followed.
+        path may be the name of an entry in an open folder, dir_fd. Raises FileExistsError if the name is in
+        use. Raises UntrustedFile if the file that is to have the content is not a regular file: no link is
+        followed, and nothing blocks.
         """
         if isinstance(content, Path):
-            os.link(content, path, follow_symlinks=False)
-            self._fds.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            os.link(content, path, dst_dir_fd=dir_fd, follow_symlinks=False)
+            self._fds.append(open_regular(path, dir_fd=dir_fd))
         else:
-            self._fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+            new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._fds.append(os.open(path, new, 0o640, dir_fd=dir_fd))
             write_all(self._fds[-1], content)
 
     def sync(self) -> None:

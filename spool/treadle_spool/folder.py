@@ -8,9 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from treadle_spool import durable, reading
+from treadle_spool import durable
 from treadle_spool.descriptor import Accepted, Descriptor
 from treadle_spool.errors import InvalidDescriptor
+from treadle_spool.untrusted import LARGEST_DESCRIPTOR, UntrustedFile, read_regular
 
 JOB = "job.json"
 ATTEMPT = "attempt.json"
@@ -33,18 +34,22 @@ def archive(folder: Path, attempt: int) -> Path:
 
 def read_descriptor(path: str) -> Accepted:
     """Read an accepted descriptor; `created` defaults to the modification time of the file."""
-    raw = reading.content(path)
+    return parse_descriptor(read_regular(path, LARGEST_DESCRIPTOR), path)
+
+
+def parse_descriptor(raw: bytes, path: str) -> Accepted:
+    """Parse the content of an accepted descriptor's file."""
     try:
         return Accepted.from_json(raw)
     except InvalidDescriptor:  # without `created`, if nothing else is wrong with it
         descriptor = Descriptor.from_json(raw)
-        return descriptor.accepted(datetime.fromtimestamp(os.stat(path).st_mtime, UTC))
+        return descriptor.accepted(datetime.fromtimestamp(os.lstat(path).st_mtime, UTC))
 
 
 def write_unsynced(folder: str, name: str, content: bytes) -> None:
     """Write a file without fsync: it has its name only when it is complete, but a power cut may lose it."""
     draft = f"{folder}/.{name}"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
         durable.write_all(fd, content)
     finally:
@@ -61,14 +66,18 @@ def remove_partial_claim(folder: str) -> None:
         os.rmdir(folder)
 
 
-def write_synced(folder: str, contents: Mapping[str, bytes | Path]) -> None:
-    """Write and fsync files in a job's folder: each with its content, or as a hard link to a file."""
+def write_synced(folder: int, contents: Mapping[str, bytes | Path]) -> None:
+    """Write and fsync files in an open folder: each with its content, or as a hard link to a file.
+
+    Raises UntrustedFile if a file that is to be linked is not there, or is none.
+    """
     with durable.NewFiles() as files:
         for name, content in contents.items():
-            path = f"{folder}/{name}"
             try:
-                files.make(path, content)
+                files.make(name, content, dir_fd=folder)
             except FileExistsError:  # left by an incomplete finish
-                os.unlink(path)
-                files.make(path, content)
+                os.unlink(name, dir_fd=folder)
+                files.make(name, content, dir_fd=folder)
+            except FileNotFoundError as error:
+                raise UntrustedFile(content if isinstance(content, Path) else name, "is not there") from error
         files.sync()

@@ -2,10 +2,16 @@
 
 Nothing in these files is synced, and a writer may be killed at any byte. An interim result counts once its
 line has a line feed; the next writer cuts an incomplete last line off. A log holds any bytes.
+
+The program may have put anything in the place of these files: they are opened as untrusted.py says.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,8 +19,14 @@ from pathlib import Path
 from typing import IO
 
 from treadle_spool.folder import INTERIM
+from treadle_spool.identity import RUN
 from treadle_spool.spool import Spool
+from treadle_spool.untrusted import UntrustedFile, open_untrusted, size_untrusted
 
+log = logging.getLogger(__name__)
+
+LARGEST_INTERIM = 256 * 1024 * 1024
+"""Bytes of interim results of a job that are returned at once."""
 _CHUNK = 256 * 1024
 """Bytes of a log that are read at a time."""
 _LONGEST = 64 * 1024
@@ -23,26 +35,42 @@ _CONTINUATION = 0x80
 """The upper two bits of a continuation byte in UTF-8."""
 
 
+def open_output(path: Path, longest: float = math.inf, flags: int = os.O_RDONLY) -> int:
+    """Open a log or the interim results of a job; raises as `open_untrusted` does.
+
+    A file of more than longest bytes is not the one that the runtime has written. In run/ a second name of
+    the file is of the program's making. An ended job's files may have more names: a backup by hard links, say.
+    """
+    fd = open_untrusted(path, flags, alone=path.parent.parent.name == RUN)
+    if longest < math.inf and os.fstat(fd).st_size > longest:
+        os.close(fd)
+        raise UntrustedFile(path, "is larger than the output that is kept")
+    return fd
+
+
 def read_interim(folder: Path, start: int = 0, size: int = -1) -> list[bytes]:
     """Return interim results, without their line feeds, from an offset in bytes on.
 
-    With size the file is read in parts of so many bytes, up to the first part that completes a line. Raises
-    FileNotFoundError if there are none so far, or if the folder has been renamed meanwhile.
+    With size the file is read in parts of so many bytes, up to the first part that completes a line; no more
+    than LARGEST_INTERIM bytes are read at once. Raises FileNotFoundError if there are none so far, or if the
+    folder has been renamed meanwhile, and UntrustedFile.
     """
     parts: list[bytes] = []
-    with (folder / INTERIM).open("rb") as file:
+    with os.fdopen(open_output(folder / INTERIM), "rb") as file:
         file.seek(start)
-        while part := file.read(size):
+        left = LARGEST_INTERIM
+        while left > 0 and (part := file.read(left if size < 0 else min(size, left))):
             parts.append(part)
+            left -= len(part)
             if b"\n" in part:
-                break
-    return b"".join(parts).split(b"\n")[:-1]
+                return b"".join(parts).split(b"\n")[:-1]
+    return []
 
 
 def all_interim(spool: Spool, name: str) -> list[bytes]:
     """Return the interim results of a job so far; a second try is for a folder that moves to done/."""
     for _ in range(2):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, UntrustedFile):
             return read_interim(spool.folder(name))
     return []
 
@@ -51,25 +79,49 @@ class InterimFile:
     """The writer of interim.jsonl, for one run of an attempt.
 
     The writer is given all values from the start of the output. Values that an earlier engine has written
-    are counted, and neither written nor told again.
+    are counted, and neither written nor told again. Where the program has put something else in the place of
+    the file, that is removed; if it can't be, the values are told and not written.
     """
 
-    def __init__(self, folder: Path, on_value: Callable[[bytes], None]) -> None:
+    def __init__(self, folder: Path, on_value: Callable[[bytes], None], longest: float = math.inf) -> None:
+        """Write in a job's folder; a file that has more than longest bytes is the program's."""
         self._path = folder / INTERIM
+        self._longest = longest
         self._on_value = on_value
         self._known = 0
         """How many of the next values are in the file already."""
         self._file: IO[bytes] | None = None
+        self._opened = False
+        self._opening = threading.Lock()
 
     def add(self, value: bytes) -> None:
         """Write a value as a line, and call on_value with it, unless it is in the file already."""
-        if self._file is None:
-            self._file = self._open()
+        self.open()
         if self._known:
             self._known -= 1
             return
-        self._file.write(value.replace(b"\n", b" ") + b"\n")
+        if self._file is not None:
+            self._file.write(value.replace(b"\n", b" ") + b"\n")
         self._on_value(value)
+
+    def size(self) -> int:
+        """Return how many bytes `open` has to read: those that an earlier engine has written."""
+        if self._opened:
+            return 0
+        with suppress(OSError):
+            return size_untrusted(self._path)
+        return 0
+
+    def open(self) -> None:
+        """Open the file, unless it is open, and count its values; it may be called in a thread."""
+        with self._opening:  # a cancelled task may have left a thread that opens it
+            if self._opened:
+                return
+            try:
+                self._file = self._open()
+            except (FileNotFoundError, UntrustedFile) as error:
+                log.warning("interim results of job %s can't be kept: %s", self._path.parent.name, error)
+            self._opened = True
 
     def close(self) -> None:
         """Close the file."""
@@ -77,13 +129,32 @@ class InterimFile:
             self._file.close()
 
     def _open(self) -> IO[bytes]:
-        with suppress(FileNotFoundError):
-            content = self._path.read_bytes()
-            self._known = content.count(b"\n")
-            if torn := len(content) - (content.rfind(b"\n") + 1):
-                with self._path.open("r+b") as file:
-                    file.truncate(len(content) - torn)
-        return self._path.open("ab", buffering=0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        try:
+            fd = open_output(self._path, self._longest, flags)
+        except UntrustedFile:
+            with suppress(OSError):
+                self._path.unlink()
+            fd = open_output(self._path, self._longest, flags)
+        file = os.fdopen(fd, "r+b", buffering=0)
+        try:
+            self._count(file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _count(self, file: IO[bytes]) -> None:
+        """Count the complete lines that are in the file, and cut an incomplete one off."""
+        known = whole = end = 0
+        while chunk := file.read(_CHUNK):
+            known += chunk.count(b"\n")
+            if (last := chunk.rfind(b"\n")) >= 0:
+                whole = end + last + 1
+            end += len(chunk)
+        if whole < end:
+            file.truncate(whole)
+        self._known = known
 
 
 class GrowingFile:
@@ -92,16 +163,23 @@ class GrowingFile:
     The file stays open, so it is read on when its folder is renamed.
     """
 
-    def __init__(self, find: Callable[[], Path]) -> None:
-        """Call find, which may raise FileNotFoundError, for the path, until there is a file."""
+    def __init__(self, find: Callable[[], Path], longest: float = math.inf) -> None:
+        """Call find, which may raise FileNotFoundError, for the path, until there is a file.
+
+        A file that has more than longest bytes when it is opened is none.
+        """
         self._find = find
+        self._longest = longest
         self._file: IO[bytes] | None = None
 
     def read(self, size: int = _CHUNK) -> bytes:
-        """Return the next bytes, at most so many; b"" at the end that the file has now."""
+        """Return the next bytes, at most so many; b"" at the end that the file has now.
+
+        Raises UntrustedFile, and another OSError where the disk fails.
+        """
         if self._file is None:
             try:
-                self._file = self._find().open("rb", buffering=0)
+                self._file = os.fdopen(open_output(self._find(), self._longest), "rb", buffering=0)
             except FileNotFoundError:
                 return b""
         return self._file.read(size)
@@ -123,17 +201,17 @@ class Piece:
     """Whether the line ends here."""
 
 
-def read_log(path: Path, start: int, *, ended: bool) -> Iterator[Piece]:
-    """Yield the lines of one chunk of a log from an offset on.
+def read_log(path: Path, start: int, *, ended: bool, longest: float = math.inf) -> Iterator[Piece]:
+    """Yield the lines of one chunk of a log from an offset on; nothing, where there is no file, or no log.
 
     An incomplete line is left for later, unless it is long or the job has ended.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_output(path, longest), "rb") as file:
             file.seek(start)
             text = file.read(_CHUNK)
             at_end = ended and not file.read(1)
-    except FileNotFoundError:
+    except (FileNotFoundError, UntrustedFile):
         return
     lines = text.split(b"\n")
     rest = lines.pop()

@@ -5,7 +5,7 @@ attempt.json. Nothing leaves queue/, so no fsync is needed: after a power cut no
 is still owed. To claim by a rename out of queue/ was tried before: it delays the watcher of queue/ by 0.5 s.
 
 Finish:
-1. Write and fsync result.json and status.json in run/<id>, then fsync that folder.
+1. Write and fsync result.json and status.json in run/<id>, then fsync that folder (publication.py).
 2. Rename run/<id> to done/<id>. This is the commit: a reader sees the complete outcome or nothing. The first
    outcome wins, since a folder can't be renamed onto another one that is not empty.
 3. fsync done/, once for all jobs that end together.
@@ -20,27 +20,28 @@ state that FORMAT.md describes.
 from __future__ import annotations
 
 import os
-import shutil
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle_spool import durable
+from treadle_spool.attempts import make_durable, put_in_place
 from treadle_spool.errors import NotOwner, SpoolError
 from treadle_spool.folder import (
     ATTEMPT,
     ATTEMPTS,
     JOB,
-    RESULT,
-    STATUS,
     archive,
     remove_partial_claim,
-    write_synced,
     write_unsynced,
 )
+from treadle_spool.identity import raise_format
+from treadle_spool.mending import mend
+from treadle_spool.publication import Publisher
+from treadle_spool.staging import remove_abandoned
 from treadle_spool.status import AttemptRecord, LiveAttempt, Status, now
+from treadle_spool.untrusted import UntrustedFile, read_untrusted
 
 if TYPE_CHECKING:
     from treadle_spool.spool import Spool
@@ -59,7 +60,9 @@ class Owner:
         self._queue, self._cancel, self._run, self._done = map(
             str, (spool.queue, spool.cancel, spool.run, spool.done)
         )
+        self._sync_run = durable.SharedSync(spool.run)
         self._sync_done = durable.SharedSync(spool.done)
+        self._publisher = Publisher(spool)
         self._ended = False
 
     def end(self) -> None:
@@ -114,27 +117,81 @@ class Owner:
                 limits=ended.attempt.limits,
             ),
             earlier=(*ended.earlier, ended.attempt),
+            service=ended.service,
         )
         return self.record_attempt(name, live)
 
     def record_attempt(self, name: str, live: LiveAttempt) -> LiveAttempt:
-        """Replace attempt.json of a claimed job, durably, and return the attempt."""
+        """Replace attempt.json of a claimed job, durably, and return the attempt.
+
+        Fields that a newer version has written into it stay.
+        """
         self._check()
-        folder = self.spool.run / name
-        os.rename(self.spool.stage(live.to_json()), folder / ATTEMPT)
-        durable.sync_folder(folder)
+        path = f"{self._run}/{name}/{ATTEMPT}"
+        try:
+            present = read_untrusted(path)
+        except (FileNotFoundError, UntrustedFile):
+            present = b""
+        self._put(Path(self.spool.stage(live.replacing(present))), name, ATTEMPT)
         return live
+
+    def has_descriptor(self, name: str) -> bool:
+        """Return whether job.json of a claimed job is the file in queue/, as a claim makes it."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(
+                os.lstat(f"{self._run}/{name}/{JOB}"), os.lstat(f"{self._queue}/{name}.json")
+            )
+        return False
+
+    def restore_descriptor(self, name: str) -> None:
+        """Replace a damaged or missing job.json of a claimed job by the descriptor in queue/, durably.
+
+        Raises FileNotFoundError if the job has no descriptor in queue/.
+        """
+        self._check()
+        draft = self.spool.new_in_tmp()
+        draft.hardlink_to(self.spool.queued(name))
+        self._put(draft, name, JOB)
+
+    def sync_attempt(self, name: str) -> None:
+        """Make the live attempt of a claimed job durable, so that it counts after a power cut.
+
+        Called, off the hot path, for an attempt that lasts, once its runtime has started it: a durable record
+        without what identifies the attempt would be started again under the same number. Idempotent. Raises
+        OSError; FileNotFoundError if the job has ended meanwhile, and NotOwner.
+        """
+        self._check()
+        make_durable(f"{self._run}/{name}")
+        self._sync_run()
+
+    def _put(self, draft: Path, name: str, file: str) -> None:
+        """Have a file of a claimed job replaced by a draft, and make its name durable."""
+        put_in_place(draft, f"{self._run}/{name}/{file}", self.spool.new_in_tmp())
+        durable.sync_folder(f"{self._run}/{name}")
+        self._sync_run()
 
     def undo_claim(self, name: str) -> None:
         """Remove the claim of a job whose attempt was never started; the job is in queue/ only, as before."""
-        shutil.rmtree(self.spool.run / name, ignore_errors=True)
+        folder = f"{self._run}/{name}"
+        remove_partial_claim(folder)
+        if os.path.lexists(folder):
+            self._publisher.discard(folder)
+
+    def mend(self, name: str) -> bool:
+        """Give a claimed job a folder that can be gone on with, where its program has damaged it.
+
+        Called at the start of an engine. Returns False if run/<name> is none of a job that is owed: then
+        nothing of it is left. Raises OSError.
+        """
+        self._check()
+        return mend(self._publisher, self.spool, name)
 
     def finish(self, status: Status, result: bytes | Path | None) -> None:
         """Publish the outcome of a claimed job. The rename to done/ is the commit; the first outcome wins.
 
         result is the content of result.json, or a file in the job's folder that has this content, or None
         for no result.json. When this returns, the outcome survives a power cut. After an OSError the caller
-        must call it again.
+        must call it again; after UntrustedFile with another outcome, since the file is no result.
         """
         (error,) = self.finish_all([(status, result)])
         if error is not None:
@@ -147,7 +204,7 @@ class Owner:
         """
         self._check()
         ends = list(ends)
-        errors = [self._publish(status, result) for status, result in ends]
+        errors = [self._publisher.publish(status, result) for status, result in ends]
         try:
             self._sync_done()
         except OSError as sync_error:
@@ -156,19 +213,6 @@ class Owner:
             if error is None:
                 self.settle(status.id)
         return errors
-
-    def _publish(self, status: Status, result: bytes | Path | None) -> OSError | None:
-        """Complete the job's folder and rename it to done/, unless an earlier call has; return the error."""
-        folder, done = f"{self._run}/{status.id}", f"{self._done}/{status.id}"
-        try:
-            outcome = {} if result is None else {RESULT: result}
-            write_synced(folder, {**outcome, STATUS: status.to_json()})
-            durable.sync_folder(folder)
-            os.rename(folder, done)
-        except OSError as error:
-            moved = isinstance(error, FileNotFoundError) and not os.path.exists(folder)
-            return None if moved and os.path.exists(done) else error
-        return None
 
     def _check(self) -> None:
         if self._ended:
@@ -185,24 +229,16 @@ class Owner:
         self.spool.quarantine.take(self.spool.queued(name), error)
 
     def sweep(self) -> None:
-        """Make queue/ durable, and remove from tmp/ what belongs to no live process.
+        """Make queue/ durable, raise an older format to today's, remove from tmp/ what no live process has.
 
-        A writer may have been killed between link and fsync: its job is visible, and is owed from now on.
+        Called by an engine at its start, before anything else. A writer may have been killed between link and
+        fsync: its job is visible, and is owed from now on. Raises NotASpool if spool.json was damaged, and
+        OSError.
         """
         durable.sync_folder(self.spool.queue)
+        raise_format(self.spool.root, self.spool.new_in_tmp())
         self.clear_tmp()
 
     def clear_tmp(self, older: float = 0.0) -> None:
         """Remove from tmp/ what belongs to no live process and is unchanged for `older` seconds."""
-        cutoff = time.time() - older
-        for entry in list(os.scandir(self.spool.tmp)):
-            pid = entry.name.partition("-")[0]
-            if pid.isdigit() and Path("/proc", pid).exists():
-                continue
-            with suppress(FileNotFoundError):
-                if entry.stat(follow_symlinks=False).st_mtime > cutoff:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    Path(entry).unlink()
+        remove_abandoned(self.spool.tmp, older)

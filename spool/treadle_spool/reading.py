@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from typing import TypeVar
 
@@ -19,22 +18,8 @@ _RESERVED_FRAMES = 200
 _SAFE_DEPTH = 100
 """Levels of nesting that every reader can decode."""
 
-_CHUNK = 64 * 1024
-
 _ERROR_WITH_PATH = re.compile(r"(?P<what>.*) - at `(?P<path>\$.*)`", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
-
-
-def content(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a small file, with one open and, as a rule, one read."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        chunks = []
-        while len(chunk := os.read(fd, _CHUNK)) == _CHUNK:
-            chunks.append(chunk)
-        return b"".join((*chunks, chunk))
-    finally:
-        os.close(fd)
 
 
 def decode(raw: bytes, shape: type[Shape]) -> Shape:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,8 +14,10 @@ from treadle_spool import durable
 from treadle_spool.errors import SpoolError
 from treadle_spool.folder import STATUS
 from treadle_spool.reading import decode
+from treadle_spool.removal import remove_tree
 from treadle_spool.spool import Spool
 from treadle_spool.status import Status
+from treadle_spool.untrusted import read_untrusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def remove(spool: Spool, name: str) -> None:
     with suppress(FileNotFoundError):  # another process has removed it
         (spool.done / name).rename(trash)
         durable.sync_folder(spool.done)
-        shutil.rmtree(trash)
+        remove_tree(trash)
 
 
 def collect(spool: Spool, retention: Retention) -> list[Expired]:
@@ -95,17 +96,25 @@ def _ended_jobs(spool: Spool, sized: bool) -> Iterator[_Ended]:
         if os.path.lexists(spool.queued(name)):
             continue  # its outcome may not be durable yet
         with suppress(OSError, SpoolError):  # not a job's folder, or removed meanwhile
-            status = decode((folder / STATUS).read_bytes(), Status)
+            status = decode(read_untrusted(folder / STATUS), Status)
             ended = status.ended or status.created
             yield _Ended(name, status.service, ended.timestamp(), _size(folder) if sized else 0)
 
 
 def _size(folder: Path) -> int:
-    """Return the total bytes of all files below a folder; a file with several hard links counts once."""
+    """Return the total bytes of all files below a folder; a file with several hard links counts once.
+
+    What is so deep that its path is too long for the system is not counted.
+    """
     sizes: dict[tuple[int, int], int] = {}
-    for path, _, files in os.walk(folder):
-        for file in files:
-            with suppress(FileNotFoundError):
-                stat = Path(path, file).lstat()
-                sizes[stat.st_dev, stat.st_ino] = stat.st_size
+    waiting = [str(folder)]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                    continue
+                with suppress(FileNotFoundError):
+                    stat = entry.stat(follow_symlinks=False)
+                    sizes[stat.st_dev, stat.st_ino] = stat.st_size
     return sum(sizes.values())

@@ -17,6 +17,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -26,12 +27,19 @@ from treadle_spool import durable, reading
 from treadle_spool.accept import Acceptor, pending
 from treadle_spool.descriptor import Accepted, Descriptor
 from treadle_spool.errors import InvalidDescriptor, SpoolError, UnknownJob
-from treadle_spool.folder import ATTEMPT, JOB, STATUS, read_descriptor
+from treadle_spool.folder import ATTEMPT, JOB, STATUS, parse_descriptor, read_descriptor
 from treadle_spool.identity import FOLDERS, identify
 from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name
 from treadle_spool.quarantine import Quarantine
 from treadle_spool.status import LiveAttempt, State, Status
+from treadle_spool.untrusted import (
+    LARGEST_DESCRIPTOR,
+    UntrustedFile,
+    is_folder,
+    read_regular,
+    read_untrusted,
+)
 
 
 class Spool:
@@ -112,7 +120,7 @@ class Spool:
         """Return the folder of a claimed or ended job; raise FileNotFoundError if the job has none."""
         check_name(name)
         for place in (self.done, self.run, self.done):
-            if (folder := place / name).is_dir():
+            if is_folder(folder := place / name):
                 return folder
         raise FileNotFoundError(name)
 
@@ -129,12 +137,35 @@ class Spool:
         return read_descriptor(f"{self._queue}/{name}.json")
 
     def read_claimed(self, name: str) -> Accepted:
-        """Return the descriptor of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
-        return read_descriptor(f"{self._run}/{name}/{JOB}")
+        """Return the descriptor of a claimed job; raise FileNotFoundError or InvalidDescriptor.
+
+        Where its program has damaged job.json, the file in queue/ counts; where that is the same file, what
+        attempt.json tells of the job.
+        """
+        path = f"{self._run}/{name}/{JOB}"
+        try:
+            return parse_descriptor(read_untrusted(path, LARGEST_DESCRIPTOR), path)
+        except FileNotFoundError:
+            if not os.path.lexists(f"{self._run}/{name}/{ATTEMPT}"):
+                raise  # its claim is not complete
+        except (UntrustedFile, InvalidDescriptor):
+            pass
+        try:
+            return self.read_queued(name)
+        except (UntrustedFile, InvalidDescriptor) as error:
+            with suppress(FileNotFoundError, InvalidDescriptor):
+                live = self.read_live(name)
+                if live.service:
+                    return Accepted(service=live.service, created=(*live.earlier, live.attempt)[0].started)
+            raise InvalidDescriptor(f"the descriptor of job {name} was damaged: {error}") from error
 
     def read_live(self, name: str) -> LiveAttempt:
         """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
-        return reading.decode(reading.content(f"{self._run}/{name}/{ATTEMPT}"), LiveAttempt)
+        try:
+            raw = read_untrusted(f"{self._run}/{name}/{ATTEMPT}")
+        except UntrustedFile as error:
+            raise InvalidDescriptor(str(error)) from error
+        return reading.decode(raw, LiveAttempt)
 
     def stage(self, content: bytes) -> str:
         """Write a durable file in tmp/ and return its path."""
@@ -151,16 +182,19 @@ class Spool:
 
     def _ended(self, name: str) -> Status:
         """Return the outcome of a job. It is made durable first, so a power cut can't take it back."""
-        status = reading.decode(reading.content(f"{self._done}/{name}/{STATUS}"), Status)
+        status = reading.decode(read_regular(f"{self._done}/{name}/{STATUS}"), Status)
         if os.path.lexists(f"{self._queue}/{name}.json"):
             durable.sync_folder(self.done)
         return status
 
     def _running(self, name: str) -> Status:
-        status = pending(name, read_descriptor(f"{self._run}/{name}/{JOB}"))
+        try:
+            status = pending(name, self.read_claimed(name))
+        except InvalidDescriptor:  # its program has overwritten all that tells of it
+            return Status(id=name, service="", status=State.RUNNING, created=self._claimed_at(name))
         try:
             live = self.read_live(name)
-        except InvalidDescriptor:  # a power cut took its content, and no engine has started since
+        except InvalidDescriptor:  # likewise, or a power cut took its content and no engine has started since
             return msgspec.structs.replace(status, status=State.RUNNING)
         return msgspec.structs.replace(
             status,
@@ -168,6 +202,9 @@ class Spool:
             started=live.attempt.started,
             attempts=(*live.earlier, live.attempt),
         )
+
+    def _claimed_at(self, name: str) -> datetime:
+        return datetime.fromtimestamp(os.lstat(f"{self._run}/{name}").st_mtime, UTC)
 
     def _pending(self, name: str) -> Status:
         return pending(name, self.read_queued(name))

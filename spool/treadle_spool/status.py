@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -11,8 +12,10 @@ import orjson
 
 from treadle_spool.descriptor import Moment
 
-FORMAT = 1
-"""The version of the spool format that this package reads and writes."""
+FORMAT = 2
+"""The version of the spool format that this package writes."""
+READ_FORMATS = frozenset({1, FORMAT})
+"""The versions that it reads. The engine raises an older one to FORMAT when it takes the spool."""
 
 
 class State(StrEnum):
@@ -56,7 +59,7 @@ _REASONS: dict[str, Any] = {"enum": [*(reason.value for reason in Reason), None]
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One start of a job: in attempt.json while it runs, in `attempts` of status.json afterwards."""
 
-    number: Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1})]
+    number: Annotated[int, msgspec.Meta(ge=1)]
     runtime: Annotated[str, msgspec.Meta(description="The runtime plugin that ran it.")]
     started: Moment
     ended: Moment | None = None
@@ -71,16 +74,62 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(description="The limits that were in force, as its runtime names them."),
     ] = {}
 
+    @property
+    def longest_output(self) -> float:
+        """How many bytes of each log its runtime keeps, where it says so; a longer file is not its own."""
+        longest = self.limits.get("output")
+        return longest if isinstance(longest, int) else math.inf
+
 
 class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """The content of attempt.json: the current attempt of a claimed job, and the attempts before it."""
 
     attempt: AttemptRecord
     earlier: tuple[AttemptRecord, ...] = ()
+    service: str = ""
+    """The service of the job, for whoever can't read the descriptor; empty in files of earlier versions."""
 
     def to_json(self) -> bytes:
         """Return the content of attempt.json."""
         return _dump(self)
+
+    def replacing(self, present: bytes) -> bytes:
+        """Return the content of attempt.json in place of the present one.
+
+        Fields that this version does not know stay as they are: a newer version has written them. A damaged
+        file has none.
+        """
+        try:
+            found = msgspec.json.decode(present, type=_Records)
+            kept = {**_unknown(present, LiveAttempt)}
+            kept_of = {
+                msgspec.json.decode(record, type=_Number).number: _unknown(record, AttemptRecord)
+                for record in (found.attempt, *found.earlier)
+            }
+        except (UnicodeDecodeError, RecursionError, msgspec.DecodeError):
+            return self.to_json()
+        fields = msgspec.to_builtins(self, builtin_types=(datetime,))
+        for record in (fields["attempt"], *fields["earlier"]):
+            record.update(kept_of.get(record["number"], {}))
+        return orjson.dumps({**fields, **kept}, option=orjson.OPT_UTC_Z)
+
+
+class _Records(msgspec.Struct):
+    """The parts of attempt.json, unparsed."""
+
+    attempt: msgspec.Raw
+    earlier: tuple[msgspec.Raw, ...] = ()
+
+
+class _Number(msgspec.Struct):
+    number: int
+
+
+def _unknown(raw: bytes | msgspec.Raw, kind: type[msgspec.Struct]) -> dict[str, orjson.Fragment]:
+    """Return the fields of a JSON object that the type does not have, as they were written."""
+    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    known = kind.__struct_fields__
+    return {name: orjson.Fragment(bytes(value)) for name, value in fields.items() if name not in known}
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

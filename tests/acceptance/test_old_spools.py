@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
 from tests.acceptance.old_version import WAYS, OldVersion
-from tests.acceptance.server import eventually
+from tests.acceptance.server import TREADLE, eventually
 
 WEAVE, WARP = "/services/weave", "/services/warp"
 
@@ -82,6 +83,7 @@ def test_what_was_refused_is_kept_with_its_reason(serve, old):
     ],
 )
 def test_an_attempt_that_ended_while_no_engine_ran_is_finished(serve, old, job, result, ending):
+    old.made_under_this_boot()
     server = serve("--services", old.projects)
     assert server.result(job, WEAVE) == result
     assert server.status(job)["status"] == ending[0]
@@ -116,6 +118,81 @@ def test_in_the_end_nothing_is_owed(serve, old):
     serve("--services", old.projects, "--grace", "0.3").dropped("late")
     for place in ("queue", "run", "cancel", "drop"):
         eventually(lambda place=place: not list((old.spool / place).iterdir()), f"an empty {place}/")
+
+
+# ---------------------------------------------------------------------- its format
+
+
+def identity(old):
+    return json.loads((old.spool / "spool.json").read_bytes())
+
+
+def command(*arguments):
+    return subprocess.run([TREADLE, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_the_engine_raises_the_format_and_the_spool_stays_the_same_one(serve, old):
+    before = identity(old)
+    serve("--services", old.projects)
+    assert (before["format"], identity(old)) == (1, {"format": 2, "id": before["id"]})
+
+
+def test_without_an_engine_it_is_read_as_it_is(serve, old):
+    before = identity(old)
+    gateway = serve("--services", old.projects, "--api-only")
+    assert gateway.ask("GET", f"{WEAVE}/patient").json["status"] == "PENDING"
+    assert "tried-twice" in command("list", "--spool", old.spool).stdout
+    assert identity(old) == before
+    engine = serve("--services", old.projects, "--jobs", "1")
+    assert identity(old)["format"] == 2
+    job = gateway.submit({"thread": "new"}, base=WEAVE)
+    assert engine.result(job, WEAVE) == gateway.result(job, WEAVE) == {"woven": "new"}
+
+
+def test_a_writer_of_version_1_is_understood_as_before(serve, old):
+    """It writes what FORMAT.md of that version says: to drop/, and to tmp/ and queue/."""
+    server = serve("--services", old.projects)
+    fields = {"service": "weave", "data": {"thread": "mine"}, "priority": 2, "labels": {"a": "b"}}
+    server.drop("dropped.json", json.dumps(fields | {"timeout": 60}).encode())
+    draft = old.spool / "tmp" / f"{os.getpid()}-mine"
+    draft.write_text(json.dumps(fields | {"created": "2026-11-23T12:00:00Z"}))
+    (old.spool / "queue" / "linked.json").hardlink_to(draft)
+    draft.unlink()
+    for job in ("dropped", "linked"):
+        server.dropped(job)
+        assert server.result(job, WEAVE) == {"woven": "mine"}
+        assert server.status(job)["labels"] == {"a": "b"}
+
+
+def test_a_field_of_a_newer_version_is_ignored_in_a_job_that_is_queued_and_an_error_in_one_that_is_sent(
+    serve, old
+):
+    fields = {"service": "weave", "data": {"thread": "mine"}, "owner": "ada"}
+    queued = json.dumps(fields | {"created": "2026-11-23T12:00:00Z"})
+    (old.spool / "queue" / "later.json").write_text(queued)
+    server = serve("--services", old.projects)
+    server.drop("typo.json", json.dumps(fields).encode())
+    assert server.result("later", WEAVE) == {"woven": "mine"}
+    assert (old.spool / "done" / "later" / "job.json").read_text() == queued
+    reason = old.spool / "bad" / "typo.json.reason.json"
+    eventually(reason.exists, "the refusal")
+    assert json.loads(reason.read_bytes())["path"] == "$.owner"
+    answer = server.ask("POST", WEAVE, b'{"owner": "ada"}')
+    assert (answer.status, "unknown field" in answer.json["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("arguments", [("serve",), ("serve", "--api-only"), ("list",), ("gc", "--days", "0")])
+def test_a_spool_of_a_newer_version_is_left_alone_and_the_reason_is_given(old, arguments):
+    newer = {**identity(old), "format": 3}
+    (old.spool / "spool.json").write_text(json.dumps(newer))
+    before = sorted(old.spool.rglob("*"))
+    services = ("--services", old.projects, "--port", "0") if arguments[0] == "serve" else ()
+    refused = command(*arguments, "--spool", old.spool, *services)
+    assert refused.returncode != 0
+    assert "format 3, made by a newer version of Treadle" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert sorted(old.spool.rglob("*")) == before
+    assert identity(old) == newer
 
 
 # ---------------------------------------------------------------------- what runs

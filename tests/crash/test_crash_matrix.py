@@ -6,6 +6,7 @@ No accepted job is lost, no file is torn, no job has a second result.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -16,13 +17,25 @@ import pytest
 
 from tests.crash import strace
 from tests.crash.disk import Disk
-from tests.crash.transition import DATA, JOB, RESULT, SERVICES, TRANSITIONS, history, owned, project, take
+from tests.crash.transition import (
+    DATA,
+    IDENTITY,
+    JOB,
+    RESULT,
+    SERVICES,
+    TRANSITIONS,
+    history,
+    owned,
+    project,
+    take,
+)
 from tests.processes import kill_supervisor
 from treadle.dispatch.recovery import Recovered, recover
 from treadle.engine import Engine
 from treadle.interface.settings import Settings
 from treadle_python.supervisor_handle import kill_marked
 from treadle_spool import Spool, State, Status, UnknownJob
+from treadle_spool.status import FORMAT
 
 MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))
 """At how many points each transition is killed; those where the disk is changed come first."""
@@ -53,10 +66,19 @@ def cut_power(disk: Disk, spool: Spool) -> None:
 
 def check(spool: Spool, transition: str, returned: bool) -> None:
     """Check what must hold after a crash, whatever happened, and what must if the transition had returned."""
+    check_identity(spool, transition, returned)
     with owned(spool) as owner:
         owner.sweep()
     assert all(path.name.endswith("-work") for path in spool.tmp.iterdir())  # of a supervisor that is alive
     CHECKS[transition](spool, returned)
+
+
+def check_identity(spool: Spool, transition: str, returned: bool) -> None:
+    """Check that the spool is what it was, and of one format or the other."""
+    identity = json.loads((spool.root / "spool.json").read_bytes())
+    formats = {FORMAT} if returned or transition != "raise the format" else {FORMAT - 1, FORMAT}
+    assert (identity["id"], identity["format"] in formats) == (spool.id, True)
+    assert Spool.open(spool.root).id == spool.id
 
 
 def recovered(spool: Spool) -> list[Recovered]:
@@ -176,6 +198,24 @@ def check_undo(spool: Spool, returned: bool) -> None:
         assert owner.claim(JOB, None) is not None
 
 
+def check_sync(spool: Spool, returned: bool) -> None:
+    found = recovered(spool)
+    if returned:
+        assert [each.live.attempt.number for each in found] == [1]
+        assert (spool.run / JOB / IDENTITY).read_text() == "identity"
+    else:
+        check_claim(spool, returned)
+
+
+def check_torn(spool: Spool, returned: bool) -> None:
+    """Check that the second attempt counts as the second one, and that the job is as it was accepted."""
+    del returned  # a recovery that a power cut undoes is made again
+    (found,) = recovered(spool)
+    assert (found.live.attempt.number, found.problem) == (2, "")
+    assert bytes(spool.read_claimed(JOB).data) == DATA
+    assert spool.look_up(JOB).status is State.RUNNING
+
+
 CHECKS = {
     "accept": check_accept,
     "intake": check_intake,
@@ -191,6 +231,11 @@ CHECKS = {
     "refuse": check_refuse,
     "end without a start": check_end_waiting,
     "undo a claim": check_undo,
+    "raise the format": check_accept,
+    "make an attempt durable": check_sync,
+    "recover a torn record": check_torn,
+    "recover a torn descriptor": check_torn,
+    "recover a torn folder": check_torn,
 }
 
 

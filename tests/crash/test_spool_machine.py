@@ -74,6 +74,8 @@ class Peace(RuleBasedStateMachine):
         """What was told of ended jobs."""
         self.running: dict[str, LiveAttempt] = {}
         self.cancelled: set[str] = set()
+        self.counted: dict[str, int] = {}
+        """The numbers of attempts that are durable."""
 
     def begin(self) -> None:
         """Open the spool, as an engine does."""
@@ -127,6 +129,16 @@ class Peace(RuleBasedStateMachine):
         before = self.running[name]
         self.running[name] = self.owner.next_attempt(name, before)
         assert self.running[name].attempt.number == before.attempt.number + 1
+        self.counted[name] = self.running[name].attempt.number
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def last(self, data: st.DataObject) -> None:
+        """Have an attempt run for some seconds."""
+        name = data.draw(st.sampled_from(sorted(self.running)))
+        (self.spool.run / name / "identity.json").write_bytes(b"")
+        self.owner.sync_attempt(name)
+        self.counted[name] = self.running[name].attempt.number
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), value=st.binary(max_size=20))
@@ -143,6 +155,7 @@ class Peace(RuleBasedStateMachine):
         self.owed.discard(name)
         self.unsure.discard(name)
         self.cancelled.discard(name)
+        self.counted.pop(name, None)
         self.ended[name] = (state, value)
 
     @rule(keep=st.integers(0, 2))
@@ -189,6 +202,14 @@ class SpoolMachine(Peace):
         name = data.draw(st.sampled_from(sorted(self.running)))
         with killed_after(calls):
             self.owner.next_attempt(name, self.running[name])
+        self.start_anew(power)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), calls=st.integers(0, 8), power=st.booleans())
+    def killed_in_a_sync(self, data: st.DataObject, calls: int, power: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.running)))
+        with killed_after(calls):
+            self.owner.sync_attempt(name)
         self.start_anew(power)
 
     @rule(calls=st.integers(0, 15), power=st.booleans())
@@ -252,6 +273,11 @@ class SpoolMachine(Peace):
             if name not in self.unsure:
                 assert self.spool.look_up(name).status is state
                 assert self.result(name) == value
+
+    @invariant()
+    def no_durable_attempt_is_forgotten(self) -> None:
+        for name, number in self.counted.items():
+            assert self.running[name].attempt.number >= number
 
     @invariant()
     def every_cancel_is_kept(self) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,10 +27,13 @@ from treadle_spool import (
     now,
 )
 from treadle_spool.retention import Retention, collect
+from treadle_spool.status import FORMAT
 
 JOB = "job"
 DATA = b'{"values": [1, 2, 3]}'
 RESULT = b'{"sum": 6}'
+IDENTITY = "identity.json"
+"""What stands for a runtime's own file."""
 DROPPED = b'{"service": "sum", "data": ' + DATA + b"}"
 PROGRAM = """
 import fcntl, os, time
@@ -158,6 +162,37 @@ def half_claimed(owner: Owner) -> None:
     owner.claim(JOB, None)
 
 
+def old(owner: Owner) -> None:
+    """Make the spool one of the format before today's."""
+    accepted(owner)
+    identity = {"format": FORMAT - 1, "id": owner.spool.id}
+    (owner.spool.root / "spool.json").write_text(json.dumps(identity))
+
+
+def begun(owner: Owner) -> None:
+    """Have an attempt whose runtime has written what identifies it, none of it on the disk."""
+    claimed(owner)
+    (owner.spool.run / JOB / IDENTITY).write_text("identity")
+
+
+def begun_once_more(owner: Owner) -> None:
+    begun(owner)
+    owner.next_attempt(JOB, owner.spool.read_live(JOB))
+    (owner.spool.run / JOB / IDENTITY).write_text("another identity")
+
+
+def torn(owner: Owner, *names: str) -> None:
+    """Leave of a second attempt what a power cut leaves of files that were not synced."""
+    begun_once_more(owner)
+    for name in names:
+        (path := owner.spool.run / JOB / name).unlink()
+        path.touch()
+
+
+def recover_all(owner: Owner) -> None:
+    list(recover(owner, SERVICES, lambda _: True))
+
+
 def nothing(_: Owner) -> None:
     """Begin with an empty spool."""
 
@@ -177,7 +212,12 @@ TRANSITIONS: dict[str, tuple[Step, Step]] = {
     "gc": (ended, lambda owner: collect(owner.spool, Retention(jobs=0))),
     "refuse": (dropped_badly, take),
     "end without a start": (accepted, end_waiting),
-    "undo a claim": (half_claimed, lambda owner: list(recover(owner, SERVICES, lambda _: True))),
+    "undo a claim": (half_claimed, recover_all),
+    "raise the format": (old, lambda owner: owner.sweep()),
+    "make an attempt durable": (begun, lambda owner: owner.sync_attempt(JOB)),
+    "recover a torn record": (lambda owner: torn(owner, "attempt.json"), recover_all),
+    "recover a torn descriptor": (lambda owner: torn(owner, "job.json"), recover_all),
+    "recover a torn folder": (lambda owner: torn(owner, "job.json", "attempt.json", IDENTITY), recover_all),
 }
 """For each: what comes before it, and the transition itself."""
 

@@ -87,7 +87,7 @@ class _Pages:
             "ready": health.ready,
             "problems": list(health.problems),
             "watcher": {"restarts": health.watcher_restarts},
-            "jobs": {"queued": health.queued, "running": health.running},
+            "jobs": {"queued": health.queued, "running": health.running, "stuck": health.stuck},
         }
         return answer(fields, 200 if health.ready else 503)
 

@@ -9,6 +9,7 @@
 - The output is followed only from the moment when the attempt has lasted a little: one that is over before
   is read once, and needs no inotify watch.
 - The timeout counts from the attempt's start, not from ours: it continues over restarts of the engine.
+- A stop that fails ends the job as failed, since nobody knows whether its program is alive.
 - A transient error of the host (`may_pass`) ends this run, and not the attempt: `JobRun` makes a new run,
   which adopts the attempt as a new engine would. Any other exception of the runtime stops the attempt and
   becomes a StartError with the code RUNTIME_ERROR.
@@ -29,7 +30,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from treadle.dispatch.output import OutputFollower
-from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.attempt import Attempt, Exit, Reason, check_exit
 from treadle.interface.program import Command, Program, check_command
 from treadle.interface.runtime import Runtime, StartError
 from treadle.support.cancel_scope import CancelScope
@@ -119,10 +120,13 @@ class AttemptRun:
 
     async def _wait(self) -> Exit:
         exit_ = await self._runtime.wait(self.attempt)
+        check_exit(exit_)
         if self._program is None or exit_.reason is not Reason.ENDED:
             return exit_
         with _blaming(self._program):
-            return self._program.returned(self.attempt, exit_)
+            exit_ = self._program.returned(self.attempt, exit_)
+            check_exit(exit_)
+            return exit_
 
     async def _guard(self, call: Coroutine[Any, Any, Value]) -> Value:
         """Await a call of the runtime; raise StartError for each exception that is not a transient error."""
@@ -134,7 +138,7 @@ class AttemptRun:
             if may_pass(error):
                 raise
             log.exception("runtime %s failed with job %s", self._runtime.name, self.attempt.job.id)
-            await self._runtime.stop(self.attempt, self._grace)
+            await self._call_stop()
             raise StartError("RUNTIME_ERROR", f"runtime {self._runtime.name} failed: {error}") from error
 
     def _own_end(self, exit_: Exit) -> Exit:
@@ -145,13 +149,24 @@ class AttemptRun:
 
     async def _stop(self, reason: Reason) -> Exit:
         """Stop the attempt in any of its phases; its exit status does not change the reason."""
-        await self._runtime.stop(self.attempt, self._grace)
+        await self._call_stop()
         if not self.started.is_set():
             return Exit(reason)
         try:
             return dataclasses.replace(await self._guard(self._wait()), reason=reason)
         except StartError:
             return Exit(reason)
+
+    async def _call_stop(self) -> None:
+        """Have the runtime stop the attempt; raise OSError at a transient error, else StartError."""
+        try:
+            await self._runtime.stop(self.attempt, self._grace)
+        except Exception as error:  # a plugin's code may raise anything
+            if may_pass(error):
+                raise
+            log.exception("runtime %s failed to stop job %s", self._runtime.name, self.attempt.job.id)
+            detail = f"runtime {self._runtime.name} failed to stop it: {error}"
+            raise StartError("RUNTIME_ERROR", detail) from error
 
     def _set_alarm(self) -> asyncio.TimerHandle | None:
         """Have the attempt stopped at its timeout, counted from its start."""

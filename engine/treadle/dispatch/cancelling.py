@@ -22,6 +22,7 @@ from treadle.interface.job import Job
 from treadle.support.retrying import retry_until_done
 from treadle.watch.arrivals import LINKS, Arrivals
 from treadle_spool import State, Status, now
+from treadle_spool.untrusted import is_misplaced
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Cancelling:
         backlog: Backlog,
         runs: Mapping[str, JobRun],
         tools: Toolbox,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Callable[[str, Coroutine[Any, Any, None]], None],
     ) -> None:
         self._backlog = backlog
         self._runs = runs
@@ -71,11 +72,16 @@ class Cancelling:
         if run := self._runs.get(name):
             run.cancel()
         elif job := self._backlog.remove(name):
-            self._spawn(self._end_waiting(job))
+            self._spawn(job.id, self._end_waiting(job))
         elif self._spool.queued(name).exists():
             self._early.add(name)
         else:
-            (self._spool.cancel / name).unlink(missing_ok=True)
+            try:
+                (self._spool.cancel / name).unlink(missing_ok=True)
+            except OSError as error:
+                if not is_misplaced(error):
+                    raise
+                log.error("cancel/%s is no request, and can't be removed: %s", name, error)
 
     async def _end_waiting(self, job: Job) -> None:
         """End a job that has never been started."""

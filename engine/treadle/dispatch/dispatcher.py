@@ -2,8 +2,8 @@
 
 It has three parts. `noticing` finds the jobs that are owed and adds them to the backlog. The dispatcher takes
 them from there when a slot is free, claims each in the spool and begins its run. `cancelling` carries out the
-requests in cancel/. A job's slot is free as soon as none of its processes is alive; the publication of its
-outcome goes on meanwhile.
+requests in cancel/. A job's slot is free as soon as none of its processes is alive, or its run has ended in
+any other way; the publication of its outcome goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from typing import Any
 
 from treadle.dispatch.backlog import Backlog
 from treadle.dispatch.cancelling import Cancelling
-from treadle.dispatch.job_run import JobRun, first_attempt
+from treadle.dispatch.job_run import JobRun
 from treadle.dispatch.noticing import Noticing
+from treadle.dispatch.records import first_attempt
+from treadle.dispatch.recovery import Recovered
 from treadle.dispatch.toolbox import Toolbox
+from treadle.dispatch.unreadable import end_unreadable
 from treadle.interface.job import Job
 from treadle.interface.service import Service
 from treadle.support.lifetime import Lifetime
@@ -47,11 +50,14 @@ class Dispatcher(Lifetime):
         self._services = services
         self._tools = tools
         self._slots = tools.settings.jobs
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        """What goes on, by the name of its job."""
         self._held = False
         self._idle = asyncio.Event()
         self.noticing = Noticing(tools.owner, self._add, self._fill_slots, self._is_known)
         self._cancelling = Cancelling(self.backlog, self.runs, tools, self._spawn)
+        self._in_slots: set[JobRun] = set()
+        """The runs that have a slot; each gives its own back, once."""
 
     @property
     def owed(self) -> int:
@@ -62,6 +68,15 @@ class Dispatcher(Lifetime):
         """Return how many jobs of each service run."""
         return Counter(run.job.service for run in self.runs.values())
 
+    def problems(self) -> list[str]:
+        """Return what must not be: runs without a task, tasks without a run, slots that nobody has."""
+        tasks = set(self._tasks.values())
+        problems = [f"job {name} runs, and nothing follows it" for name in self.runs if name not in tasks]
+        taken = self._tools.settings.jobs - self._slots
+        if taken != len(self._in_slots) or not self._in_slots <= set(self.runs.values()):
+            problems.append(f"{taken} slots are taken, by {len(self._in_slots)} jobs")
+        return problems
+
     def attach(self, arrivals: Arrivals) -> None:
         """Have the watcher tell of what arrives in queue/ and cancel/."""
         self._cancelling.attach(arrivals)
@@ -71,6 +86,10 @@ class Dispatcher(Lifetime):
         """Continue an attempt that an earlier engine started."""
         self.backlog.started(job.service)
         self._begin(JobRun(job, self._services[job.service], live, self._tools))
+
+    def end(self, damaged: Recovered) -> None:
+        """End a job that an earlier engine has claimed and whose descriptor can't be read any more."""
+        self._spawn(damaged.job.id, end_unreadable(damaged, self._services.values(), self._tools))
 
     def hold(self) -> None:
         """Start no more jobs; those that run go on."""
@@ -143,28 +162,38 @@ class Dispatcher(Lifetime):
 
     def _begin(self, run: JobRun) -> None:
         self._slots -= 1
+        self._in_slots.add(run)
         self.runs[run.job.id] = run
-        self._spawn(self._run(run))
+        self._spawn(run.job.id, self._run(run))
 
     async def _run(self, run: JobRun) -> None:
         try:
-            await run.run(lambda: self._free_slot(run.job.service))
+            await run.run(lambda: self._free_slot(run))
         finally:
             self.runs.pop(run.job.id, None)
+            self._free_slot(run)
             if self._held and not self.runs:
                 self._idle.set()
 
-    def _free_slot(self, service: str) -> None:
+    def _free_slot(self, run: JobRun) -> None:
+        """Give the slot of a run to the next job, unless it has been given already."""
+        if run not in self._in_slots:
+            return
+        self._in_slots.remove(run)
         self._slots += 1
-        self.backlog.ended(service)
-        self._fill_slots()
+        self.backlog.ended(run.job.service)
+        try:
+            self._fill_slots()
+        except Exception:  # what fails with the next job must not hold up this one
+            log.exception("the next job can't be started; trying again")
+            asyncio.get_running_loop().call_later(_RETRY_DELAY, self._fill_slots)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = name
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        name = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("a job's run failed; it is taken up at the next start", exc_info=error)
+            log.error("job %s has no outcome; it is taken up at the next start", name, exc_info=error)

@@ -1,4 +1,16 @@
-"""The run of one claimed job: its attempts one after the other, and the publication of its outcome."""
+"""The run of one claimed job: its attempts one after the other, and the publication of its outcome.
+
+Whatever fails on the way, the job ends and its slot comes free:
+
+| what fails | what becomes of the job |
+| --- | --- |
+| a plugin, in any of its methods | FAILED, with the code of the plugin's kind |
+| the job's folder: removed, or not a folder any more | FAILED, FOLDER_DESTROYED; no further attempt |
+| anything else that is not expected, a bug of ours too | its attempt is stopped; FAILED, ENGINE_ERROR |
+| the disk, while the outcome is published | it is published as soon as the disk permits |
+| the file that was to be the result is none | FAILED, INVALID_RESULT |
+| an outcome that can't be written as JSON | FAILED, ENGINE_ERROR |
+"""
 
 from __future__ import annotations
 
@@ -12,18 +24,28 @@ from functools import partial
 import msgspec
 
 from treadle.dispatch.attempt_run import AttemptRun
+from treadle.dispatch.attempt_sync import AttemptSync
+from treadle.dispatch.guarded import Guarded
 from treadle.dispatch.outcome import Outcome, conclude, failure
 from treadle.dispatch.output import OutputFollower, OutputReader
+from treadle.dispatch.records import bare_status, ended_record, ended_status, with_runtime
 from treadle.dispatch.toolbox import Toolbox
 from treadle.extend.selection import choose_runtime, program_for
 from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle.interface.job import Job
+from treadle.interface.parser import OutputParser
 from treadle.interface.runtime import Runtime, StartError
 from treadle.interface.service import Service
 from treadle.support.retrying import backoff, may_pass, retry_until_done
-from treadle_spool import AttemptRecord, LiveAttempt, State, Status, now
+from treadle_spool import LiveAttempt, State, Status
+from treadle_spool.untrusted import UntrustedFile, is_folder, is_misplaced
 
 log = logging.getLogger(__name__)
+
+_STOP_TIMEOUT = 30.0
+"""Seconds, besides the grace period, that a runtime has to stop an attempt that is not followed any more."""
+_BY_ITSELF = frozenset({Reason.ENDED, Reason.LOST, Reason.NOT_STARTED})
+"""The reasons for which what an attempt has left in its folder decides about its outcome."""
 
 
 class JobRun:
@@ -53,35 +75,54 @@ class JobRun:
             self._attempt_run.stop()
 
     async def run(self, on_over: Callable[[], None]) -> None:
-        """Bring the job to done/; call on_over as soon as none of its processes is alive."""
-        exit_, outcome = await self._attempts()
+        """Bring the job to done/; call on_over as soon as none of its processes is alive. Raises nothing."""
+        try:
+            exit_, outcome = await self._attempts()
+        except Exception as error:
+            log.exception("the run of job %s failed", self.job.id)
+            await self._give_up()
+            detail = f"the engine failed with this job: {error!r}"
+            exit_, outcome = Exit(Reason.LOST, detail=detail), failure("ENGINE_ERROR", detail)
         on_over()
-        await self._publish(exit_, outcome)
-        self._tools.observers.tell("job_changed", job=self.job, before=State.RUNNING, after=outcome.state)
+        state = await self._publish(exit_, outcome)
+        self._tools.observers.tell("job_changed", job=self.job, before=State.RUNNING, after=state)
         await self._clean_up()
+
+    async def _give_up(self) -> None:
+        """Have the attempt stopped that is not followed any more; what fails in that is logged."""
+        if self._runtime is None:
+            return
+        grace = self._tools.settings.grace
+        try:
+            async with asyncio.timeout(grace + _STOP_TIMEOUT):
+                await self._runtime.stop(self._attempt(), grace)
+        except Exception:  # a plugin's code may raise anything
+            log.exception("runtime %s failed to stop job %s", self._runtime.name, self.job.id)
 
     async def _attempts(self) -> tuple[Exit, Outcome]:
         while True:
             runtime = self._runtime = self._runtime or await self._choose()
             attempt = self._attempt()
             exit_, outcome = await self._outcome(attempt, runtime)
+            if exit_.reason in _BY_ITSELF and not is_folder(attempt.folder):
+                return exit_, failure("FOLDER_DESTROYED", "its folder was removed or replaced while it ran")
             if not self._may_retry(exit_):
                 return exit_, outcome
-            log.warning(
-                "job %s: attempt %d was lost: %s; trying again", self.job.id, attempt.number, exit_.detail
-            )
+            log.warning("job %s: attempt %d was lost: %s", self.job.id, attempt.number, exit_.detail)
             self._live = await retry_until_done(
                 partial(asyncio.to_thread, self._next_attempt, exit_),
                 f"the next attempt of job {self.job.id} can't be recorded",
+                hopeless=is_misplaced,
             )
 
     async def _choose(self) -> Runtime:
         """Choose the first runtime that works on this host, and record it before the attempt starts."""
         runtime = await choose_runtime(self._tools.plugins, self.service)
-        live = _with_runtime(self._live, runtime, self.service)
+        live = with_runtime(self._live, runtime, self.service)
         self._live = await retry_until_done(
             partial(asyncio.to_thread, self._tools.owner.record_attempt, self.job.id, live),
             f"the runtime of job {self.job.id} can't be recorded",
+            hopeless=is_misplaced,
         )
         return runtime
 
@@ -102,7 +143,8 @@ class JobRun:
             if self._cancelled:
                 attempt_run.stop()
             try:
-                return attempt_run, await attempt_run.run()
+                with AttemptSync(self._tools, attempt, attempt_run.started):
+                    return attempt_run, await attempt_run.run()
             except OSError as error:
                 if not may_pass(error):
                     raise
@@ -117,7 +159,7 @@ class JobRun:
             for name, implementation in self._tools.plugins.implementations("wrap_run"):
                 try:
                     context = implementation(attempt=attempt)
-                    await stack.enter_async_context(_Guarded(name, context))
+                    await stack.enter_async_context(Guarded(name, context))
                 except Exception:  # a plugin's code may raise anything
                     log.exception("plugin %s failed in wrap_run", name)
             yield
@@ -135,9 +177,8 @@ class JobRun:
     def _new_run(self, attempt: Attempt, runtime: Runtime) -> AttemptRun:
         tools = self._tools
         limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
-        reader = OutputReader(
-            attempt.stdout, tools.plugins.parsers[self.service.parser](), tools.settings.max_result
-        )
+        longest = self._live.attempt.longest_output
+        reader = OutputReader(attempt.stdout, self._parser(), tools.settings.max_result, longest)
         return AttemptRun(
             attempt,
             program_for(tools.plugins, self.service, runtime),
@@ -146,6 +187,15 @@ class JobRun:
             timeout=min(limits, default=None),
             grace=tools.settings.grace,
         )
+
+    def _parser(self) -> OutputParser:
+        try:
+            return self._tools.plugins.parsers[self.service.parser]()
+        except Exception as error:  # a plugin's code may raise anything
+            log.exception("output parser %s can't be made", self.service.parser)
+            raise StartError(
+                "PARSER_ERROR", f"output parser {self.service.parser} failed: {error}"
+            ) from error
 
     def _tell_interim(self, value: bytes) -> None:
         self._tools.observers.tell("interim_result", job=self.job, value=value)
@@ -159,81 +209,36 @@ class JobRun:
         )
 
     def _next_attempt(self, exit_: Exit) -> LiveAttempt:
-        ended = _record(self._live.attempt, exit_)
-        return self._tools.owner.next_attempt(
-            self.job.id, LiveAttempt(attempt=ended, earlier=self._live.earlier)
-        )
+        ended = ended_record(self._live.attempt, exit_)
+        return self._tools.owner.next_attempt(self.job.id, msgspec.structs.replace(self._live, attempt=ended))
 
-    async def _publish(self, exit_: Exit, outcome: Outcome) -> None:
-        """Move the job to done/; a full or failing disk delays that, and does not prevent it."""
-        assert self._attempt_run is not None
-        last = _record(self._live.attempt, exit_)
-        status = Status(
-            id=self.job.id,
-            service=self.job.service,
-            status=outcome.state,
-            created=self.job.created,
-            started=(self._live.earlier or (last,))[0].started,
-            ended=exit_.ended,
-            labels=dict(self.job.labels),
-            attempts=(*self._live.earlier, last),
-            notes=tuple(self._attempt_run.findings.notes or ()),
-        )
+    async def _publish(self, exit_: Exit, outcome: Outcome) -> State:
+        """Move the job to done/, as soon as the disk permits, and return its state there."""
+        notes = self._attempt_run.findings.notes if self._attempt_run is not None else None
+        status = ended_status(self.job, self._live, exit_, outcome.state, notes)
+        try:
+            await self._finish(status, outcome)
+        except UntrustedFile as error:
+            outcome = failure("INVALID_RESULT", f"the result can't be read: {error.strerror}")
+            await self._finish(msgspec.structs.replace(status, status=outcome.state), outcome)
+        except Exception as error:
+            log.exception("the outcome of job %s can't be written", self.job.id)
+            outcome = failure("ENGINE_ERROR", f"its outcome can't be written: {error!r}")
+            await self._finish(bare_status(self.job, outcome.state), outcome)
+        return outcome.state
+
+    async def _finish(self, status: Status, outcome: Outcome) -> None:
         await retry_until_done(
             lambda: self._tools.finish((status, outcome.result)),
             f"job {self.job.id} has ended, but its outcome can't be published",
+            hopeless=lambda error: isinstance(error, UntrustedFile),
         )
 
     async def _clean_up(self) -> None:
+        if self._runtime is None:
+            return
         attempt = dataclasses.replace(self._attempt(), folder=self._tools.owner.spool.done / self.job.id)
-        assert self._runtime is not None
         try:
             await self._runtime.cleanup(attempt)
         except Exception:  # a plugin's code may raise anything
             log.exception("runtime %s failed to clean up after job %s", self._runtime.name, self.job.id)
-
-
-class _Guarded:
-    """A plugin's async context; an exception when it is left is logged, and not raised."""
-
-    def __init__(self, name: str, context: object) -> None:
-        self._name = name
-        self._context: object = context
-
-    async def __aenter__(self) -> None:
-        await self._context.__aenter__()  # type: ignore[attr-defined]  # if it is no context, that is the plugin's error
-
-    async def __aexit__(self, *error: object) -> None:
-        try:
-            await self._context.__aexit__(*error)  # type: ignore[attr-defined]  # it has been entered
-        except Exception:  # a plugin's code may raise anything
-            log.exception("plugin %s failed in leaving wrap_run", self._name)
-
-
-def _record(attempt: AttemptRecord, exit_: Exit) -> AttemptRecord:
-    return msgspec.structs.replace(
-        attempt,
-        ended=exit_.ended,
-        reason=exit_.reason.value,
-        code=exit_.code,
-        signal=exit_.signal,
-        detail=exit_.detail,
-    )
-
-
-def first_attempt(service: Service, tools: Toolbox) -> LiveAttempt:
-    """Return the record of a job's first attempt, started at this moment."""
-    live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=service.runtime, started=now()))
-    runtime = tools.plugins.runtimes.get(service.runtime)
-    return live if runtime is None else _with_runtime(live, runtime, service)
-
-
-def _with_runtime(live: LiveAttempt, runtime: Runtime, service: Service) -> LiveAttempt:
-    """Return the record of an attempt with its runtime, and the limits that the runtime sets."""
-    try:
-        limits = dict(runtime.limits(service))
-    except Exception:  # a plugin's code may raise anything
-        log.exception("runtime %s can't tell its limits", runtime.name)
-        limits = {}
-    attempt = msgspec.structs.replace(live.attempt, runtime=runtime.name, limits=limits)
-    return msgspec.structs.replace(live, attempt=attempt)

@@ -21,7 +21,9 @@ from contextlib import asynccontextmanager
 from treadle.interface.job import Job
 from treadle.support.lifetime import Lifetime, background
 from treadle.watch.arrivals import LINKS, Arrivals
-from treadle_spool import InvalidDescriptor, Owner, UnsafeName, check_name
+from treadle_spool import InvalidDescriptor, Owner, SpoolError, UnsafeName, check_name
+from treadle_spool.errors import NotAFile
+from treadle_spool.untrusted import UntrustedFile
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class Noticing(Lifetime):
         if self._knows(name):
             return []
         try:
-            small = self._spool.queued(name).stat().st_size <= _SMALL
+            small = self._spool.queued(name).lstat().st_size <= _SMALL
         except FileNotFoundError:
             return []
         job = self._read(name) if small else await asyncio.to_thread(self._read, name)
@@ -134,6 +136,11 @@ class Noticing(Lifetime):
         except FileNotFoundError:
             return None
         except (InvalidDescriptor, UnsafeName) as error:
-            log.error("%s is damaged: %s; it is kept in bad/", self._spool.queued(name), error)
-            self._owner.refuse_queued(name, error)
-            return None
+            self._refuse(name, error)
+        except UntrustedFile as error:
+            self._refuse(name, NotAFile(error.strerror))
+        return None
+
+    def _refuse(self, name: str, error: SpoolError) -> None:
+        log.error("%s is damaged: %s; it is kept in bad/", self._spool.queued(name), error)
+        self._owner.refuse_queued(name, error)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import orjson
 from treadle.dispatch.output import Findings, tail
 from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle_spool import State
+from treadle_spool.names import printable
+from treadle_spool.untrusted import UntrustedFile, size_untrusted
 
 _TAIL = 4000
 """Characters of stderr that explain a failure."""
@@ -28,7 +28,7 @@ class Outcome:
 
 def failure(code: str, detail: str) -> Outcome:
     """Return a failure with the body that says why."""
-    return Outcome(State.FAILED, orjson.dumps({"code": code, "detail": detail}))
+    return Outcome(State.FAILED, orjson.dumps({"code": printable(code), "detail": printable(detail)}))
 
 
 def conclude(
@@ -73,12 +73,11 @@ def _fault(result: bytes | Path, max_result: int) -> str | None:
         size = len(result)
     else:
         try:
-            stat_result = os.lstat(result)
+            size = size_untrusted(result)
         except FileNotFoundError:
             return f"{result.name} is not there"
-        if not stat.S_ISREG(stat_result.st_mode):
-            return f"{result.name} is not a regular file"
-        size = stat_result.st_size
+        except UntrustedFile as error:
+            return error.strerror
     return f"the result has {size} bytes, and {max_result} are allowed" if size > max_result else None
 
 
@@ -87,7 +86,16 @@ def _code(exit_: Exit) -> str:
     return f"EXIT_{exit_.code if exit_.signal is None else 128 + exit_.signal}"
 
 
+def _signal_name(number: int) -> str:
+    """Return the name of a signal; only some of the real-time signals have one."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        real_time = signal.SIGRTMIN < number < signal.SIGRTMAX
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}" if real_time else f"signal {number}"
+
+
 def _explain(attempt: Attempt, exit_: Exit) -> str:
-    killed = "" if exit_.signal is None else f"killed by {signal.Signals(exit_.signal).name}"
+    killed = "" if exit_.signal is None else f"killed by {_signal_name(exit_.signal)}"
     parts = (exit_.detail or killed, tail(attempt.stderr, _TAIL))
     return "\n".join(part for part in parts if part)

@@ -1,23 +1,24 @@
-"""A program's output: read while it grows, cut into lines, and given to the output parser."""
+"""A program's output: read while it grows, and given to the output parser line by line (lines.py)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from treadle.dispatch.lines import LineSplitter
 from treadle.interface.attempt import Attempt
-from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
+from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result, check_found
 from treadle.watch.changes import Changes
-from treadle_spool.outputs import GrowingFile, InterimFile
+from treadle_spool.outputs import GrowingFile, InterimFile, open_output
+from treadle_spool.untrusted import UntrustedFile, is_misplaced
 
 log = logging.getLogger(__name__)
 
-LONGEST_LINE = 64 * 1024
-"""Bytes of a line that every parser gets; more of it only if the parser wants it whole."""
 _CHUNK = 256 * 1024
 _BURST = 16 * _CHUNK
 """Bytes that are read at once; then other tasks of the event loop have their turn."""
@@ -26,83 +27,47 @@ _FOLLOW_DELAY = 0.02
 _MOST_NOTES = 20
 
 
-class LineSplitter:
-    """Cuts chunks of bytes into lines for a parser, with bounded memory.
+class OutputReader:
+    """Reads one attempt's growing standard output, from its start, and yields what the parser finds.
 
-    A line that is longer than LONGEST_LINE is cut to its head and the rest of it skipped, unless the
-    parser wants it whole; then it may have `limit` bytes.
+    Something else in the place of the file, or more in it than the runtime keeps, is the program's own doing:
+    it is Malformed, and nothing more is read.
     """
 
-    def __init__(self, parser: OutputParser, limit: int) -> None:
-        self._parser = parser
-        self._limit = limit
-        self._pieces: list[bytes] = []
-        self._length = 0
-        self._skipping = False
-
-    def feed(self, chunk: bytes) -> Iterator[Found]:
-        """Take the next bytes and yield what the parser finds in the lines they complete."""
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            if self._length or self._skipping:
-                yield from self._add(chunk[start:end])
-                yield from self._end_line()
-            elif end - start <= LONGEST_LINE:
-                yield from self._parser.feed(chunk[start:end])
-            else:
-                yield from self._add(chunk[start:end])
-                yield from self._end_line()
-            start = end + 1
-        if start < len(chunk):
-            yield from self._add(chunk[start:])
-
-    def finish(self) -> Iterator[Found]:
-        """Yield what the end of the output completes, perhaps within a line."""
-        if self._length or self._skipping:
-            yield from self._end_line()
-        yield from self._parser.finish()
-
-    def _add(self, piece: bytes) -> Iterator[Found]:
-        if self._skipping:
-            return
-        before = self._length
-        self._pieces.append(piece)
-        self._length += len(piece)
-        if before <= LONGEST_LINE < self._length:
-            head = b"".join(self._pieces)[:LONGEST_LINE]
-            if not self._parser.wants_whole(head):
-                self._pieces, self._length, self._skipping = [head], LONGEST_LINE, True
-        if self._length > self._limit:
-            self._pieces, self._length, self._skipping = [], 0, True
-            yield Malformed(
-                f"a line of the output is larger than the {self._limit} bytes that a result may have"
-            )
-
-    def _end_line(self) -> Iterator[Found]:
-        pieces, self._pieces, self._length, self._skipping = self._pieces, [], 0, False
-        yield from self._parser.feed(b"".join(pieces))
-
-
-class OutputReader:
-    """Reads one attempt's growing standard output, from its start, and yields what the parser finds."""
-
-    def __init__(self, path: Path, parser: OutputParser, max_result: int) -> None:
+    def __init__(self, path: Path, parser: OutputParser, max_result: int, longest: float = math.inf) -> None:
+        """Read at most longest bytes."""
         self.at_end = True
         """Whether the last read_new reached the end that the file had then."""
         self._parser = parser
         self._splitter = LineSplitter(parser, max_result)
-        self._file = GrowingFile(lambda: path)
+        self._file = GrowingFile(lambda: path, longest)
+        self.longest = longest
+        self._left = longest
+        self._unreadable = False
         self._failed = False
 
     def read_new(self) -> list[Found]:
         """Read what has been appended since, or the first part of it, and return the findings."""
         found: list[Found] = []
         left = _BURST
-        while left > 0 and (chunk := self._file.read(_CHUNK)):
-            left -= len(chunk)
-            found += self._guard(self._splitter.feed(chunk))
+        try:
+            while left > 0 and (chunk := self._read()):
+                left -= len(chunk)
+                found += self._guard(self._splitter.feed(chunk))
+        except UntrustedFile as error:
+            self._unreadable = True
+            found.append(Malformed(f"the output can't be read, since {error.strerror}"))
         self.at_end = left > 0
         return found
+
+    def _read(self) -> bytes:
+        if self._unreadable:
+            return b""
+        chunk = self._file.read(_CHUNK)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise UntrustedFile("its file", "is larger than the output that is kept")
+        return chunk
 
     def finish(self) -> list[Found]:
         """Return the findings that the end of the output completes; called after the last read_new."""
@@ -117,7 +82,9 @@ class OutputReader:
         if self._failed:
             return
         try:
-            yield from findings
+            for found in findings:
+                check_found(found)
+                yield found
         except Exception as error:  # a plugin's code may raise anything
             self._failed = True
             log.exception("output parser %s failed", self._parser.name)
@@ -125,13 +92,16 @@ class OutputReader:
 
 
 def tail(path: Path, limit: int) -> str:
-    """Return the end of a text file, at most limit bytes of it, from the start of a line where it can."""
+    """Return the end of a text file, at most limit bytes of it, from the start of a line where it can.
+
+    Where there is no file, or something else in its place, that is "".
+    """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_output(path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - limit))
-            text = file.read()
-    except FileNotFoundError:
+            text = file.read(limit)
+    except (FileNotFoundError, UntrustedFile):
         return ""
     if size > limit and b"\n" in text[:-1]:
         text = text[text.index(b"\n") + 1 :]
@@ -171,7 +141,7 @@ class OutputFollower:
         self._attempt = attempt
         self._reader = reader
         self._changes = changes
-        self._interim = InterimFile(attempt.folder, on_interim)
+        self._interim = InterimFile(attempt.folder, on_interim, reader.longest)
         self._fault: Exception | None = None
         self._delay: asyncio.TimerHandle | None = None
         self._following: asyncio.Task[None] | None = None
@@ -189,11 +159,11 @@ class OutputFollower:
         """Read to the end of the output; the attempt is over."""
         await self._end_following()
         self.raise_fault()
-        self._take(self._reader.read_new())
+        await self._take(self._reader.read_new())
         while not self._reader.at_end:
             await asyncio.sleep(0)
-            self._take(self._reader.read_new())
-        self._take(self._reader.finish())
+            await self._take(self._reader.read_new())
+        await self._take(self._reader.finish())
 
     async def close(self) -> None:
         """Stop following and close the files."""
@@ -205,17 +175,20 @@ class OutputFollower:
         self._following = asyncio.create_task(self._follow(on_fault))
 
     async def _follow(self, on_fault: Callable[[], None]) -> None:
-        """Read the output as it grows, without end."""
+        """Read the output as it grows, without end; if its folder can't be watched, it is read at the end."""
         try:
             with self._changes.inside(self._attempt.folder, self._attempt.stdout.name) as grown:
                 while True:
-                    self._take(self._reader.read_new())
+                    await self._take(self._reader.read_new())
                     if self._reader.at_end:
                         await grown.wait()
                         grown.clear()
                     else:
                         await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001  # it is raised where the attempt is awaited
+            if isinstance(error, OSError) and is_misplaced(error):
+                log.warning("the output of job %s can't be followed: %s", self._attempt.job.id, error)
+                return
             self._fault = error
             on_fault()
 
@@ -226,9 +199,11 @@ class OutputFollower:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
 
-    def _take(self, findings: Iterable[Found]) -> None:
+    async def _take(self, findings: Iterable[Found]) -> None:
         for found in findings:
             if isinstance(found, Interim):
+                if self._interim.size() > _BURST:
+                    await asyncio.to_thread(self._interim.open)
                 self._interim.add(found.value)
             else:
                 self.findings.note(found)

@@ -1,31 +1,49 @@
 """Recovery: what an engine does at its start with each folder in run/.
 
-A claim without a begun attempt is undone; every other attempt is adopted. Legal states of run/<id>:
+A claim without a begun attempt is undone; every other attempt is adopted. An attempt has begun if there is
+anything in the folder but the descriptor and an outcome: its record is written before its runtime starts it,
+and a runtime leaves files of its own. Legal states of run/<id>:
 
-| job.json | attempt.json | attempts/<n> of this number | meaning | what happens |
+| job.json | attempt.json | other files | meaning | what happens |
 | --- | --- | --- | --- | --- |
-| no | - | - | killed within the claim | the claim is undone |
-| yes | no | - | killed within the claim | the claim is undone |
-| yes | yes | no | the attempt was begun | it is adopted |
-| yes | damaged | - | a power cut took the content | the attempt counts as begun, and is adopted (and lost) |
-| yes | yes | yes | killed while the next attempt was prepared | the next attempt is recorded, and adopted |
+| - | no | none, or an outcome | killed within the claim, or the end of a job never started | it is undone |
+| yes | yes | any | the attempt was begun | it is adopted |
+| yes | damaged, or gone | any | a power cut took it | it counts as begun, and is adopted (and lost) |
+| damaged, or gone | - | any | the same | the file in queue/ takes its place; then as above |
+| damaged, as in queue/ | - | any | a program did it, or the disk | the job is ended as FAILED |
+| yes | yes | attempts/<n> of its number | killed before the next attempt was recorded | that one is adopted |
+
+A run/<id> that is no folder of ours any more, such as a link, is the work of a program: the job is ended.
+If done/<id> exists too, the job has ended, and what is left in run/ is removed: the first outcome counts.
+
+A damaged attempt is adopted, and not declared lost here: whether a process of it is alive only its runtime
+can tell. A folder that can't be read for a transient error of the host is left for the next start.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from treadle.interface.job import Job
 from treadle.interface.service import RENAMED_RUNTIMES, Service
-from treadle_spool import AttemptRecord, InvalidDescriptor, LiveAttempt, Owner, SpoolError
-from treadle_spool.folder import ATTEMPTS, archive
+from treadle_spool import Accepted, AttemptRecord, InvalidDescriptor, LiveAttempt, Owner, SpoolError, now
+from treadle_spool.folder import ATTEMPT, ATTEMPTS, JOB, RESULT, STATUS, archive
+from treadle_spool.untrusted import UntrustedFile, is_folder
 
 log = logging.getLogger(__name__)
+
+_NOT_BEGUN = frozenset({JOB, f".{ATTEMPT}", RESULT, STATUS})
+"""What is in the folder of a job without a begun attempt."""
+_DAMAGED = (FileNotFoundError, InvalidDescriptor, UntrustedFile)
+"""What reading a file raises that is gone, or whose content is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +52,8 @@ class Recovered:
 
     job: Job
     live: LiveAttempt
+    problem: str = ""
+    """Why it can only be ended: its descriptor, or its folder, can't be read any more."""
 
 
 def recover(
@@ -47,45 +67,111 @@ def recover(
     spool = owner.spool
     for name in list(spool.names(spool.run)):
         try:
-            recovered = _read(owner, name, services)
-        except FileNotFoundError:
-            owner.undo_claim(name)
+            recovered = _recovered(owner, name, services)
         except (OSError, SpoolError) as error:
             log.error("%s can't be recovered: %s", spool.run / name, error)
+            continue
+        if recovered is None:
+            continue
+        runtime = recovered.live.attempt.runtime
+        if recovered.problem:
+            log.error("job %s is ended: %s", name, recovered.problem)
+            yield recovered
+        elif recovered.job.service not in services:
+            log.warning("job %s waits for service %r, which is not served", name, recovered.job.service)
+        elif not runs(runtime):
+            log.warning("job %s waits for runtime %r, which is not installed", name, runtime)
         else:
-            runtime = recovered.live.attempt.runtime
-            if recovered.job.service not in services:
-                log.warning("job %s waits for service %r, which is not served", name, recovered.job.service)
-            elif not runs(runtime):
-                log.warning("job %s waits for runtime %r, which is not installed", name, runtime)
-            else:
-                yield recovered
+            yield recovered
+
+
+def _recovered(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered | None:
+    """Return the job of an entry in run/, mended; None if there is no attempt of it to be gone on with."""
+    spool = owner.spool
+    if not (spool.done / name).exists() and not is_folder(spool.run / name):
+        with suppress(*_DAMAGED):  # no job, or none that can be read
+            return _without_folder(owner, name, services)
+    if not owner.mend(name):
+        return None
+    if not _has_begun(spool.run / name):
+        owner.undo_claim(name)
+        return None
+    return _read(owner, name, services)
+
+
+def _without_folder(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered:
+    """Return an owed job whose folder is none; raise FileNotFoundError or InvalidDescriptor."""
+    job = Job.of(name, owner.spool.read_queued(name))
+    runtime = services[job.service].runtime if job.service in services else ""
+    live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=job.created))
+    return Recovered(job, live, "its folder in run/ has been replaced, and its attempt can't be found")
+
+
+def _has_begun(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entry.name not in _NOT_BEGUN for entry in entries)
 
 
 def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered:
-    """Read a claimed job; raise FileNotFoundError if its claim was not completed."""
-    spool = owner.spool
-    job = Job.of(name, spool.read_claimed(name))
+    """Read a claimed job whose attempt has begun, and mend what is damaged."""
+    folder = owner.spool.run / name
     try:
-        live = spool.read_live(name)
-    except InvalidDescriptor:
-        # A power cut took the file's content: the attempt had begun, and its processes are dead.
-        live = owner.record_attempt(name, _damaged(spool.run / name, job, services))
-    if archive(spool.run / name, live.attempt.number).exists():
+        job = Job.of(name, _descriptor(owner, name))
+    except _DAMAGED as error:
+        problem = f"its descriptor can't be read any more: {error}"
+        created = datetime.fromtimestamp(folder.lstat().st_mtime, UTC)
+        return Recovered(job := Job(name, "", created), _live(owner, job, ""), problem)
+    runtime = services[job.service].runtime if job.service in services else ""
+    live = _live(owner, job, runtime)
+    if archive(folder, live.attempt.number).exists():
         live = owner.next_attempt(name, live)
-    return Recovered(job, _with_present_name(live))
+    return Recovered(job, live)
 
 
-def _with_present_name(live: LiveAttempt) -> LiveAttempt:
-    """Return the record with its runtime's name of today."""
-    name = RENAMED_RUNTIMES.get(live.attempt.runtime)
-    if name is None:
-        return live
+def _descriptor(owner: Owner, name: str) -> Accepted:
+    """Return the descriptor of a claimed job: that in queue/, put in place if another one is there."""
+    try:
+        descriptor = owner.spool.read_queued(name)
+    except _DAMAGED:
+        return owner.spool.read_claimed(name)
+    if not owner.has_descriptor(name):
+        log.warning("job %s: its descriptor was damaged; the file in queue/ takes its place", name)
+        owner.restore_descriptor(name)
+    return descriptor
+
+
+def _live(owner: Owner, job: Job, runtime: str) -> LiveAttempt:
+    """Return the record of the live attempt; of a damaged one what is certain, with this runtime."""
+    try:
+        live = owner.spool.read_live(job.id)
+    except _DAMAGED:
+        live = _counted(owner.spool.run / job.id, job, runtime)
+        if runtime:
+            _record(owner, job.id, live)
+    name = live.attempt.runtime or runtime  # an earlier version may have recorded none
+    return _with_runtime(live, RENAMED_RUNTIMES.get(name, name))
+
+
+def _record(owner: Owner, name: str, live: LiveAttempt) -> None:
+    """Write a damaged record anew; where the disk refuses, the next engine does it."""
+    try:
+        owner.record_attempt(name, live)
+    except OSError as error:
+        log.error("job %s: its attempt can't be recorded anew: %s", name, error)
+
+
+def _with_runtime(live: LiveAttempt, name: str) -> LiveAttempt:
     return msgspec.structs.replace(live, attempt=msgspec.structs.replace(live.attempt, runtime=name))
 
 
-def _damaged(folder: Path, job: Job, services: Mapping[str, Service]) -> LiveAttempt:
+def _counted(folder: Path, job: Job, runtime: str) -> LiveAttempt:
+    """Return the record of an attempt whose own is damaged: its number is one more than those put away.
+
+    A timeout counts from its start. So that is not earlier than the newest change of the folder tells.
+    """
     away = folder / ATTEMPTS
-    number = 1 + (sum(1 for _ in away.iterdir()) if away.exists() else 0)
-    runtime = services[job.service].runtime if job.service in services else ""
-    return LiveAttempt(attempt=AttemptRecord(number=number, runtime=runtime, started=job.created))
+    number = 1 + (sum(1 for _ in away.iterdir()) if away.is_dir() else 0)
+    changed = datetime.fromtimestamp(folder.lstat().st_mtime, UTC)
+    started = min(now(), max(job.created, changed))
+    record = AttemptRecord(number=number, runtime=runtime, started=started)
+    return LiveAttempt(attempt=record, service=job.service)

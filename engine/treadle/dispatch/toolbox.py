@@ -26,3 +26,5 @@ class Toolbox:
     changes: Changes
     finish: Finish
     settings: Settings
+    sync_after: float = 5.0
+    """Seconds after which a running attempt is made durable, so that it counts after a power cut."""

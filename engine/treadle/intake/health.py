@@ -18,3 +18,5 @@ class Health:
     """How many jobs wait."""
     running: int
     """How many jobs run."""
+    stuck: int = 0
+    """How many problems tell of jobs that run without being followed, or of slots that no job has."""

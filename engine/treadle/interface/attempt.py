@@ -13,6 +13,9 @@ from treadle_spool.folder import INPUT, JOB, OUTPUT, STDERR, STDOUT
 
 __all__ = ["Attempt", "Exit", "Reason"]
 
+_LARGEST = 2**31
+"""The exit code, or the number of a signal, that is certainly none of a process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -33,6 +36,25 @@ class Exit:
     """
     failed: bool = False
     """Whether the program reported a failure, independently of its exit code."""
+
+
+def check_exit(exit_: object) -> None:
+    """Raise TypeError unless a runtime or a program has returned an exit that status.json can hold."""
+    match exit_:
+        case Exit(
+            reason=Reason(),
+            code=int() | None,
+            signal=int() | None,
+            ended=datetime(),
+            detail=str() | None,
+            returned=Path() | None,
+        ) if exit_.ended.tzinfo is not None and _fits(exit_.code) and _fits(exit_.signal):
+            return
+    raise TypeError(f"it has returned {exit_!r:.200}, and that is no Exit")
+
+
+def _fits(number: int | None) -> bool:
+    return number is None or abs(number) <= _LARGEST
 
 
 @dataclass(frozen=True, slots=True)

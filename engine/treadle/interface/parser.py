@@ -40,6 +40,14 @@ class Malformed:
 Found = Interim | Result | Malformed
 
 
+def check_found(found: object) -> None:
+    """Raise TypeError unless a parser has yielded a finding of the right types."""
+    match found:
+        case Interim(value=bytes()) | Result(value=bytes()) | Malformed(detail=str()):
+            return
+    raise TypeError(f"it has yielded {found!r:.80}, and that is no finding")
+
+
 class OutputParser(ABC):
     """The parser of one attempt's standard output: a state machine that is fed line by line.
 

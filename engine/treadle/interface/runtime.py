@@ -111,7 +111,8 @@ class Runtime(ABC):
         Called by the engine when the job is cancelled or reaches its timeout, and after an exception of
         `start` or `wait`; no other call for the attempt is pending then. An attempt that is over already, or
         was never started, is no error; one that was not started must not start later. An exception other
-        than a transient error leaves the job without an end.
+        than a transient error is logged, and the job fails with the code RUNTIME_ERROR, although its program
+        may be alive.
         """
 
     async def cleanup(self, attempt: Attempt) -> None:  # noqa: B027  # most leave nothing behind

@@ -34,12 +34,22 @@ def backoff(first: float = 0.5, longest: float = 30.0) -> Iterator[float]:
         delay = min(delay * 2, longest)
 
 
-async def retry_until_done(work: Callable[[], Awaitable[Value]], what: str) -> Value:
-    """Call work until it raises no OSError, and return its value; each failure is logged after `what`."""
+async def retry_until_done(
+    work: Callable[[], Awaitable[Value]],
+    what: str,
+    *,
+    hopeless: Callable[[OSError], bool] = lambda _: False,
+) -> Value:
+    """Call work until it raises no OSError, and return its value; each failure is logged after `what`.
+
+    An error for which hopeless returns True is raised: no retry mends it.
+    """
     for delay in backoff():
         try:
             return await work()
         except OSError as error:
+            if hopeless(error):
+                raise
             log.error("%s: %s; trying again in %g s", what, error, delay)
             await asyncio.sleep(delay)
     raise AssertionError("backoff has no end")

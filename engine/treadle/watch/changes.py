@@ -14,7 +14,7 @@ from asyncinotify import Inotify, Mask, Watch
 
 from treadle.support.lifetime import Lifetime, background
 
-_INSIDE = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.MOVE_SELF
+_INSIDE = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.MOVE_SELF | Mask.ONLYDIR | Mask.DONT_FOLLOW
 
 
 class _Watched:
@@ -36,7 +36,9 @@ class Changes(Lifetime):
     def inside(self, folder: Path, name: str | None = None) -> Iterator[asyncio.Event]:
         """Yield an event that is set when a file of the folder grows or appears, or the folder is renamed.
 
-        With a name, only changes of that entry count. The one who waits for the event clears it.
+        With a name, only changes of that entry count. The one who waits for the event clears it. Raises
+        FileNotFoundError if there is no folder, NotADirectoryError for anything else, also for a link to one,
+        and OSError.
         """
         watch = self._inotify.add_watch(folder, _INSIDE)  # the same one for a watched folder
         watched = self._watched.setdefault(id(watch), _Watched(watch))

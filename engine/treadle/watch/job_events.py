@@ -19,9 +19,12 @@ from treadle.watch.changes import Changes
 from treadle_spool import Spool, State, Status
 from treadle_spool.folder import LOGS
 from treadle_spool.outputs import read_interim, read_log
+from treadle_spool.untrusted import UntrustedFile
 
 _CHUNK = 256 * 1024
 """Bytes of interim results that are read at a time."""
+_NO_FOLDER = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""The job has no folder yet, it is being renamed, or its program has replaced it."""
 _POSITION = re.compile(r"(\d{1,9})-(\d{1,18})-(\d{1,18})-(\d{1,18})-([A-Z]+)", re.ASCII)
 
 
@@ -82,14 +85,13 @@ class JobEvents:
             yield self._follow(stack, changes)
 
     def _follow(self, stack: ExitStack, changes: Changes) -> asyncio.Event:
-        """Watch the job's folder, or run/ as long as the job has no folder."""
-        while True:
-            with suppress(FileNotFoundError):  # it has none, or the folder is being renamed
-                return stack.enter_context(changes.inside(self._spool.folder(self._name)))
-            appearing = stack.enter_context(changes.inside(self._spool.run, self._name))
-            if not (self._spool.run / self._name).exists():
-                return appearing
-            stack.close()
+        """Watch the job's folder, or run/ as long as the job has none that can be watched."""
+        with suppress(*_NO_FOLDER):
+            return stack.enter_context(changes.inside(self._spool.folder(self._name)))
+        appearing = stack.enter_context(changes.inside(self._spool.run, self._name))
+        with suppress(*_NO_FOLDER):  # it may have appeared before run/ was watched
+            return stack.enter_context(changes.inside(self._spool.folder(self._name)))
+        return appearing
 
     def read(self) -> list[Event]:
         """Return the events since the last call. Blocks on the disk; raises UnknownJob."""
@@ -104,7 +106,8 @@ class JobEvents:
             yield self._status(status)
         before = self.position
         if attempt:
-            yield from self._files(self._spool.folder(self._name), status.status.ended)
+            with suppress(FileNotFoundError):  # its program has removed the folder
+                yield from self._files(self._spool.folder(self._name), status)
         if status.status.ended and self.position == before:
             yield self._status(status)
 
@@ -121,17 +124,19 @@ class JobEvents:
         return Event("status", orjson.dumps(fields, option=orjson.OPT_UTC_Z), self.position)
 
     def _interim(self, folder: Path) -> list[bytes]:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, UntrustedFile):
             return read_interim(folder, self.position.interim, _CHUNK)
         return []
 
-    def _files(self, folder: Path, ended: bool) -> Iterator[Event]:
+    def _files(self, folder: Path, status: Status) -> Iterator[Event]:
         """Yield the events of what was appended to the attempt's files, a chunk of each at a time."""
         for line in self._interim(folder):
             self.position = replace(self.position, interim=self.position.interim + len(line) + 1)
             yield Event("interim", line.replace(b"\r", b" "), self.position)
+        longest = status.attempts[-1].longest_output
         for stream, log in LOGS.items():
-            for piece in read_log(folder / log, getattr(self.position, stream), ended=ended):
+            start = getattr(self.position, stream)
+            for piece in read_log(folder / log, start, ended=status.status.ended, longest=longest):
                 self.position = self.position.with_log(stream, piece.end)
                 fields = {
                     "stream": stream,

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable
 
 _READ_SIZE = 64 * 1024
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def open_log(folder: str, name: str) -> int:
-    """Open a log for appending, and make it where there is none."""
-    return os.open(os.path.join(folder, name), _APPEND, 0o640)
+    """Open a log for appending, and make it where there is none.
+
+    Raises OSError for what is no regular file: a program may have put a fifo or a link in its place.
+    """
+    fd = os.open(os.path.join(folder, name), _APPEND, 0o640)
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, f"{name} is not a file of its own")
 
 
 class LogWriter:

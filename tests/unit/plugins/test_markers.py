@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from treadle import Found, Interim, Malformed, Result
-from treadle.dispatch.output import LONGEST_LINE, LineSplitter
+from treadle.dispatch.lines import LONGEST_LINE, LineSplitter
 from treadle_markers import MarkersParser, markers
 
 LIMIT = 10 * LONGEST_LINE

@@ -75,7 +75,7 @@ def test_every_field_survives_the_round_trip():
 )
 def test_what_is_wrong_is_reported_with_its_place(raw, path, words):
     with pytest.raises(InvalidDescriptor) as caught:
-        Descriptor.from_json(raw)
+        Descriptor.from_client(raw)
     assert words in str(caught.value)
     assert caught.value.path == path
 

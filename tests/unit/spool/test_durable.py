@@ -85,7 +85,7 @@ def test_files_of_which_one_can_t_be_made_or_synced_are_closed_all_the_same(tmp_
 def test_a_file_of_another_writer_is_not_synced_through_a_link(tmp_path):
     (tmp_path / "real").write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with durable.NewFiles() as files, pytest.raises(OSError, match="symbolic links"):
+    with durable.NewFiles() as files, pytest.raises(OSError, match="symbolic link"):
         files.make(tmp_path / "name", tmp_path / "link")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from treadle.dispatch.toolbox import Toolbox
 from treadle_spool import (
     AttemptRecord,
     Descriptor,
@@ -21,6 +23,7 @@ from treadle_spool import (
     now,
 )
 from treadle_spool.schemas import schemas
+from treadle_spool.status import FORMAT
 
 ROOM = Path(__file__).parents[3] / "spool"
 
@@ -55,7 +58,7 @@ near_jobs = st.fixed_dictionaries(
 def test_the_schema_of_the_descriptor_and_the_code_agree(job):
     valid = validator("descriptor").is_valid(job)
     try:
-        Descriptor.from_json(json.dumps(job).encode())
+        Descriptor.from_client(json.dumps(job).encode())
     except InvalidDescriptor:
         assert not valid
     else:
@@ -102,3 +105,20 @@ REFUSALS = (
 @pytest.mark.parametrize("error", REFUSALS)
 def test_every_reason_for_a_refusal_is_documented(error):
     assert f"`{error.code}`" in (ROOM / "FORMAT.md").read_text()
+
+
+def test_the_page_is_about_the_format_that_is_written():
+    page = (ROOM / "FORMAT.md").read_text()
+    assert page.startswith(f"# The spool's format, version {FORMAT}\n")
+    assert f'{{"format": {FORMAT}, "id": "<uuid>"}}' in page
+    assert f"## What changed since version {FORMAT - 1}\n" in page
+
+
+def test_the_time_after_which_an_attempt_counts_is_the_one_that_is_documented():
+    after = Toolbox.__dataclass_fields__["sync_after"].default
+    assert f"an attempt has run for {after:g} seconds" in (ROOM / "FORMAT.md").read_text()
+
+
+def test_no_field_that_is_reserved_is_used_already():
+    (line,) = re.findall(r"^- in a descriptor: (.*);$", (ROOM / "FORMAT.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", line)).isdisjoint(Descriptor.__struct_fields__)

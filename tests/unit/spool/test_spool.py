@@ -26,6 +26,7 @@ from treadle_spool import (
     now,
 )
 from treadle_spool.identity import create
+from treadle_spool.untrusted import UntrustedFile
 
 JOB = Descriptor(service="sum")
 OPEN = """
@@ -72,9 +73,10 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["letters"]
 
 
-def test_a_spool_of_another_format_is_left_alone(spool):
-    (spool.root / "spool.json").write_text('{"format": 2, "id": "x"}')
-    with pytest.raises(NotASpool, match="format 2"):
+@pytest.mark.parametrize(("number", "words"), [(3, "made by a newer version"), (0, "no version of Treadle")])
+def test_a_spool_of_another_format_is_left_alone(spool, number, words):
+    (spool.root / "spool.json").write_text(f'{{"format": {number}, "id": "x"}}')
+    with pytest.raises(NotASpool, match=words):
         Spool.open(spool.root)
 
 
@@ -265,8 +267,8 @@ def test_the_first_outcome_wins(spool, owner):
     spool.accept(JOB, "mine")
     finish(owner, "mine", b"1")
     (spool.run / "mine").mkdir()
-    with pytest.raises(OSError, match="not empty"):
-        owner.finish(ended("mine", State.FAILED), b"2")
+    owner.finish(ended("mine", State.FAILED), b"2")
+    assert not (spool.run / "mine").exists()
     assert spool.look_up("mine").status is State.SUCCEEDED
     assert (spool.done / "mine" / "result.json").read_bytes() == b"1"
 
@@ -321,7 +323,7 @@ def test_what_a_start_finds_in_the_queue_is_on_the_disk_before_it_is_run(spool, 
     synced: list[str] = []
     monkeypatch.setattr(durable, "sync_folder", lambda path: synced.append(path.name))
     owner.sweep()
-    assert synced == ["queue"]
+    assert "queue" in synced
 
 
 def test_an_ended_job_is_not_cancelled(spool, owner):
@@ -396,11 +398,9 @@ def test_jobs_are_finished_together_and_what_is_wrong_with_one_is_reported_for_i
         spool.accept(JOB, name)
         owner.claim(name, live_attempt())
     missing = spool.run / "second" / "nothing.json"
-    first, second, third = owner.finish_all(
-        [(ended("first"), b"1"), (ended("second"), missing), (ended("third"), b"3")]
-    )
+    first, second = owner.finish_all([(ended("first"), b"1"), (ended("second"), missing)])
     assert first is None
-    assert (type(second), type(third)) == (FileNotFoundError, FileNotFoundError)
+    assert type(second) is UntrustedFile
     assert spool.look_up("first").status is State.SUCCEEDED
     assert spool.look_up("second").status is State.RUNNING
 
@@ -412,7 +412,7 @@ def test_a_job_that_ends_during_a_look_up_is_never_reported_as_waiting(spool, ow
 
     def end_first(name):
         if folder.exists():
-            owner._publish(ended(name), b"1")
+            owner._publisher.publish(ended(name), b"1")
         return look_into_run(name)
 
     monkeypatch.setattr(spool, "_running", end_first)

@@ -1,0 +1,64 @@
+"""The end of a claimed job that can't be read any more: its descriptor in run/ and in queue/, or its folder.
+
+A program without a mount namespace may have overwritten it, or the disk is bad. Nothing tells how to go on
+with it. What may be alive of it is stopped, and the job ends as FAILED, with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import orjson
+
+from treadle.dispatch.recovery import Recovered
+from treadle.dispatch.toolbox import Toolbox
+from treadle.extend.selection import candidates
+from treadle.interface.attempt import Attempt
+from treadle.interface.service import Service
+from treadle.support.retrying import retry_until_done
+from treadle_spool import State, Status, now
+from treadle_spool.names import printable
+
+log = logging.getLogger(__name__)
+
+_STOP_TIMEOUT = 30.0
+"""Seconds, besides the grace period, that a runtime has to stop the attempt."""
+
+
+async def end_unreadable(found: Recovered, services: Iterable[Service], tools: Toolbox) -> None:
+    """Bring the job to done/. Cancelled, it leaves the job to the next engine.
+
+    services are those that are served, one of which is the job's.
+    """
+    await _stop(found, services, tools)
+    job, live = found.job, found.live
+    attempts = (*live.earlier, live.attempt)
+    status = Status(
+        id=job.id,
+        service=job.service,
+        status=State.FAILED,
+        created=job.created,
+        started=attempts[0].started,
+        ended=now(),
+        attempts=attempts,
+    )
+    body = orjson.dumps({"code": "JOB_DAMAGED", "detail": printable(found.problem)})
+    await retry_until_done(
+        lambda: tools.finish((status, body)), f"job {job.id} is damaged, and its end can't be published"
+    )
+
+
+async def _stop(found: Recovered, services: Iterable[Service], tools: Toolbox) -> None:
+    """Stop the attempt by its runtime, or, where that is not known, by each that is used."""
+    record, folder = found.live.attempt, tools.owner.spool.run / found.job.id
+    service = Service(found.job.service, folder)
+    attempt = Attempt(found.job, service, folder, record.number, tools.owner.spool.id, record.started)
+    names = {record.runtime} if record.runtime else {each.runtime for each in services}
+    for runtime in {each for name in names for each in candidates(tools.plugins, name)}:
+        try:
+            async with asyncio.timeout(tools.settings.grace + _STOP_TIMEOUT):
+                await runtime.stop(attempt, tools.settings.grace)
+        except Exception:  # a plugin's code may raise anything
+            log.exception("runtime %s failed to stop job %s", runtime.name, found.job.id)
