@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 import msgspec
 import orjson
 
+from treadle import is_this_boot
 from treadle_python.treadle_inside.protocol import PROCESS
+
+_MAX_SIZE = 4096
+"""Bytes of process.json that are read; what a supervisor writes has fewer."""
+_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV}
 
 
 class SupervisorHandle(msgspec.Struct, frozen=True):
@@ -26,6 +32,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
     started: int = 0
     """Start time in clock ticks after the boot, field 22 of /proc/<pid>/stat."""
     boot: str = ""
+    """What `treadle.boot()` was for the engine that started it; of an earlier version, the boot id alone."""
     kind: str = ""
     fenced: bool = False
     """An engine was the first to publish: no supervisor will ever run this attempt."""
@@ -34,25 +41,49 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
     def of(cls, folder: Path) -> SupervisorHandle | None:
         """Read the identity of the attempt's supervisor; None if nothing is published."""
         try:
-            with open(f"{folder}/{PROCESS}", "rb", buffering=0) as file:  # noqa: PTH123  # it saves a join of pathlib
-                return msgspec.json.decode(file.read(), type=cls)
-        except FileNotFoundError:
+            return cls.decode(_read(f"{folder}/{PROCESS}"))
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except msgspec.DecodeError:
-            return cls()  # a power cut removed the content, so the process is not alive
+        except OSError as error:
+            if error.errno in _NO_FILE:  # a program has put something else there
+                return cls()
+            raise
+
+    @classmethod
+    def decode(cls, content: bytes) -> SupervisorHandle:
+        """Return what the content of process.json says; damaged content gives a handle of no process."""
+        try:
+            return msgspec.json.decode(content, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return cls()  # a power cut has removed the content, or a program has
 
     @classmethod
     def fence(cls, folder: Path) -> SupervisorHandle:
         """Publish a fence, unless a supervisor was first; return what is published now.
 
-        After that, an attempt without a supervisor never gets one.
+        After that, an attempt without a supervisor never gets one. Where the folder is gone, nothing can be
+        published, and what is returned is damaged.
         """
-        draft = folder / f".fence-{os.getpid()}"
-        draft.write_bytes(orjson.dumps({"fenced": True}))
+        draft = folder / f".fence-{os.getpid()}-{os.urandom(4).hex()}"
+        try:
+            with draft.open("xb") as file:
+                file.write(orjson.dumps({"fenced": True}))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
         with suppress(FileExistsError):
             os.link(draft, folder / PROCESS)
         draft.unlink()
         return cls.of(folder) or cls(fenced=True)
+
+    @property
+    def of_this_boot(self) -> bool:
+        """Whether its pid means the same process now, and files that nobody synced can be trusted."""
+        return is_this_boot(self.boot)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether nobody can tell which process runs the attempt."""
+        return not self.fenced and not self.pid
 
     @contextmanager
     def pidfd(self) -> Iterator[int | None]:
@@ -68,7 +99,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
                 os.close(fd)
 
     def _open(self) -> int | None:
-        if self.fenced or not self.pid or self.boot != boot_id():
+        if self.fenced or not self.pid or not self.of_this_boot:
             return None
         try:
             fd = os.pidfd_open(self.pid)
@@ -78,12 +109,6 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
             return fd
         os.close(fd)
         return None
-
-
-@cache
-def boot_id() -> str:
-    """Return the id of this boot; the kernel makes a new one at each boot, so it is read once."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def send(pidfd: int, number: signal.Signals) -> None:
@@ -132,3 +157,12 @@ def _start_time(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] == b"Z" else int(fields[19])
+
+
+def _read(path: str) -> bytes:
+    """Return the content of a regular file; anything else in its place is empty. Never blocks."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _MAX_SIZE) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    finally:
+        os.close(fd)

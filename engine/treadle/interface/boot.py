@@ -23,7 +23,7 @@ from pathlib import Path
 def boot() -> str:
     """Return the boot that this process runs under. It never changes while the process lives.
 
-    What the host does not show is left out: the text is shorter without PID namespaces, or with a hidden /proc.
+    What the host does not show is left out: without PID namespaces, or with a hidden /proc, it is shorter.
     """
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     return boot_id + _namespace()
