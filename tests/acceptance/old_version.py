@@ -30,6 +30,8 @@ main()
 """What the old engine gave an interpreter to run."""
 _STARTED, _PLAIN = b"s", b"p"
 """What the old fork server answers: the program is started; this host has no PID namespaces for it."""
+_BOOT = "00000000-0000-4000-8000-000000000000"
+"""The boot under which the archive was made, as the supervisors' process.json has it."""
 
 
 class OldVersion:
@@ -45,6 +47,12 @@ class OldVersion:
         """The ids of the jobs that were submitted over HTTP."""
         self.answers: dict[str, tuple[int, str]] = remembered["answers"]
         """The status and the body of what was answered then, by path."""
+
+    def made_under_this_boot(self) -> None:
+        """Have the old version's attempts be of this boot: what was recorded without a sync counts."""
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        for process in (self.spool / "run").glob("*/process.json"):
+            process.write_text(process.read_text().replace(_BOOT, boot))
 
     def claim(self, job: str, data: dict[str, Any]) -> None:
         """Accept a job of the project `service` and claim it: its attempt has no process yet."""

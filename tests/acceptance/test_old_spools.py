@@ -82,10 +82,18 @@ def test_what_was_refused_is_kept_with_its_reason(serve, old):
     ],
 )
 def test_an_attempt_that_ended_while_no_engine_ran_is_finished(serve, old, job, result, ending):
+    old.made_under_this_boot()
     server = serve("--services", old.projects)
     assert server.result(job, WEAVE) == result
     assert server.status(job)["status"] == ending[0]
     assert attempts(server, job, "reason", "code", "signal") == [("ended", *ending[1:])]
+
+
+def test_an_attempt_that_ended_unseen_under_another_boot_is_tried_again(serve, old):
+    server = serve("--services", old.projects)
+    assert server.result("ended-unseen", WEAVE) == {"woven": "unseen"}
+    assert attempts(server, "ended-unseen", "number", "reason") == [(1, "lost"), (2, "ended")]
+    assert "before its end was on the disk" in server.status("ended-unseen")["attempts"][0]["detail"]
 
 
 def test_what_an_attempt_reported_while_no_engine_ran_is_there(serve, old):
