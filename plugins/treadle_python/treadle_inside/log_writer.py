@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -10,11 +12,19 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
 _READ_SIZE = 64 * 1024
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_UNTRUSTED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def open_log(folder: str, name: str) -> int:
-    """Open a log for appending, and make it where there is none."""
-    return os.open(os.path.join(folder, name), _APPEND, 0o640)
+    """Open a log for appending, and make it where there is none. Raises OSError.
+
+    What a program has put in its place instead is not written to: a link, or a pipe that nobody reads.
+    """
+    fd = os.open(os.path.join(folder, name), _APPEND | _UNTRUSTED, 0o640)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return fd
 
 
 class LogWriter:

@@ -166,8 +166,9 @@ class Supervisor:
         for log in logs:
             log.finish()
         name = _exit_name(folder, status, logs)
-        _retry_until_done(partial(self._identity.link, folder, name))
-        self.ends.remember(folder, name)
+        with contextlib.suppress(OSError):  # the program has removed its folder: only the report tells
+            _retry_until_done(partial(self._identity.link, folder, name))
+            self.ends.remember(folder, name)
         return name
 
     def _fork(self) -> Child:
