@@ -127,6 +127,34 @@ async def test_nothing_returned_leaves_the_result_to_the_output(attempt):
     assert (exit_.returned, exit_.failed, exit_.code) == (None, False, 0)
 
 
+async def test_a_result_that_the_disk_refuses_is_a_failure_that_says_so(runtime, attempt):
+    program = """
+import resource
+def run():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    return 'x' * 5000
+"""
+    made = attempt(program)
+    exit_ = await run(runtime, made)
+    assert (exit_.code, exit_.failed) == (1, True)
+    assert returned(exit_)["code"] == "RESULT_NOT_WRITTEN"
+    assert "File too large" in returned(exit_)["detail"]
+    assert not list(made.folder.glob(".*"))
+
+
+async def test_where_not_even_the_failure_can_be_written_the_exit_code_tells(runtime, attempt):
+    program = """
+import resource
+def run():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    return 'x'
+"""
+    made = attempt(program)
+    exit_ = await run(runtime, made)
+    assert (exit_.code, exit_.returned) == (74, None)
+    assert "can't be written: File too large" in made.stderr.read_text()
+
+
 async def test_deep_input_reaches_the_program(attempt):
     deep = '{"x":' * 900 + "1" + "}" * 900
     program = (

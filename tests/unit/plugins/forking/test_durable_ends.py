@@ -151,7 +151,7 @@ def test_everything_is_on_the_disk_before_the_durable_name_is(ended, monkeypatch
 
     def record(fd):
         made = (folder / f"{name}-synced").exists()
-        order.append((os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), folder), made))  # noqa: PTH115
+        order.append((os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), folder), made))  # noqa: PTH115  # a path is wanted as it is
         sync(fd)
 
     monkeypatch.setattr(os, "fsync", record)
