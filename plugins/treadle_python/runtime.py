@@ -35,6 +35,7 @@ from signal import SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
 
 from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, boot
+from treadle_python import host_mounts
 from treadle_python.environment import inherited, mark
 from treadle_python.exits import NOT_DURABLE, exit_of_name, output_limit, recorded_exit
 from treadle_python.fork_server_process import ForkServerSpec
@@ -81,9 +82,12 @@ class HostRuntime(Runtime):
         return {"output": output_limit(service)}
 
     async def diagnose(self) -> Diagnosis:
-        """Report which interpreter is used by default; services may have their own."""
+        """Report which interpreter is used by default, and what a job does to this host's mounts."""
         detail = f"Python {platform.python_version()} at {sys.executable}, for services without their own"
-        return Diagnosis(f"runtime {self.name}", works=True, detail=detail)
+        remedy = ""
+        if not host_mounts.follows_unmounts():
+            detail, remedy = f"{detail}\n{host_mounts.BUSY}", host_mounts.REMEDY
+        return Diagnosis(f"runtime {self.name}", works=True, detail=detail, remedy=remedy)
 
     async def start(self, attempt: Attempt, command: Command) -> None:
         """Start a supervisor for the attempt, unless process.json exists. Idempotent."""
