@@ -41,7 +41,14 @@ def test_another_boot_id_with_the_same_namespace_is_another_boot():
     assert not is_this_boot(f"00000000-0000-0000-0000-000000000000/{namespace}")
 
 
-def test_a_pid_namespace_is_a_boot_of_its_own_though_its_inode_is_used_again():
+def test_a_namespace_whose_inode_is_used_again_began_at_another_time():
+    before, dash, start = boot().rpartition("-")
+    assert Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19] == start
+    assert is_this_boot(before)
+    assert not is_this_boot(f"{before}{dash}{int(start) + 1}")
+
+
+def test_a_pid_namespace_is_a_boot_of_its_own():
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare on this host")
     namespace = ["unshare", "--pid", "--mount-proc", "--fork"]

@@ -93,12 +93,14 @@ PLACED = {
     "folder": os.mkdir,
     "link to a device": lambda path: path.symlink_to("/dev/zero"),
     "link to itself": lambda path: path.symlink_to(path),
+    "link to an identity": lambda path: path.symlink_to(path.parents[2] / "identity"),
     "empty": lambda path: path.touch(),
 }
 
 
 @pytest.mark.parametrize("kind", PLACED)
-async def test_whatever_is_in_the_place_of_process_json_is_read_without_blocking(attempt, kind):
+async def test_whatever_is_in_the_place_of_process_json_is_read_without_blocking(attempt, kind, tmp_path):
+    (tmp_path / "identity").write_text(json.dumps({"pid": 1, "started": 1, "boot": boot(), "kind": ""}))
     PLACED[kind](attempt.folder / "process.json")
     assert SupervisorHandle.of(attempt.folder) == SupervisorHandle()
     assert (await PythonOnHost().wait(attempt)).reason is Reason.LOST
