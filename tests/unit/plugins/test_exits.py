@@ -118,6 +118,8 @@ MOVER = """
 import os, time
 def run():
     print('ready')
+    while not os.path.exists(os.path.join(os.environ['FOLDER'], 'stdout.log')):
+        time.sleep(0.01)
     os.rename(os.environ['FOLDER'], os.environ['FOLDER'] + '-moved')
     time.sleep(600)
 """
