@@ -1,6 +1,7 @@
 """The public names of Treadle, for plugins and for programs that embed the engine."""
 
 from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.boot import boot, is_this_boot
 from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError
 from treadle.interface.hookspecs import hookimpl
 from treadle.interface.inputs import write_inputs
@@ -40,7 +41,9 @@ __all__ = [
     "State",
     "TreadleError",
     "UntrustedFile",
+    "boot",
     "hookimpl",
+    "is_this_boot",
     "may_pass",
     "open_untrusted",
     "read_untrusted",

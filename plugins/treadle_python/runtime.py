@@ -6,10 +6,12 @@
    of a PythonCall is the forked process itself; for any other command that process becomes the executable.
 2. wait: if a supervisor of this engine's links has the attempt, wait for its report. Otherwise open a pidfd
    of the process in process.json, and wait for its end. Then read the exit from the name of a file
-   (`exit-...`). Without such a name the attempt is lost.
-3. stop: SIGTERM to the supervisor, after the grace period SIGUSR1 (kill all), at last SIGKILL; nothing, if
-   it has reported the exit, because it may have its next attempt by then. A supervisor that no link of this
-   engine belongs to has no next attempt.
+   (`exit-...`). Without such a name the attempt is lost; after a restart of the host also without a durable
+   one (exits.py).
+3. stop: SIGTERM to the supervisor, after the grace period SIGUSR1 (kill all), at last SIGKILL. Before each
+   signal see whether the link has reported the exit: the supervisor may have its next attempt by then. One
+   without a link never has another attempt. What is in the folder does not matter here: a program without a
+   mount namespace may write an exit, and it must be stopped all the same.
 
 The invariant: process.json is published exclusively (identity.py). The first publisher decides whether the
 program runs: a supervisor, or an engine that publishes a fence (`SupervisorHandle.fence`). So an attempt that
@@ -17,7 +19,7 @@ is given up here is never started later, and many calls of start run one program
 Replies and links only save time. Everything that another engine needs to adopt the attempt is in its folder.
 
 Dropped: to wait for the end of the supervisor's process alone, and to send signals without a look at the
-exit, since a supervisor lives on for its next attempt. The exit in a file of its own (identity.py). To kill
+report, since a supervisor lives on for its next attempt. The exit in a file of its own (identity.py). To kill
 only the spawn process, and not its session, when a start is cancelled (spawning.py).
 """
 
@@ -32,9 +34,10 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
 
-from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service
+from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, boot
+from treadle_python import host_mounts
 from treadle_python.environment import inherited, mark
-from treadle_python.exits import exit_of_name, output_limit, recorded_exit
+from treadle_python.exits import NOT_DURABLE, exit_of_name, output_limit, recorded_exit
 from treadle_python.fork_server_process import ForkServerSpec
 from treadle_python.fork_servers import ForkServers
 from treadle_python.options import HostOptions
@@ -42,7 +45,7 @@ from treadle_python.python_template import PythonCall
 from treadle_python.spawning import spawn
 from treadle_python.supervisor_handle import SupervisorHandle, kill_marked, send, wait_for_end
 from treadle_python.supervisor_link import SupervisedAttempt
-from treadle_python.treadle_inside.protocol import ALREADY_PUBLISHED, STARTED, TRANSIENT_ERROR
+from treadle_python.treadle_inside.protocol import ALREADY_PUBLISHED, TRANSIENT_ERROR
 
 _KILL_TIMEOUT = 5.0
 """Seconds that a supervisor has to kill its program before it is killed itself."""
@@ -66,8 +69,9 @@ class HostRuntime(Runtime):
         self._contain = contain
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
-        self._supervised: dict[str, SupervisedAttempt] = {}
-        """The attempts whose exit a supervisor of this engine reports or has reported, by job."""
+        self._supervised: dict[tuple[str, str], tuple[int, SupervisedAttempt]] = {}
+        """The attempts that this engine has started and not cleaned up, by spool and job: the number of the
+        last one, and what its supervisor reports."""
 
     def check(self, service: Service) -> None:
         """Raise ServiceError if an option is wrong."""
@@ -78,24 +82,30 @@ class HostRuntime(Runtime):
         return {"output": output_limit(service)}
 
     async def diagnose(self) -> Diagnosis:
-        """Report which interpreter is used by default; services may have their own."""
+        """Report which interpreter is used by default, and what a job does to this host's mounts."""
         detail = f"Python {platform.python_version()} at {sys.executable}, for services without their own"
-        return Diagnosis(f"runtime {self.name}", works=True, detail=detail)
+        remedy = ""
+        if not host_mounts.follows_unmounts():
+            detail, remedy = f"{detail}\n{host_mounts.BUSY}", host_mounts.REMEDY
+        return Diagnosis(f"runtime {self.name}", works=True, detail=detail, remedy=remedy)
 
     async def start(self, attempt: Attempt, command: Command) -> None:
         """Start a supervisor for the attempt, unless process.json exists. Idempotent."""
         if SupervisorHandle.of(attempt.folder) is not None:
             return
-        self._supervised.pop(attempt.job.id, None)  # of an earlier attempt
         request = self._request(attempt, command)
-        if attempt.service.options_of(HostOptions, self.name).start == "spawn" or not await self._fork(
-            attempt, command, request
-        ):
-            await spawn(attempt, _interpreter(command), command.environment, request)
+        supervised = None
+        by_server = attempt.service.options_of(HostOptions, self.name).start != "spawn"
+        if not by_server or not await self._fork(attempt, command, request):
+            supervised = await spawn(attempt, _interpreter(command), command.environment, request)
+        if supervised is not None:
+            self._supervised[_key(attempt)] = attempt.number, supervised
 
     async def close(self) -> None:
         """Close the leases of the fork servers and the links; running programs go on."""
         await self._servers.close()
+        for _, supervised in self._supervised.values():
+            supervised.close()
 
     async def _fork(self, attempt: Attempt, command: Command, request: dict[str, Any]) -> bool:
         """Start the attempt by the service's fork server; return False if it needs a spawn process.
@@ -113,8 +123,8 @@ class HostRuntime(Runtime):
         reply = supervised.reply.result()
         if reply[:1] == TRANSIENT_ERROR:
             raise OSError(reply[1], os.strerror(reply[1]))
-        if reply == STARTED:
-            self._supervised[attempt.job.id] = supervised
+        if supervised.begun:
+            self._supervised[_key(attempt)] = attempt.number, supervised
         elif reply != ALREADY_PUBLISHED:
             SupervisorHandle.fence(attempt.folder)  # it was killed: wait() sees whether it had published
         return True
@@ -142,65 +152,76 @@ class HostRuntime(Runtime):
         """Wait until the attempt is over, and return its exit; the attempt is lost if none is recorded."""
         if (exit_ := await self._reported_exit(attempt)) is not None:
             return exit_
-        supervisor = SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
+        supervisor = self._supervisor(attempt)
         with supervisor.pidfd() as pidfd:
             if pidfd is not None:
                 await wait_for_end(pidfd)
-        if (exit_ := recorded_exit(attempt)) is not None:
-            return exit_
-        await self._kill_rest(attempt)
+        await self._kill_what_is_left(attempt, supervisor)
         if supervisor.fenced:
             return Exit(Reason.LOST, detail="the engine ended before it was started")
-        return Exit(Reason.LOST, detail="the process that waited for it was killed, or the machine went down")
+        if (exit_ := recorded_exit(attempt)) is not None:
+            return exit_
+        if not supervisor.of_this_boot:
+            return Exit(Reason.LOST, detail=NOT_DURABLE)
+        return Exit(Reason.LOST, detail="the process that waited for it was killed")
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
         """Have the supervisor end its program: SIGTERM, after the grace period SIGKILL.
 
         A supervisor that does not kill its program in time is killed itself.
         """
-        supervised = self._supervised.get(attempt.job.id)
-        if supervised is not None and supervised.exit_name is not None:
-            return  # the supervisor may run another attempt by now
-        supervisor = SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
+        supervisor = self._supervisor(attempt)
         with supervisor.pidfd() as pidfd:
             if pidfd is not None:
-                await self._end(pidfd, supervised, grace)
-        await self._kill_rest(attempt)
+                await self._signal(attempt, pidfd, grace)
+        await self._kill_what_is_left(attempt, supervisor)
 
-    async def _end(self, pidfd: int, supervised: SupervisedAttempt | None, grace: float) -> None:
-        """Have a supervisor end its program, or kill it.
+    async def cleanup(self, attempt: Attempt) -> None:
+        """Forget the attempt, and let a supervisor go that stays for this attempt alone."""
+        _, supervised = self._supervised.pop(_key(attempt), (0, None))
+        if supervised is not None:
+            supervised.close()
 
-        The name of an exit does not count here: where there is no namespace, its program may have made it.
-        """
-        for number, timeout in ((SIGTERM, grace), (SIGUSR1, _KILL_TIMEOUT)):
+    async def _signal(self, attempt: Attempt, pidfd: int, grace: float) -> None:
+        """Send one signal after the other until the attempt is over."""
+        for number, timeout in ((SIGTERM, grace), (SIGUSR1, _KILL_TIMEOUT), (SIGKILL, None)):
+            if self._has_ended(attempt):
+                return  # the supervisor may run another attempt by now
             send(pidfd, number)
             send(pidfd, SIGCONT)  # its program may have stopped it
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
-                    if supervised is None:
+                    if await self._reported_exit(attempt) is None:
                         await wait_for_end(pidfd)
-                    else:
-                        await supervised.over.wait()
                     return
-        send(pidfd, SIGKILL)
-        await wait_for_end(pidfd)
 
-    async def _kill_rest(self, attempt: Attempt) -> None:
-        """Kill what a supervisor without a PID namespace has left, also one whose process.json is damaged."""
-        if self._contain != "namespace":
+    async def _kill_what_is_left(self, attempt: Attempt, supervisor: SupervisorHandle) -> None:
+        """Kill the program's processes that outlive their supervisor, or whose supervisor nobody knows."""
+        unknown = supervisor.damaged or supervisor.fenced  # a program may have removed who it was
+        if unknown or (supervisor.kind == "subreaper" and not self._has_ended(attempt)):
             await asyncio.to_thread(kill_marked, mark(attempt))
 
-    async def cleanup(self, attempt: Attempt) -> None:
-        """Forget the job."""
-        self._supervised.pop(attempt.job.id, None)
+    def _supervisor(self, attempt: Attempt) -> SupervisorHandle:
+        """Return who runs the attempt: as it has told us, else as it is published, else a fence."""
+        if (supervised := self._supervised_attempt(attempt)) is not None and supervised.identity:
+            return SupervisorHandle.decode(supervised.identity)
+        return SupervisorHandle.of(attempt.folder) or SupervisorHandle.fence(attempt.folder)
+
+    def _supervised_attempt(self, attempt: Attempt) -> SupervisedAttempt | None:
+        number, supervised = self._supervised.get(_key(attempt), (0, None))
+        return supervised if number == attempt.number else None
+
+    def _has_ended(self, attempt: Attempt) -> bool:
+        """Return whether the attempt's supervisor has reported the exit over its link."""
+        supervised = self._supervised_attempt(attempt)
+        return supervised is not None and supervised.exit_name is not None
 
     async def _reported_exit(self, attempt: Attempt) -> Exit | None:
-        """Wait while a link may report the exit; return the reported or recorded exit, or None."""
-        if (supervised := self._supervised.get(attempt.job.id)) is not None:
-            await supervised.over.wait()
-            if supervised.exit_name is not None:
-                return exit_of_name(attempt, supervised.exit_name.decode())
-        return recorded_exit(attempt)
+        """Wait while a link may report the exit; return the exit, or None if it was not reported."""
+        if (supervised := self._supervised_attempt(attempt)) is None:
+            return None
+        await supervised.over.wait()
+        return None if supervised.exit_name is None else exit_of_name(attempt, supervised.exit_name.decode())
 
     def _request(self, attempt: Attempt, command: Command) -> dict[str, Any]:
         """Return the request for a supervisor (treadle_inside/protocol.py)."""
@@ -209,6 +230,7 @@ class HostRuntime(Runtime):
             "place": str(attempt.scratch),
             "contain": self._contain,
             "output_limit": output_limit(attempt.service),
+            "boot": boot(),
         }
         if isinstance(command, PythonCall):
             return request | {
@@ -223,3 +245,7 @@ class HostRuntime(Runtime):
 def _interpreter(command: Command) -> Path:
     """Return the Python of the supervisor: the service's own for a call, ours for any other command."""
     return command.python if isinstance(command, PythonCall) else Path(sys.executable)
+
+
+def _key(attempt: Attempt) -> tuple[str, str]:
+    return attempt.spool_id, attempt.job.id

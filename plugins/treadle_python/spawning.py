@@ -1,12 +1,15 @@
 """The plain start of an attempt: a spawn process, which forks one supervisor and exits.
 
-For services that don't want a fork server (`start = "spawn"`), and for hosts where there can't be one.
+For services that don't want a fork server (`start = "spawn"`), and for hosts where there can't be one. The
+supervisor reports the exit by a socket that the engine gave it, and stays until the engine closes that: it
+may have to bring the end to the disk (treadle_inside/durable_ends.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +21,7 @@ import orjson
 from treadle import Attempt, StartError, UntrustedFile, may_pass, open_untrusted, read_untrusted
 from treadle_python.bootstrap import bootstrap
 from treadle_python.supervisor_handle import SupervisorHandle, wait_for_end
+from treadle_python.supervisor_link import SupervisedAttempt, SupervisorLink
 from treadle_python.treadle_inside.protocol import EXIT_ALREADY_PUBLISHED, EXIT_STARTED, EXIT_TRANSIENT_ERROR
 
 _MAX_STDERR = 2000
@@ -26,29 +30,55 @@ _MAX_STDERR = 2000
 
 async def spawn(
     attempt: Attempt, python: Path, environment: Mapping[str, str], request: Mapping[str, Any]
-) -> None:
+) -> SupervisedAttempt | None:
     """Start a spawn process, and wait until it has forked the supervisor. Raises StartError or OSError.
 
-    A cancelled call publishes a fence, unless a supervisor has published itself before.
+    Returns None if another process has published the attempt. A cancelled call publishes a fence, unless a
+    supervisor has published itself before.
     """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    link = SupervisorLink(ours, _stay_open)
+    supervised = link.expect()
+    try:
+        with theirs:
+            request = {**request, "reply_fd": theirs.fileno()}
+            process = _start(attempt, python, environment, theirs.fileno())
+        with process:
+            await _send_request(attempt, process, request)
+            _raise_failure(attempt, code := process.wait())
+    except BaseException:
+        link.close()
+        raise
+    if code == EXIT_ALREADY_PUBLISHED:
+        link.close()
+        return None
+    return supervised
+
+
+def _stay_open(_: SupervisorLink) -> None:
+    """Do nothing when the exit is reported: the link is closed when the end is published."""
+
+
+def _start(
+    attempt: Attempt, python: Path, environment: Mapping[str, str], reply_fd: int
+) -> subprocess.Popen[bytes]:
     try:
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with os.fdopen(open_untrusted(attempt.stderr, append), "ab") as stderr:
-            process = subprocess.Popen(  # noqa: ASYNC220  # it returns as soon as the interpreter is executed
+            return subprocess.Popen(
                 [str(python), *bootstrap("spawn")],
                 env=dict(environment),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
+                pass_fds=(reply_fd,),
                 start_new_session=True,
             )
     except OSError as error:
         if may_pass(error):
             raise
         raise StartError("PYTHON_NOT_STARTED", f"{python} can't be started: {error.strerror}") from error
-    with process:
-        await _send_request(attempt, process, request)
-        _raise_failure(attempt, process.wait())
 
 
 async def _send_request(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 import msgspec
 import orjson
 
-from treadle import UntrustedFile, open_untrusted, read_untrusted
+from treadle import UntrustedFile, is_this_boot, open_untrusted, read_untrusted
 from treadle_python.treadle_inside.protocol import PROCESS
+
+_MAX_SIZE = 4096
+"""Bytes of process.json that are read; what a supervisor writes has fewer."""
 
 
 class SupervisorHandle(msgspec.Struct, frozen=True):
@@ -27,6 +30,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
     started: int = 0
     """Start time in clock ticks after the boot, field 22 of /proc/<pid>/stat."""
     boot: str = ""
+    """What `treadle.boot()` was for the engine that started it; of an earlier version, the boot id alone."""
     kind: str = ""
     fenced: bool = False
     """An engine was the first to publish: no supervisor will ever run this attempt."""
@@ -38,23 +42,32 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
         Of a file that its program has replaced, nothing is known: the handle of no process.
         """
         try:
-            return msgspec.json.decode(read_untrusted(f"{folder}/{PROCESS}"), type=cls)
+            return cls.decode(read_untrusted(f"{folder}/{PROCESS}", _MAX_SIZE))
         except FileNotFoundError:
             return None
-        except (UntrustedFile, UnicodeDecodeError, msgspec.DecodeError):
-            return cls()  # a power cut removed the content, or the program has damaged it
+        except UntrustedFile:  # a program has put something else there
+            return cls()
+
+    @classmethod
+    def decode(cls, content: bytes) -> SupervisorHandle:
+        """Return what the content of process.json says; damaged content gives a handle of no process."""
+        try:
+            return msgspec.json.decode(content, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return cls()  # a power cut has removed the content, or a program has
 
     @classmethod
     def fence(cls, folder: Path) -> SupervisorHandle:
         """Publish a fence, unless a supervisor was first; return what is published now.
 
-        After that, an attempt without a supervisor never gets one.
+        After that, an attempt without a supervisor never gets one. Where the folder is gone, nothing can be
+        published, and what is returned is damaged.
         """
-        draft = folder / f".fence-{os.getpid()}"
+        draft = folder / f".fence-{os.getpid()}-{os.urandom(4).hex()}"
         try:
             fd = open_untrusted(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        except (FileNotFoundError, FileExistsError, UntrustedFile):
-            return cls.of(folder) or cls(fenced=True)  # without its folder, an attempt can't be published
+        except (FileNotFoundError, UntrustedFile):
+            return cls()
         try:
             os.write(fd, orjson.dumps({"fenced": True}))
             with suppress(FileExistsError):
@@ -63,6 +76,16 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
             os.close(fd)
             draft.unlink(missing_ok=True)
         return cls.of(folder) or cls(fenced=True)
+
+    @property
+    def of_this_boot(self) -> bool:
+        """Whether its pid means the same process now, and files that nobody synced can be trusted."""
+        return is_this_boot(self.boot)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether nobody can tell which process runs the attempt."""
+        return not self.fenced and not self.pid
 
     @contextmanager
     def pidfd(self) -> Iterator[int | None]:
@@ -78,7 +101,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
                 os.close(fd)
 
     def _open(self) -> int | None:
-        if self.fenced or not self.pid or self.boot != boot_id():
+        if self.fenced or not self.pid or not self.of_this_boot:
             return None
         try:
             fd = os.pidfd_open(self.pid)
@@ -88,12 +111,6 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
             return fd
         os.close(fd)
         return None
-
-
-@cache
-def boot_id() -> str:
-    """Return the id of this boot; the kernel makes a new one at each boot, so it is read once."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def send(pidfd: int, number: signal.Signals) -> None:

@@ -23,6 +23,23 @@ class SupervisedAttempt:
     """The name that records the exit, once the supervisor has reported it."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the supervisor has reported the exit, or when the link is closed."""
+    link: SupervisorLink | None = None
+    """The link, if it is for this attempt alone: to close it says that the end is published."""
+
+    @property
+    def identity(self) -> bytes:
+        """What the supervisor has published as process.json; empty if it has not told."""
+        return self.reply.result()[len(STARTED) :] if self.begun else b""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the supervisor has begun the attempt."""
+        return self.reply.done() and self.reply.result()[:1] == STARTED
+
+    def close(self) -> None:
+        """Close a link that is for this attempt alone. Idempotent."""
+        if self.link is not None:
+            self.link.close()
 
 
 class SupervisorLink:
@@ -63,6 +80,11 @@ class SupervisorLink:
             timeout.cancel()
         return supervised
 
+    def expect(self) -> SupervisedAttempt:
+        """Return the attempt that a supervisor has got without a request on this link; it replies here."""
+        self._supervised = SupervisedAttempt(self._loop.create_future(), link=self)
+        return self._supervised
+
     def close(self) -> None:
         """Close the connection, and wake the callers that wait for a reply or the exit. Idempotent."""
         if self.closed:
@@ -91,7 +113,7 @@ class SupervisorLink:
             self._become_idle()
         else:
             supervised.reply.set_result(message)
-            if message != STARTED:
+            if not supervised.begun:
                 self._become_idle()
 
     def _become_idle(self) -> None:

@@ -90,6 +90,13 @@ def test_an_attempt_that_ended_while_no_engine_ran_is_finished(serve, old, job, 
     assert attempts(server, job, "reason", "code", "signal") == [("ended", *ending[1:])]
 
 
+def test_an_attempt_that_ended_unseen_under_another_boot_is_tried_again(serve, old):
+    server = serve("--services", old.projects)
+    assert server.result("ended-unseen", WEAVE) == {"woven": "unseen"}
+    assert attempts(server, "ended-unseen", "number", "reason") == [(1, "lost"), (2, "ended")]
+    assert "before its end was on the disk" in server.status("ended-unseen")["attempts"][0]["detail"]
+
+
 def test_what_an_attempt_reported_while_no_engine_ran_is_there(serve, old):
     server = serve("--services", old.projects)
     server.ended("ended-unseen", WEAVE)

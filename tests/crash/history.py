@@ -1,5 +1,8 @@
 """What clients were told and what programs recorded by themselves, and whether the two can be true together.
 
+A program returns its data; or `{"data": ..., "run": ...}` with a random name for each of its runs, so that
+the result of one run can be told from that of another.
+
 The checker knows nothing of how the engine works: it reads the history, the records and done/.
 """
 
@@ -36,6 +39,8 @@ class History:
     struck: set[str] = field(default_factory=set)
     """Jobs whose supervisor, or whose container's monitor, was killed."""
     told: list[Told] = field(default_factory=list)
+    power_cuts: bool = False
+    """Whether the host went down: an attempt is counted then only if it was made durable."""
 
 
 def violations(history: History, spool: Path, records: Path) -> Iterator[str]:
@@ -56,7 +61,10 @@ def violations(history: History, spool: Path, records: Path) -> Iterator[str]:
         if told[job] - {(status["status"], result)}:
             yield f"{job}: a client was told another outcome than the one that is kept"
         yield from _wrong_outcome(job, data, status, result, history)
-        yield from _wrong_runs(job, status, _runs(done, records / job))
+        runs = _runs(done, records / job)
+        yield from _wrong_runs(job, status, runs, history.power_cuts)
+        if status["status"] == "SUCCEEDED" and result:
+            yield from _another_run(job, result, runs)
     for place in ("queue", "run", "cancel"):
         for left in (spool / place).iterdir():
             yield f"{place}/{left.name} is left behind"
@@ -67,7 +75,7 @@ def _wrong_outcome(
 ) -> Iterator[str]:
     reasons = [attempt["reason"] for attempt in status["attempts"]]
     match status["status"]:
-        case "SUCCEEDED" if result is None or json.loads(result) != data:
+        case "SUCCEEDED" if not result or _data_of(result) != data:
             yield f"{job}: its result is {result!r} and not its input, {data!r}"
         case "CANCELLED" if job not in history.cancelled:
             yield f"{job}: it is cancelled without a request"
@@ -79,7 +87,21 @@ def _wrong_outcome(
             yield f"{job}: it is in done/ and {other}"
 
 
-def _wrong_runs(job: str, status: dict[str, Any], runs: list[tuple[str, str]]) -> Iterator[str]:
+def _data_of(result: bytes) -> Any:
+    value = json.loads(result)
+    return value["data"] if isinstance(value, dict) and "run" in value else value
+
+
+def _another_run(job: str, result: bytes, runs: list[tuple[str, str]]) -> Iterator[str]:
+    """Check that a result which names its run is that of the last run."""
+    value = json.loads(result)
+    if isinstance(value, dict) and "run" in value and value["run"] not in [run for run, _ in runs[-1:]]:
+        yield f"{job}: its result is of the run {value['run']}, and the last one was another: {runs}"
+
+
+def _wrong_runs(
+    job: str, status: dict[str, Any], runs: list[tuple[str, str]], power_cuts: bool
+) -> Iterator[str]:
     """Check the runs of a job's program: who wrote, and what, in the order in which it was written."""
     seen: list[str] = []
     for run, _ in runs:
@@ -89,7 +111,7 @@ def _wrong_runs(job: str, status: dict[str, Any], runs: list[tuple[str, str]]) -
             yield f"{job}: two of its attempts were alive at the same time: {runs}"
             return
         seen.append(run)
-    if len(seen) > len(status["attempts"]):
+    if len(seen) > len(status["attempts"]) and not power_cuts:
         yield f"{job}: its program ran {len(seen)} times in {len(status['attempts'])} attempts"
     if status["status"] == "SUCCEEDED" and (not runs or runs[-1][1] != "end"):
         yield f"{job}: it succeeded, and its program has not come to its end: {runs}"

@@ -66,6 +66,21 @@ def test_a_wrong_result_is_found(spool):
     assert "not its input" in found(spool)[0]
 
 
+def test_a_result_that_is_of_an_earlier_run_is_found(spool):
+    end(spool, result=b'{"data": {"n": 1}, "run": "a"}', reasons=("lost", "ended"))
+    assert "is of the run a" in found(spool, "a begin\nb begin\nb end\n")[0]
+
+
+def test_an_empty_result_is_found(spool):
+    end(spool, result=b"")
+    assert "not its input" in found(spool)[0]
+
+
+def test_a_run_that_a_power_cut_took_is_not_missed(spool):
+    end(spool, result=b'{"data": {"n": 1}, "run": "b"}')
+    assert found(spool, "a begin\nb begin\nb end\n", power_cuts=True) == []
+
+
 def test_a_failure_without_an_explanation_is_found(spool):
     end(spool, status="FAILED", reasons=("ended",))
     assert "it failed" in found(spool)[0]

@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -66,7 +67,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         try:
             while not self.enough.is_set():
-                with suppress(OSError):  # no server, or one that was killed within its response
+                with suppress(OSError, HTTPException):  # no server, or one that was killed within its answer
                     self._act()
                 time.sleep(0.01)
         except BaseException as error:  # told by the main thread

@@ -24,6 +24,7 @@ publishes the outcome (_PREFORK_DELAY).
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -171,7 +172,7 @@ class _Server:
 
     def _supervise(self, connection: socket.socket, message: bytes) -> None:
         try:
-            supervisor = Supervisor(containment.NAMESPACE, json.loads(message)["place"])
+            supervisor = Supervisor(containment.NAMESPACE, json.loads(message))
         except OSError as error:
             connection.send(transient_error(error))
             return
@@ -182,7 +183,8 @@ class _Server:
         buffer = bytearray(MAX_RECEIVED)  # one for all: the C library would map and unmap it each time
         while message:
             if expired or self._freshness.has_changed():
-                connection.send(OUTDATED)
+                with contextlib.suppress(OSError):  # the engine may have gone meanwhile
+                    connection.send(OUTDATED)
                 break
             if preimport is None or not preimport.is_current():
                 preimport = _preimport(json.loads(message))
@@ -194,7 +196,8 @@ class _Server:
             if busy or not poll.poll(_PREFORK_DELAY * 1000):
                 supervisor.prefork()
             expired = self._freshness.has_expired()
-            message = bytes(buffer[: connection.recv_into(buffer)])
+            supervisor.ends.wait_for(poll)
+            message = _receive_next(connection, buffer)
             busy = time.monotonic() - ended_at < _PREFORK_DELAY
         supervisor.close()
 
@@ -237,3 +240,11 @@ def _receive_first(connection: socket.socket) -> bytes:
         return b""
     connection.settimeout(None)
     return message
+
+
+def _receive_next(connection: socket.socket, buffer: bytearray) -> bytes:
+    """Return the next request; empty if the engine has gone, perhaps with a reply that it has not read."""
+    try:
+        return bytes(buffer[: connection.recv_into(buffer)])
+    except ConnectionResetError:
+        return b""

@@ -1,8 +1,8 @@
 """The identity of a supervisor: process.json, and the other names of that file in an attempt's folder.
 
 process.json holds what identifies a process on this host, now and after a reboot: its pid (as the engine
-sees it), its start time in clock ticks after the boot, the boot id, and its kind of containment. The
-kernel reuses pids, and start times count from the boot, so all three numbers are needed.
+sees it), its start time in clock ticks after the boot, the boot (as the engine tells it), and its kind of
+containment. The kernel reuses pids, and start times count from the boot, so all three are needed.
 
 1. Publish: write a draft, then link(2) it to process.json. A link never replaces an existing name, so
    exactly one process publishes an attempt: a supervisor, or an engine that puts a fence there instead.
@@ -15,7 +15,8 @@ kernel reuses pids, and start times count from the boot, so all three numbers ar
 The invariant: a name is made by one system call. It exists completely or not at all, and costs no file of
 its own. An earlier version wrote the exit into exit.json: that was one more file to make and to remove for
 each job, and its content could be incomplete after a crash. Nothing here is synced: after a power cut the
-content may be gone, and the boot id has changed anyway.
+content may be gone, and the boot has changed anyway. What an exit tells of may be gone then as well, so no
+name made here counts after a restart of the host (durable_ends.py makes the one that does).
 """
 
 from __future__ import annotations
@@ -29,15 +30,21 @@ from .protocol import PROCESS
 class Identity:
     """What identifies this process: the content of process.json. It lives as long as the process."""
 
-    def __init__(self, kind: str) -> None:
-        """Read this process's identity; kind is how it contains its programs."""
+    def __init__(self, kind: str, boot: str | None) -> None:
+        """Read this process's identity; kind is how it contains its programs.
+
+        boot is what the engine calls this boot. An engine of an earlier version says nothing, and reads the
+        boot id alone.
+        """
         # /proc is still the engine's here, so this is the pid as the engine sees it.
         self.pid = int(os.readlink("/proc/self"))
         with open("/proc/self/stat", "rb") as stat:
             started = int(stat.read().rpartition(b")")[2].split()[19])
-        with open("/proc/sys/kernel/random/boot_id") as boot:
-            fields = {"pid": self.pid, "started": started, "boot": boot.read().strip(), "kind": kind}
-        self._content = json.dumps(fields).encode()
+        if boot is None:
+            with open("/proc/sys/kernel/random/boot_id") as boot_id:
+                boot = boot_id.read().strip()
+        fields = {"pid": self.pid, "started": started, "boot": boot, "kind": kind}
+        self.content = json.dumps(fields).encode()
         self._fd: int | None = None
         """The open file that gets the names; None until it is written."""
 
@@ -71,7 +78,7 @@ class Identity:
     def _link_new_file(self, folder: str, name: str) -> bool:
         draft = os.path.join(folder, f".{name}-{self.pid}")
         with open(draft, "wb", buffering=0) as file:
-            file.write(self._content)
+            file.write(self.content)
         try:
             os.link(draft, os.path.join(folder, name))
             self._fd = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)

@@ -35,7 +35,9 @@ class LogWriter:
         self.pipe = pipe
         self.open = True
         self.cut = False
-        """Whether output was discarded."""
+        """Whether output beyond the limit was discarded."""
+        self.unwritten: int | None = None
+        """The errno for which output could not be written, and was discarded from there on."""
         self._open_log = open_log
         self._log: int | None = None
         self._remaining = limit
@@ -45,17 +47,11 @@ class LogWriter:
         chunk = os.read(self.pipe, _READ_SIZE)
         if not chunk:
             self.open = False
-            return
-        kept = chunk[: self._remaining]
-        self._remaining -= len(kept)
-        self.cut = self.cut or len(kept) < len(chunk)
-        try:
-            if self._log is None:
-                self._log = self._open_log()
-            while kept:
-                kept = kept[os.write(self._log, kept) :]
-        except OSError:  # a full disk must not stop the program: the log is cut, and the exit reports it
-            self.cut, self._remaining = True, 0
+        elif self.unwritten is None:
+            kept = chunk[: self._remaining]
+            self._remaining -= len(kept)
+            self.cut = self.cut or len(kept) < len(chunk)
+            self._write(kept)
 
     def finish(self) -> None:
         """Copy the rest and close both ends; no process that could write is alive."""
@@ -63,4 +59,16 @@ class LogWriter:
             self.copy()
         os.close(self.pipe)
         if self._log is not None:
-            os.close(self._log)
+            try:
+                os.close(self._log)
+            except OSError as error:  # a network's file system may tell only here
+                self.unwritten = self.unwritten or error.errno or 0
+
+    def _write(self, kept: bytes) -> None:
+        try:
+            if self._log is None:
+                self._log = self._open_log()
+            while kept:
+                kept = kept[os.write(self._log, kept) :]
+        except OSError as error:  # a full disk must not stop the program; the exit reports it
+            self.unwritten = error.errno or 0

@@ -7,7 +7,8 @@
 4. It reads its request up to the end of the pipe. An empty request means that the process is not needed.
 5. It mounts its own /proc, sets the environment of the attempt, imports the service's module, and calls the
    function with the job's data and params. For a request with `argv` it becomes that executable instead.
-6. It writes returned.json or error.json: to a draft that is renamed, so the file is complete or absent.
+6. It writes returned.json or error.json: to a draft that is renamed, so the file is complete or absent. If
+   the disk refuses the result, the error says so.
    A function that returns None leaves no file; its output decides then.
 
 What this order saves: a forked process copies each page of memory that it writes to first, and this is most
@@ -19,6 +20,7 @@ is known. The supervisor's frames are not on the stack here (`supervisor.RunProg
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -40,6 +42,8 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
 _STDERR = 2
 _REQUEST_FD = 3
+_EXIT_NOT_WRITTEN = 74
+"""EX_IOERR of sysexits.h: neither the result nor an error can be written."""
 _EXIT_NOT_EXECUTABLE, _EXIT_NOT_FOUND = 126, 127
 """The exit codes of a shell for a command that can't be executed."""
 _READ_SIZE = 64 * 1024
@@ -200,9 +204,31 @@ def _load(entrypoint: str, preimport: Preimport | None) -> Any:
 
 
 def _write(folder: str, failed: bool, content: bytes) -> None:
-    """Write the result or the error by renaming a draft: the file is complete or absent."""
+    """Write the result or the error; if that is impossible, write an error that says so, and exit.
+
+    Where not even that can be written, stderr and the exit code tell.
+    """
+    try:
+        _write_file(folder, failed, content)
+    except OSError as error:
+        detail = f"the result, of {len(content)} bytes, can't be written: {error.strerror}"
+        sys.stderr.write(f"{detail}\n")
+        try:
+            _write_file(folder, True, results.failure("RESULT_NOT_WRITTEN", detail))
+        except OSError:
+            sys.exit(_EXIT_NOT_WRITTEN)
+        sys.exit(1)
+
+
+def _write_file(folder: str, failed: bool, content: bytes) -> None:
+    """Write a result file by renaming a draft: it is complete or absent. After an error, no draft is left."""
     name = RESULT_FILES["error" if failed else "returned"]
     draft = os.path.join(folder, "." + name)
-    with open(draft, "wb") as file:
-        file.write(content)
-    os.rename(draft, os.path.join(folder, name))
+    try:
+        with open(draft, "wb") as file:
+            file.write(content)
+        os.rename(draft, os.path.join(folder, name))
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)  # on a full disk, this makes room for the error
+        raise

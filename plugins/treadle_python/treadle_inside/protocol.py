@@ -14,27 +14,24 @@ stands here is only added to, or the processes get another name (ForkServerSpec.
 
     1. Setup: {name, contain, preload, project, idle}. Report: {ready, problem}. Both are JSON.
     2. The message LEASE, once.
-    3. A request is JSON: {folder, place, contain, output_limit, environment}, and {project, entrypoint} for a
-       Python function, or {argv, workdir} for any other command. The replies to each: STARTED, then ENDED and
-       the name of the exit; or one of the others, and nothing was started.
-    4. The same request; the exit code is the reply.
+    3. A request is JSON: {folder, place, contain, output_limit, boot, environment}, and {project, entrypoint}
+       for a Python function, or {argv, workdir} for any other command. The replies to each: STARTED, then
+       ENDED and the name of the exit; or one of the others, and nothing was started. The engine says by the
+       folder that it has taken an end: it is not in run/ any more.
+    4. The same request; the exit code is the reply. `reply_fd` is a socket like (3), which the supervisor has
+       from the engine: STARTED and ENDED come there, and the engine closes it when it has published the end.
 
 What has to survive a crash is in the attempt's folder: PROCESS says who runs the attempt, and a second name
-of that file how it ended (exit_name).
+of that file how it ended (exit_names.py).
 """
 
 from __future__ import annotations
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    ExitName = tuple[str, int, int, str | None, bool]
-    """`code` or `signal`, its number, the end in milliseconds since 1970, the result's word, cut or not."""
 
 LEASE = b"lease"
 """The first message of an engine that needs the server."""
 
 STARTED = b"s"
-"""Reply: the child has its request."""
+"""Reply, followed by the content of PROCESS if the request names a boot: the child has its request."""
 ALREADY_PUBLISHED = b"t"
 """Reply: another process has published PROCESS of this attempt; nothing has been started."""
 TRANSIENT_ERROR = b"e"
@@ -63,44 +60,12 @@ MAX_REPLY = 1024
 PROCESS = "process.json"
 """The file that one process publishes, exclusively: the supervisor that runs the attempt, or a fence."""
 JOB = "job.json"
+ATTEMPT = "attempt.json"
 STDOUT, STDERR = "stdout.log", "stderr.log"
 RESULT_FILES = {"error": "error.json", "returned": "returned.json"}
 """The files that a program may leave, by their word in the name of the exit; the first that exists counts."""
-
-_EXIT = "exit"
-_CUT = "cut"
-_MAX_DIGITS = 18
-"""Digits of a number in a name; more are no number that a supervisor writes."""
 
 
 def transient_error(error: OSError) -> bytes:
     """Return the reply TRANSIENT_ERROR with the reason why nothing has been started."""
     return TRANSIENT_ERROR + bytes((error.errno or 0,))
-
-
-def exit_name(how: str, number: int, ended_ms: int, result: str | None, cut: bool) -> str:
-    """Return the name that records an exit: exit-<code|signal>-<number>-<ms>[-<result>][-cut].
-
-    result is a word of RESULT_FILES; cut says that output was discarded.
-    """
-    parts = [_EXIT, how, str(number), str(ended_ms)]
-    if result is not None:
-        parts.append(result)
-    if cut:
-        parts.append(_CUT)
-    return "-".join(parts)
-
-
-def parse_exit_name(name: str) -> ExitName | None:
-    """Return the parts of the name of an exit; None for any other name."""
-    parts = name.split("-")
-    if len(parts) < 4 or parts[0] != _EXIT or parts[1] not in ("code", "signal"):  # noqa: PLR2004  # the grammar's
-        return None
-    numbers, rest = parts[2:4], parts[4:]
-    if not all(each.isascii() and each.isdigit() and len(each) <= _MAX_DIGITS for each in numbers):
-        return None
-    result = rest.pop(0) if rest and rest[0] in RESULT_FILES else None
-    cut = rest == [_CUT]
-    if rest and not cut:
-        return None
-    return parts[1], int(numbers[0]), int(numbers[1]), result, cut

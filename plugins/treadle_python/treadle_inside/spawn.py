@@ -48,8 +48,11 @@ def _launch(request: bytes) -> NoReturn:
     kind = containment.enter(fields["contain"])
     if os.fork() == 0:
         os.close(read_end)
-        supervisor = Supervisor(kind, fields["place"])
-        supervisor.supervise(request, write_end)
+        engine = fields.get("reply_fd")  # an engine of an earlier version waits for this process to end
+        supervisor = Supervisor(kind, fields)
+        supervisor.supervise(request, write_end, engine)
+        if engine is not None:
+            supervisor.ends.wait_until_taken(engine)
         supervisor.close()
         os._exit(0)
     os.close(write_end)

@@ -13,7 +13,8 @@ A supervisor runs one attempt at a time. For each request:
    SIGTERM to every process of the program, at SIGUSR1 kill every one.
 5. When the child has ended: kill and reap the processes that it left, copy the rest of its output, and
    record the exit as a second name of process.json (`exit-...`).
-6. Reply ENDED with that name, and clear the working folder.
+6. Reply ENDED with that name, and clear the working folder. An end that the engine does not take is brought
+   to the disk later (durable_ends.py).
 
 The invariants: no process of the attempt is alive once its exit is recorded. An attempt that is published
 has an exit, unless its supervisor was killed or failed: a transient error of the host is retried until it
@@ -30,13 +31,15 @@ import contextlib
 import errno
 import json
 import os
-import select
 import signal
+import stat
 import time
 from functools import partial
 
 from . import containment, program
 from .child import Child
+from .durable_ends import DurableEnds
+from .exit_names import ExitName
 from .identity import Identity
 from .log_writer import LogWriter, open_log
 from .protocol import (
@@ -46,9 +49,9 @@ from .protocol import (
     STARTED,
     STDERR,
     STDOUT,
-    exit_name,
     transient_error,
 )
+from .reaper import wait_for_child
 from .signalfd import SignalFd
 from .workdir import Workdir
 
@@ -81,15 +84,18 @@ class Supervisor:
     When the process is killed, an attempt that it runs is lost: process.json is left without an exit.
     """
 
-    def __init__(self, kind: str, place: str) -> None:
+    def __init__(self, kind: str, fields: dict[str, Any]) -> None:
         """Contain programs by this kind, which `containment.enter` has returned.
 
-        place is the folder in which the working folder is made. Raises OSError.
+        fields are those of the first request: `place` is the folder in which the working folder is made, and
+        `boot` tells this boot. Raises OSError.
         """
         os.setsid()
         self._kind = kind
-        self._identity = Identity(kind)
-        self._workdir = Workdir(place, self._identity.pid)
+        self.ends = DurableEnds()
+        """The ends that no engine has taken yet; `close` has to be called before the process ends."""
+        self._identity = Identity(kind, fields.get("boot"))
+        self._workdir = Workdir(fields["place"], self._identity.pid)
         self._signals = SignalFd(_HANDLED_SIGNALS, _IGNORED_SIGNALS)
         self._preimport: Preimport | None = None
         self._preforked: Child | None = None
@@ -98,8 +104,9 @@ class Supervisor:
         containment.become_reaper(kind)
 
     def close(self) -> None:
-        """Remove the working folder."""
+        """Remove the working folder, and bring the ends that no engine has taken to the disk."""
         self._workdir.remove()
+        self.ends.finish()
 
     def use_preimport(self, preimport: Preimport) -> None:
         """Use this prepared import in all children that are forked from now on."""
@@ -113,14 +120,17 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self._preforked = self._fork()
 
-    def supervise(self, request: bytes, reply_fd: int) -> None:
+    def supervise(self, request: bytes, reply_fd: int, engine_fd: int | None = None) -> None:
         """Run one attempt, and return when it is over. Raises RunProgram in the child.
 
-        The replies are written to reply_fd, one message each.
+        The replies are written to reply_fd, one message each. If engine_fd is another descriptor, STARTED is
+        written to both, and ENDED to engine_fd.
         """
+        engine_fd = reply_fd if engine_fd is None else engine_fd
         fields = json.loads(request)
         folder = fields["folder"]
         self._signals.read()  # a signal between two attempts has no effect
+        self.ends.look()
         try:
             child = self._preforked = self._preforked or self._fork()
             if not self._identity.publish(folder):
@@ -133,12 +143,16 @@ class Supervisor:
         try:
             while not child.send(request):
                 child = _retry_until_done(self._fork)
-            _send(reply_fd, STARTED)
+            if engine_fd != reply_fd:
+                _send(reply_fd, STARTED)
+            # An engine of an earlier version names no boot, and knows the bare word only.
+            _send(engine_fd, STARTED + self._identity.content if "boot" in fields else STARTED)
             ended = self._run_to_end(child, folder, fields["output_limit"])
         except Exception:
             os.dup2(open_log(folder, STDERR), _STDERR)  # so that the traceback is in the attempt's log
+            self.ends.finish()
             raise
-        _send(reply_fd, ENDED + ended.encode())
+        _send(engine_fd, ENDED + ended.encode())
         _retry_until_done(self._workdir.clear)
 
     def _run_to_end(self, child: Child, folder: str, limit: int) -> str:
@@ -147,12 +161,14 @@ class Supervisor:
             LogWriter(child.stdout, partial(open_log, folder, STDOUT), limit),
             LogWriter(child.stderr, partial(open_log, folder, STDERR), limit),
         ]
-        status = _wait(child.pid, self._kind, self._signals, logs)
+        status = wait_for_child(child.pid, self._kind, self._signals, logs, self.ends)
         containment.kill_all(self._kind)
         for log in logs:
             log.finish()
-        name = _exit_name(folder, status, any(log.cut for log in logs))
-        _retry_until_done(partial(self._identity.link, folder, name))
+        name = _exit_name(folder, status, logs)
+        with contextlib.suppress(OSError):  # the program has removed its folder: only the report tells
+            _retry_until_done(partial(self._identity.link, folder, name))
+            self.ends.remember(folder, name)
         return name
 
     def _fork(self) -> Child:
@@ -186,53 +202,34 @@ def _send(reply_fd: int, message: bytes) -> None:
         os.write(reply_fd, message)
 
 
-def _wait(pid: int, kind: str, signals: SignalFd, logs: list[LogWriter]) -> int:
-    """Copy output and handle signals until the child has ended; return its wait status."""
-    poll = select.poll()
-    poll.register(signals.fd, select.POLLIN)
-    log_of = {log.pipe: log for log in logs}
-    for pipe in log_of:
-        poll.register(pipe, select.POLLIN)
-    while True:
-        for fd, _ in poll.poll():
-            if fd == signals.fd:
-                _handle(signals.read(), kind)
-                status = _reap(pid)
-                if status is not None:
-                    return status
-            else:
-                log_of[fd].copy()
-                if not log_of[fd].open:
-                    poll.unregister(fd)
-
-
-def _handle(numbers: list[int], kind: str) -> None:
-    if signal.SIGUSR1 in numbers:
-        containment.signal_all(kind, signal.SIGKILL)
-    elif signal.SIGTERM in numbers:
-        containment.signal_all(kind, signal.SIGTERM)
-
-
-def _reap(child: int) -> int | None:
-    """Reap all processes that have ended, orphans too; return the wait status of the child if it has."""
-    child_status = None
-    try:
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return child_status
-            if pid == child:
-                child_status = status
-    except ChildProcessError:
-        return child_status
-
-
-def _exit_name(folder: str, status: int, cut: bool) -> str:
+def _exit_name(folder: str, status: int, logs: list[LogWriter]) -> str:
     """Return the name that records an exit of this moment."""
     signaled = os.WIFSIGNALED(status)
     how, number = ("signal", os.WTERMSIG(status)) if signaled else ("code", os.WEXITSTATUS(status))
-    results = [word for word, name in RESULT_FILES.items() if os.path.lexists(os.path.join(folder, name))]
-    return exit_name(how, number, time.time_ns() // 1_000_000, results[0] if results else None, cut)
+    word, size = _result(folder) or (None, None)
+    unwritten = [log.unwritten for log in logs if log.unwritten is not None]
+    name = ExitName(
+        how,
+        number,
+        time.time_ns() // 1_000_000,
+        word=word,
+        size=size,
+        cut=any(log.cut for log in logs),
+        unwritten=unwritten[0] if unwritten else None,
+    )
+    return str(name)
+
+
+def _result(folder: str) -> tuple[str, int] | None:
+    """Return the word and the size of the file that the program has left; None if it left none."""
+    for word, name in RESULT_FILES.items():
+        try:
+            status = os.lstat(os.path.join(folder, name))
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            return word, status.st_size
+    return None
 
 
 def _retry_until_done(function: Callable[[], Any]) -> Any:
