@@ -1,6 +1,7 @@
 """The public names of Treadle, for plugins and for programs that embed the engine."""
 
 from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.boot import boot, is_this_boot
 from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError
 from treadle.interface.hookspecs import hookimpl
 from treadle.interface.inputs import write_inputs
@@ -10,8 +11,10 @@ from treadle.interface.program import Command, Mount, Program
 from treadle.interface.runtime import Diagnosis, Runtime, StartError
 from treadle.interface.service import Resources, Service
 from treadle.interface.settings import Settings
+from treadle.support.replacing import replace_file
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, State
+from treadle_spool.untrusted import UntrustedFile, open_untrusted, read_untrusted
 
 __all__ = [
     "Attempt",
@@ -38,7 +41,13 @@ __all__ = [
     "StartError",
     "State",
     "TreadleError",
+    "UntrustedFile",
+    "boot",
     "hookimpl",
+    "is_this_boot",
     "may_pass",
+    "open_untrusted",
+    "read_untrusted",
+    "replace_file",
     "write_inputs",
 ]
