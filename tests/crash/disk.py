@@ -19,12 +19,14 @@ _SIZE = 32 * 1024 * 1024
 class Disk:
     """An ext4 file system of its own; raises CalledProcessError where this host can't mount one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size: int = _SIZE, *options: str) -> None:
+        """Make it in a folder, with so many bytes and these options of mount(8)."""
+        self._options = options
         self._image = folder / "disk.img"
         self.root = folder / "disk"
         self.root.mkdir()
         with self._image.open("wb") as file:
-            file.truncate(_SIZE)
+            file.truncate(size)
         _run("mkfs.ext4", "-q", "-F", str(self._image))
         self._mount()
 
@@ -39,11 +41,19 @@ class Disk:
 
     def cut_power(self) -> None:
         """Lose what is not on the disk, and start again from what is; the device gets another number."""
+        self.lose_power()
+        self.come_back()
+
+    def lose_power(self) -> None:
+        """Lose what is not on the disk; from now on it does nothing."""
         fd = os.open(self.root, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, _SHUTDOWN, _NO_LOG_FLUSH)
         finally:
             os.close(fd)
+
+    def come_back(self) -> None:
+        """Start again from what was on the disk when the power was lost."""
         dead = self._device
         _run("umount", str(self.root))
         self._mount()
@@ -57,7 +67,7 @@ class Disk:
     def _mount(self) -> None:
         # A device of its own each time: another mount namespace may still hold the dead file system.
         self._device = _run("losetup", "--find", "--show", str(self._image))
-        _run("mount", self._device, str(self.root))
+        _run("mount", *self._options, self._device, str(self.root))
 
 
 def _run(*command: str) -> str:
