@@ -11,6 +11,7 @@ from treadle.interface.program import Command, Mount, Program
 from treadle.interface.runtime import Diagnosis, Runtime, StartError
 from treadle.interface.service import Resources, Service
 from treadle.interface.settings import Settings
+from treadle.support.replacing import replace_file
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, State
 from treadle_spool.untrusted import UntrustedFile, open_untrusted, read_untrusted
@@ -47,5 +48,6 @@ __all__ = [
     "may_pass",
     "open_untrusted",
     "read_untrusted",
+    "replace_file",
     "write_inputs",
 ]

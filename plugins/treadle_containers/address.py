@@ -6,7 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from treadle import boot
 from treadle_containers.engine import EngineUnreachable
+
+_LOCAL = ("unix://", "http+unix://")
+"""How the URL of an engine on this host begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,15 @@ class Address:
         folders = [Path(each) for each in (os.environ.get("XDG_RUNTIME_DIR"), "/run") if each]
         sockets = [folder / self.socket for folder in folders]
         return [f"unix://{socket}" for socket in sorted(sockets, key=lambda socket: not socket.exists())]
+
+    def boot(self) -> str:
+        """Return the boot id of the engine's host if that is this host (a Unix socket), else an empty text.
+
+        It is the boot id alone: a container lives in its engine's PID namespace and not in ours. So if we
+        run in a container ourselves and that is restarted, our jobs' containers are adopted.
+        """
+        local = self.places()[0].startswith(_LOCAL)
+        return boot().partition("/")[0] if local else ""
 
     def unreachable(self, detail: str) -> EngineUnreachable:
         """Return the error for an engine that does not answer, with the URLs and the variable's value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -29,8 +30,8 @@ class Context:
         """
         signature = hashlib.sha256()
         for path in self._files():
-            stat = path.lstat()
-            fields = (path, stat.st_size, stat.st_mtime_ns, stat.st_mode, stat.st_ino)
+            found = path.lstat()
+            fields = (path, found.st_size, found.st_mtime_ns, found.st_mode, found.st_ino)
             signature.update("\0".join(map(str, fields)).encode("utf-8", "surrogateescape"))
         return signature.hexdigest()
 
@@ -63,6 +64,8 @@ class Context:
             links = [name for name in folders if Path(folder, name).is_symlink()]
             for name in sorted([*files, *links]):
                 path = Path(folder, name)
+                if not (stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISLNK(mode)):
+                    continue  # to open a fifo would wait for its writer
                 if name == "Dockerfile" or not self._excluded(path.relative_to(self._project)):
                     yield path
 

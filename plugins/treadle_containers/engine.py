@@ -109,6 +109,15 @@ class ContainerEngine(ABC):
 
     name: ClassVar[str]
 
+    def boot(self) -> str:
+        """Return what tells one boot of the engine's host from another; empty where that can't be told.
+
+        After another boot neither the exit nor the log of a container is believed, since a power cut tears
+        the engine's own files. The default is for engines on other hosts, whose containers go on when this
+        host goes down.
+        """
+        return ""
+
     @abstractmethod
     async def version(self) -> str:
         """Return the engine's version."""

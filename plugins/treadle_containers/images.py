@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections import defaultdict
 from pathlib import Path
 
-from treadle import Service, ServiceError
+from treadle import Service, ServiceError, open_untrusted
 from treadle_containers.context import Context
 from treadle_containers.engine import ContainerEngine, ImageInfo, NoSuchImage, Report
 from treadle_containers.options import ImageOptions
@@ -96,7 +97,8 @@ class BuildLog:
 
     def __call__(self, line: str) -> None:
         """Append a line."""
-        with self._path.open("a", encoding="utf-8", errors="replace") as file:
+        fd = open_untrusted(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with os.fdopen(fd, "a", encoding="utf-8", errors="replace") as file:
             file.write(line.rstrip("\n") + "\n")
 
 

@@ -4,7 +4,8 @@ runtime.py describes the steps. This module handles what interrupts them:
 
 - The container engine is unreachable: the call is retried until a timeout, then the start fails.
 - The image was removed after it had been found: the cache of images is cleared, and the image is made again.
-- The container's name is taken: the container of that name is adopted. If the engine shows none, it may be
+- The container's name is taken: the container of that name is adopted, unless it was started before. Then a
+  power cut has taken the record of that start, and the attempt is lost. If the engine shows none, it may be
   still creating it, or a create was interrupted: a killed Podman keeps the name for ever and shows no
   container. So the name is given some time, then removed, and the container is created again.
 - The engine becomes unreachable in `prepare`: the program has not begun. The container is removed and
@@ -35,6 +36,7 @@ from treadle import Attempt, Command
 from treadle_containers import spec
 from treadle_containers.engine import (
     ContainerEngine,
+    ContainerState,
     EngineError,
     EngineUnreachable,
     NameTaken,
@@ -49,6 +51,8 @@ log = logging.getLogger(__name__)
 
 _NAME_BACKOFF = (0.2, 1.0)
 """Seconds to wait for a container that holds its name and is not visible yet, before the name is removed."""
+
+_STARTED_BEFORE = "its container was started before, and the record of it is gone, perhaps by a power cut"
 
 Answer = TypeVar("Answer")
 
@@ -71,21 +75,24 @@ class Launcher:
 
     async def start(self, attempt: Attempt, command: Command) -> None:
         """Start the attempt's container unless it has been started before; raise EngineError."""
-        record = Record.read(attempt.folder)
-        if record is not None and record.over:
+        record = Record.read(attempt)
+        if record is not None and (record.over or record.outdated):
             return
         started = False
         while not started:
             fresh = record is None or record.id is None
             if record is None or record.id is None:
                 record = await self.create(attempt, command, resumed=record is not None)
+                if record.over:
+                    return
             if not (started := await self._start_once(str(record.id), fresh)):
-                record = msgspec.structs.replace(record, id=None).write(attempt.folder)
+                record = msgspec.structs.replace(record, id=None).write(attempt)
 
     async def create(self, attempt: Attempt, command: Command, resumed: bool) -> Record:
         """Create the attempt's container, or adopt an existing one, and return the record with its id.
 
-        With resumed, an existing container is looked for first.
+        With resumed, an existing container is looked for first. If the existing one has been started before,
+        the record says that the attempt is over, and has no id.
         """
         try:
             return await self._create_recorded(attempt, command, resumed)
@@ -109,19 +116,27 @@ class Launcher:
             user=limits.user_of(info.user),
             limits=limits,
         )
-        record = Record(name=container.name).write(attempt.folder)
-        created = await self._retry(lambda: self._create_or_adopt(container, resumed))
-        return msgspec.structs.replace(record, id=created).write(attempt.folder)
+        record = Record(name=container.name, boot=self._engine.boot()).write(attempt)
+        found = await self._retry(lambda: self._create_or_find(container, resumed))
+        if isinstance(found, str):
+            return msgspec.structs.replace(record, id=found).write(attempt)
+        if found.labels.get(spec.SPOOL) != attempt.spool_id:
+            raise EngineError(f"the name {container.name} is in use by a container of somebody else")
+        if found.started:
+            log.warning("container %s was started before, and nothing recorded it", found.id[:12])
+            return msgspec.structs.replace(record, over=True, lost=_STARTED_BEFORE).write(attempt)
+        return msgspec.structs.replace(record, id=found.id).write(attempt)
 
-    async def _create_or_adopt(self, container: spec.ContainerSpec, resumed: bool) -> str:
+    async def _create_or_find(self, container: spec.ContainerSpec, resumed: bool) -> str | ContainerState:
+        """Return the id of a new container, or the state of the one that has its name."""
         if resumed and (existing := await self._engine.inspect(container.name)):
-            return existing.id
+            return existing
         for delay in (*_NAME_BACKOFF, None):
             try:
                 return await self._engine.create(container)
             except NameTaken:
                 if existing := await self._engine.inspect(container.name):
-                    return existing.id
+                    return existing
                 if delay is None:
                     raise
             await asyncio.sleep(delay)

@@ -4,8 +4,8 @@ While the container runs, the copy serves readers of the log, and it detects a c
 than its limit. This copy may miss the end of the log. After the container's end the log is copied in full.
 
 To follow the log would not be enough: of a container that had ended, podman-py's `logs` with `follow` lost
-most of a long log. The last copy consists of two requests: a request ends when one of its files is full, so
-the second request leaves a full file out and completes the other.
+most of a long log. The last copy is one request. Only if it ended early, since one of its files was full, a
+second one completes the other file.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ class LogCopy:
     Nothing of it must survive a crash: the next call of `wait` copies the log from its start.
     """
 
-    def __init__(self, engine: ContainerEngine, attempt: Attempt, container: str, limit: int) -> None:
-        """Copy at most limit bytes of each stream."""
+    def __init__(self, engine: ContainerEngine, attempt: Attempt, record: Record, limit: int) -> None:
+        """Copy at most limit bytes of each stream of the container that the record names."""
+        self.record = record
+        """The record, which says afterwards whether the container was stopped for what it printed."""
         self._limit = limit
         self._engine = engine
         self._attempt = attempt
-        self._container = container
+        self._container = str(record.id)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -56,24 +58,26 @@ class LogCopy:
                 with suppress(asyncio.CancelledError):
                     await task
 
-    async def complete(self, overflowed: bool) -> bool:
+    async def complete(self) -> bool:
         """Copy the whole log of an ended container; return whether a stream is longer than the limit.
 
-        With overflowed, that is known already, and a file that has reached the limit is not copied again.
+        If the container was stopped for what it printed, that is known already: a file that has reached the
+        limit is not copied again.
         """
         with _open_logs(self._attempt, self._limit) as logs:
-            for _ in logs:  # a copy ends when one file is full, and the other file needs another copy
-                incomplete = {
-                    stream: each
-                    for stream, each in logs.items()
-                    if not (each.full or (overflowed and each.complete))
-                }
-                for each in incomplete.values():
-                    each.rewind()
-                if incomplete:
-                    copy = partial(self._engine.copy_log, self._container, incomplete, follow=False)
-                    await retry_until_reached(copy)
+            overflowed = self.record.overflowed
+            waiting = {name: each for name, each in logs.items() if not (overflowed and each.complete)}
+            while waiting:
+                await retry_until_reached(partial(self._copy_whole, waiting))
+                left = {name: each for name, each in waiting.items() if not each.full}
+                waiting = left if len(left) < len(waiting) else {}  # the copy ended early, or with the log
             return any(each.full for each in logs.values())
+
+    async def _copy_whole(self, logs: Mapping[str, LogFile]) -> None:
+        """Copy an ended container's log from its start, also after a copy that was interrupted."""
+        for each in logs.values():
+            each.rewind()
+        await self._engine.copy_log(self._container, logs, follow=False)
 
     async def _follow(self, logs: Mapping[str, LogFile]) -> None:
         """Copy the log, again after each interruption. Errors are ignored: the last copy is complete."""
@@ -96,9 +100,10 @@ class LogCopy:
             with suppress(EngineError):
                 if await self._engine.overflows(self._container, self._limit):
                     break
-        record = Record.read(self._attempt.folder) or Record(id=self._container)
-        msgspec.structs.replace(record, overflowed=True).write(self._attempt.folder)
-        await retry_until_reached(partial(stop_container, self._engine, self._container, 0))
+        self.record = msgspec.structs.replace(self.record, overflowed=True).write(self._attempt)
+        await retry_until_reached(
+            partial(stop_container, self._engine, self._container, self._attempt.spool_id, 0)
+        )
 
 
 @contextmanager

@@ -27,6 +27,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from treadle import open_untrusted
+
 log = logging.getLogger(__name__)
 
 
@@ -38,13 +40,13 @@ class LogFile:
     """
 
     def __init__(self, path: Path, limit: int) -> None:
-        """Open the file for at most limit bytes; a symbolic link in its place raises OSError."""
+        """Open the file for at most limit bytes; anything else in its place raises OSError."""
         self.full = False
         """Whether the log has more bytes than the limit."""
         self._limit = limit
         self._path = path
         self._lock = threading.Lock()
-        self._fd: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        self._fd: int | None = open_untrusted(path, os.O_RDWR | os.O_CREAT)
         self._size = os.fstat(self._fd).st_size
         self._offset = 0
 

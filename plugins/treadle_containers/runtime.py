@@ -13,11 +13,20 @@
 - a name and no id: step 2. A container that is found there was never started, because of step 3;
 - an id: the container is not created again. It is inspected, and started only if it has never been started:
   both engines run an exited container again when it is started a second time;
-- `over`: nothing. `stop` sets it before it stops the container, and `wait` sets it if there is no id.
+- `over`: nothing. `stop` sets it before it stops the container, and `wait` sets it if there is no id;
+- another boot: nothing, as for `over`.
 
 Invariant: an attempt has at most one container at a time, and its program is never started twice. Where an
 interrupted start leaves it unknown whether the program has begun, the container is removed, and the attempt
 is lost (launcher.py).
+
+A power cut tears our record, and the engine's own files: its database, the exit, the log. So the record says
+under which boot of the engine's host it was made. After another boot, or without a record that can be read,
+nothing is believed: `wait` removes the container, by its name if need be, and the attempt is lost. Of a
+container engine on another host the boot is not known. Its containers go on when this host goes down.
+
+Dropped: to sync the record, which each job would pay for; and to believe an exit that the engine knows after
+another boot, since nothing says whether the log beside it is whole.
 
 `wait` copies the log while the container runs and once more after its end (log_copy.py). `cleanup` removes
 the container, and `tidy` removes those that no live attempt needs (orphans.py).
@@ -26,13 +35,15 @@ the container, and `tidy` removes those that no live attempt needs (orphans.py).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service
+from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, may_pass
 from treadle_containers import spec
 from treadle_containers.engine import ContainerEngine, EngineError
 from treadle_containers.faults import start_error
@@ -42,7 +53,12 @@ from treadle_containers.log_copy import LogCopy
 from treadle_containers.orphans import Orphans
 from treadle_containers.record import Record
 from treadle_containers.retries import retry_until_reached
-from treadle_containers.termination import exit_of, stop_container
+from treadle_containers.termination import discard_container, exit_of, stop_container
+
+log = logging.getLogger(__name__)
+
+_LOOK_TIMEOUT = 1.0
+"""Seconds for the search for a container that no record names."""
 
 
 class ContainerRuntime(Runtime):
@@ -112,32 +128,43 @@ class ContainerRuntime(Runtime):
 
     async def wait(self, attempt: Attempt) -> Exit:
         """Wait for the container's end; its whole log is in the attempt's folder then."""
-        record = Record.read(attempt.folder)
-        if record is None or record.id is None:
-            Record(over=True).write(attempt.folder)
-            return Exit(Reason.LOST, detail="the engine ended before it was started")
+        record = Record.read(attempt) or Record()
+        if record.id is None or record.outdated:
+            return await self._give_up(attempt, record)
         limits = spec.Limits.of(attempt.service, self.name)
-        log_copy = LogCopy(self._engine, attempt, record.id, limits.output_limit)
+        log_copy = LogCopy(self._engine, attempt, record, limits.output_limit)
         async with log_copy.following():
             state = await retry_until_reached(partial(self._engine.wait, record.id))
         if state is None:
             return Exit(Reason.LOST, detail="its container has been removed")
-        record = Record.read(attempt.folder) or record
-        cut = await log_copy.complete(record.overflowed)
-        return exit_of(state, limits, cut, record)
+        cut = await log_copy.complete()
+        return exit_of(state, limits, cut, log_copy.record)
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
-        """Stop the container, and prevent a later start."""
-        record = Record.read(attempt.folder) or Record()
-        record = msgspec.structs.replace(record, over=True).write(attempt.folder)
-        if target := record.id or record.name:
-            await retry_until_reached(partial(stop_container, self._engine, target, grace))
+        """Stop the container, and prevent a later start; a record that can't be written changes nothing.
+
+        Raises a transient error of the disk only after the container has been stopped.
+        """
+        record = Record.read(attempt) or Record(name=await self._unrecorded(attempt))
+        fault = None
+        try:
+            msgspec.structs.replace(record, over=True).write(attempt)
+        except OSError as error:
+            log.error("container of job %s: its stop can't be recorded: %s", attempt.job.id, error)
+            fault = error
+        if record.container is not None:
+            stop = partial(stop_container, self._engine, record.container, attempt.spool_id, grace)
+            await retry_until_reached(stop)
+        if fault is not None and may_pass(fault):
+            raise fault
 
     async def cleanup(self, attempt: Attempt) -> None:
         """Remove the container."""
-        record = Record.read(attempt.folder)
-        if record is not None and (target := record.id or record.name):
-            await self._engine.remove(target)
+        record = Record.read(attempt)
+        if record is not None and record.id is not None:
+            await self._engine.remove(record.id)
+        elif record is not None and record.container is not None:
+            await discard_container(self._engine, record.container, attempt.spool_id)
 
     async def tidy(self, spool_id: str, alive: Callable[[str, int], bool]) -> None:
         """Remove containers of the spool whose attempts have not been alive for a while."""
@@ -146,3 +173,26 @@ class ContainerRuntime(Runtime):
     async def close(self) -> None:
         """Close the connections to the container engine; the containers continue."""
         await self._engine.close()
+
+    async def _give_up(self, attempt: Attempt, record: Record) -> Exit:
+        """Remove the container that the attempt may have, prevent a start, and return that it is lost."""
+        record = msgspec.structs.replace(record, over=True).write(attempt)
+        if record.container is not None:
+            discard = partial(discard_container, self._engine, record.container, attempt.spool_id)
+            await retry_until_reached(discard)
+        if record.outdated:
+            return Exit(Reason.LOST, detail="the host was restarted before the end of its container was seen")
+        return Exit(Reason.LOST, detail=record.lost or "the engine ended before it was started")
+
+    async def _unrecorded(self, attempt: Attempt) -> str:
+        """Return the attempt's container name if there is a container without a record, else an empty text.
+
+        As a rule there is none, and an engine that does not answer must not hold up a cancel.
+        """
+        name = spec.container_name(attempt)
+        with suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(_LOOK_TIMEOUT):
+                state = await self._engine.inspect(name)
+            if state is not None and state.labels.get(spec.SPOOL) == attempt.spool_id:
+                return name
+        return ""

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 from treadle import Exit, Reason
-from treadle_containers.engine import ContainerEngine, ContainerState
+from treadle_containers.engine import ContainerEngine, ContainerState, EngineError, EngineUnreachable
 from treadle_containers.record import Record
-from treadle_containers.spec import Limits
+from treadle_containers.spec import SPOOL, Limits
+
+log = logging.getLogger(__name__)
 
 _SIGKILL_CODE = 137
 
 
-async def stop_container(engine: ContainerEngine, container: str, grace: float) -> None:
-    """Stop a running container, given its id or name; remove one that was never started."""
+async def stop_container(engine: ContainerEngine, container: str, spool_id: str, grace: float) -> None:
+    """Stop a running container of the spool, given its id or name; remove one that was never started."""
     state = await engine.inspect(container)
-    if state is not None and state.running:
+    if state is None or state.labels.get(SPOOL) != spool_id:
+        return
+    if state.running:
         await engine.stop(state.id, grace)
-    elif state is not None and not state.started:
+    elif not state.started:
         await engine.remove(state.id)
+
+
+async def discard_container(engine: ContainerEngine, container: str, spool_id: str) -> None:
+    """Remove a container of the spool, given its id or name, and whatever its state: it is not alive then.
+
+    An engine that can't remove it is forgiven if it does not run. Raises EngineError.
+    """
+    state = await engine.inspect(container)
+    if state is None or state.labels.get(SPOOL) != spool_id:
+        return
+    try:
+        await engine.remove(state.id)
+    except EngineUnreachable:
+        raise
+    except EngineError as error:
+        if (state := await engine.inspect(state.id)) is not None and state.running:
+            raise
+        log.warning("container %s has ended, and can't be removed: %s", container[:12], error)
 
 
 def exit_of(state: ContainerState, limits: Limits, cut: bool, record: Record) -> Exit:

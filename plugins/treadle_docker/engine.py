@@ -43,6 +43,10 @@ class DockerEngine(ContainerEngine):
         self._address = Address("Docker", "DOCKER_HOST", Path("docker.sock"), url)
         self._client: Docker | None = None
 
+    def boot(self) -> str:
+        """Return the boot id of this host, for an engine behind a Unix socket."""
+        return self._address.boot()
+
     def remedy(self) -> str:
         """Return how to install and reach Docker."""
         return (

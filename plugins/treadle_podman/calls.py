@@ -51,8 +51,12 @@ def inspect(podman: PodmanClient, container: str) -> dict[str, Any] | None:
 
 
 def force_remove(podman: PodmanClient, container: str) -> None:
-    """Remove a container, running or not; a container that is missing or being removed is no error."""
-    params = {"force": True, "v": True, "timeout": 0}  # podman-py would wait for the container's end
+    """Remove a container, running or not; a container that is missing or being removed is no error.
+
+    The volumes that its image declares go with it. podman-py's own call would wait for the container's end,
+    and it asks for the removal of volumes as `v`, which Podman 4 ignores.
+    """
+    params = {"force": True, "v": True, "volumes": True, "timeout": 0}
     response = podman.api.delete(f"/containers/{container}", params=params)
     if not is_missing(response) and response.status_code != CONFLICT:
         response.raise_for_status()

@@ -59,6 +59,10 @@ class PodmanEngine(ContainerEngine):
         self._address = Address("Podman", "CONTAINER_HOST", Path("podman", "podman.sock"), url)
         self._connection = Connection(self._address)
 
+    def boot(self) -> str:
+        """Return the boot id of this host, for an engine behind a Unix socket."""
+        return self._address.boot()
+
     def remedy(self) -> str:
         """Return how to install and reach Podman."""
         return (

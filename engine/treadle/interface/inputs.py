@@ -3,28 +3,82 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from treadle.interface.attempt import Attempt
+from treadle.support.replacing import move_aside, opened_folder, replace_in
+from treadle.support.retrying import may_pass
 from treadle_spool import EMPTY, Descriptor
+from treadle_spool.folder import INPUT
+from treadle_spool.untrusted import open_regular, read_untrusted
+
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644
+"""Readable for every user: the program in a container is often another one."""
+_LONGEST = 1 << 30
+"""Bytes of a descriptor; far above every `max_body`."""
 
 
 def write_inputs(attempt: Attempt) -> None:
     """Write data.json and params.json into `Attempt.input`: always valid JSON, and readable for every user.
 
-    For `Program.command`, in a thread. Idempotent: a file that is there is whole, and is left alone, since a
-    running program may be reading it. Raises OSError.
+    For `Program.command`, in a thread. Idempotent: a file with the right content is left alone, since a
+    running program may be reading it. Anything else in its place is replaced, and in the place of the folder
+    as well: what a power cut has emptied, links, fifos, folders. Nothing there is followed or waited for.
+    Raises OSError.
     """
-    names = ("data", "params")
-    paths = [attempt.input / f"{name}.json" for name in names]
-    if all(path.exists() for path in paths):
-        return
-    job = Descriptor.from_json(attempt.descriptor.read_bytes())
-    with suppress(FileExistsError):
-        attempt.input.mkdir()
-    attempt.input.chmod(0o755)
-    for name, path in zip(names, paths, strict=True):
-        draft = attempt.folder / f".{name}.json-{os.getpid()}"
-        draft.write_bytes(bytes(getattr(job, name)) or EMPTY)
-        draft.chmod(0o644)
-        draft.rename(path)
+    job = Descriptor.from_json(read_untrusted(attempt.descriptor, _LONGEST))
+    with opened_folder(attempt.folder) as folder, _input_folder(folder) as inputs:
+        for name in ("data", "params"):
+            content = bytes(getattr(job, name)) or EMPTY
+            if not _holds(inputs, f"{name}.json", content):
+                replace_in(inputs, f"{name}.json", content, folder, _FILE_MODE)
+
+
+@contextmanager
+def _input_folder(folder: int) -> Iterator[int]:
+    """Open the folder for the input in an attempt's folder; make it if it is not there, or not usable."""
+    try:
+        fd = _open(folder)
+    except FileNotFoundError:
+        fd = _make(folder)
+    except OSError as error:  # a link, a file, a folder of another user or without rights
+        if may_pass(error):
+            raise
+        move_aside(folder, INPUT, folder)
+        fd = _make(folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _make(folder: int) -> int:
+    os.mkdir(INPUT, _FOLDER_MODE, dir_fd=folder)
+    return _open(folder)
+
+
+def _open(folder: int) -> int:
+    fd = os.open(INPUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.fchmod(fd, _FOLDER_MODE)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _holds(folder: int, name: str, content: bytes) -> bool:
+    """Return whether a file is there, has this content, and can be read by every user."""
+    try:
+        fd = open_regular(name, dir_fd=folder)
+    except OSError as error:
+        if may_pass(error):
+            raise
+        return False
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if stat.S_IMODE(found.st_mode) != _FILE_MODE or found.st_size != len(content):
+            return False
+        return file.read(len(content) + 1) == content

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -158,6 +161,17 @@ def test_dockerignore_leaves_files_out(project, ignored, left_out):
     everything = names(project)
     (project / ".dockerignore").write_text(ignored)
     assert everything - names(project) == left_out
+
+
+@pytest.mark.timeout(10)
+def test_a_fifo_or_a_socket_in_a_project_is_left_out(project):
+    digest = Context(project).digest()
+    os.mkfifo(project / "fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(project / "socket"))
+    assert Context(project).digest() == digest
+    with Context(project).pack() as archive, tarfile.open(fileobj=archive) as tar:
+        assert not {"fifo", "socket"} & set(tar.getnames())
 
 
 def test_the_digest_changes_with_a_file_s_content_name_or_mode_and_with_nothing_else(project):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,59 +12,14 @@ from podman.api.client import APIClient, APIResponse
 from podman.errors import APIError
 from requests import Response
 
-from tests.engines import CONTAINERS, need
-from tests.images import IMAGE, client
-from treadle import Attempt, Reason, Service, StartError
-from treadle.testing import make_attempt, until
-from treadle_containers import Container, ContainerRuntime
+from tests.engines import need
+from tests.images import IMAGE
+from tests.unit.plugins.containers import ids, run, start
+from treadle import Reason, StartError
+from treadle.testing import until
+from treadle_containers import Container
 from treadle_containers.record import Record
-from treadle_docker import DockerEngine, DockerRuntime
 from treadle_podman import PodmanEngine, PodmanRuntime
-
-MADE = {"docker": (DockerRuntime, DockerEngine), "podman": (PodmanRuntime, PodmanEngine)}
-
-
-@pytest.fixture(params=CONTAINERS)
-def kind(request):
-    need(request.param)
-    return request.param
-
-
-@pytest.fixture
-async def runtime(kind):
-    make, engine = MADE[kind]
-    runtime = make(engine(), stranger_grace=0)
-    yield runtime
-    await runtime.close()
-
-
-@pytest.fixture
-def attempt(tmp_path):
-    """Return an attempt of a shell script."""
-
-    def make(script: str = "echo once", number: int = 1, **options: object) -> Attempt:
-        chosen = {"image": IMAGE, "command": ["/bin/sh", "-c", script], **options}
-        service = Service(name="test", path=tmp_path, options=chosen)
-        return make_attempt(tmp_path, service=service, number=number)
-
-    return make
-
-
-def ids(kind: str, attempt: Attempt) -> list[str]:
-    label = f"label=treadle.spool={attempt.spool_id}"
-    command = [client(kind), "ps", "-a", "-q", "--no-trunc", "--filter", label]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-
-
-async def start(runtime: ContainerRuntime, attempt: Attempt) -> None:
-    """Start an attempt as the engine does."""
-    await runtime.start(attempt, await Container().command(attempt))
-
-
-async def run(kind: str, *arguments: str) -> str:
-    """Run the engine's own client and return its standard output."""
-    ran = partial(subprocess.run, capture_output=True, text=True, check=True)
-    return (await asyncio.to_thread(ran, [client(kind), *arguments])).stdout
 
 
 async def test_starting_again_adopts_the_container(runtime, kind, attempt):
@@ -88,11 +41,11 @@ async def test_a_container_that_was_made_and_not_started_is_started_once(runtime
     await start(runtime, made)
     await runtime.wait(made)
     await runtime.cleanup(made)
-    record = Record.read(made.folder)
+    record = Record.read(made)
     for name in ("container.json", "stdout.log", "stderr.log"):
         (made.folder / name).unlink()
     # The state after a crash between the creation of the container and the record of its id.
-    Record(name=record.name).write(made.folder)
+    Record(name=record.name).write(made)
     label = f"treadle.spool={made.spool_id}"
     program = [IMAGE, "/bin/sh", "-c", "echo once"]
     await run(kind, "create", "--network", "none", "--name", record.name, "--label", label, *program)
@@ -110,7 +63,7 @@ async def test_a_container_that_podman_was_killed_over_making_is_made_anew(attem
     await start(runtime, made)
     await runtime.wait(made)
     await runtime.cleanup(made)
-    name = Record.read(made.folder).name
+    name = Record.read(made).name
     for each in ("container.json", "stdout.log", "stderr.log"):
         (made.folder / each).unlink()
     # Podman creates a container in its storage first, then in its database. The database is set back.
