@@ -36,6 +36,7 @@ from treadle_python.environment import inherited, mark
 from treadle_python.exits import exit_of_name, output_limit, recorded_exit
 from treadle_python.fork_server_process import ForkServerSpec
 from treadle_python.fork_servers import ForkServers
+from treadle_python.mount_table import MountTable
 from treadle_python.options import HostOptions
 from treadle_python.python_template import PythonCall
 from treadle_python.spawning import spawn
@@ -63,6 +64,7 @@ class HostRuntime(Runtime):
         Fork servers without a lease end after idle seconds.
         """
         self._contain = contain
+        self._mounts = MountTable()
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
         self._supervised: dict[Path, SupervisedAttempt] = {}
@@ -191,6 +193,7 @@ class HostRuntime(Runtime):
             "place": str(attempt.scratch),
             "contain": self._contain,
             "output_limit": output_limit(attempt.service),
+            "mounts": () if self._contain == "subreaper" else self._mounts.rows(attempt, command),
         }
         if isinstance(command, PythonCall):
             return request | {

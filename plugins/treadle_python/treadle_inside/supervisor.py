@@ -36,13 +36,12 @@ import time
 from functools import partial
 
 from . import containment, program
-from .child import Child
+from .child import Child, channel
 from .identity import Identity
 from .log_writer import LogWriter, open_log
 from .protocol import (
     ALREADY_PUBLISHED,
     ENDED,
-    RESULT_FILES,
     STARTED,
     STDERR,
     STDOUT,
@@ -120,7 +119,7 @@ class Supervisor:
         """
         fields = json.loads(request)
         folder = fields["folder"]
-        self._signals.read()  # a signal between two attempts has no effect
+        self._signals.start_anew()  # a signal between two attempts has no effect
         try:
             child = self._preforked = self._preforked or self._fork()
             if not self._identity.publish(folder):
@@ -151,13 +150,14 @@ class Supervisor:
         containment.kill_all(self._kind)
         for log in logs:
             log.finish()
-        name = _exit_name(folder, status, any(log.cut for log in logs))
+        result = _retry_until_done(partial(child.collect, folder))
+        name = _exit_name(result, status, any(log.cut for log in logs))
         _retry_until_done(partial(self._identity.link, folder, name))
         return name
 
     def _fork(self) -> Child:
         """Fork a child that waits for its request. Raises RunProgram in the child."""
-        request, out, err = os.pipe(), os.pipe(), os.pipe()
+        request, out, err = channel(), os.pipe(), os.pipe()
         try:
             pid = os.fork()
         except OSError:
@@ -227,12 +227,11 @@ def _reap(child: int) -> int | None:
         return child_status
 
 
-def _exit_name(folder: str, status: int, cut: bool) -> str:
+def _exit_name(result: tuple[str, int] | None, status: int, cut: bool) -> str:
     """Return the name that records an exit of this moment."""
     signaled = os.WIFSIGNALED(status)
     how, number = ("signal", os.WTERMSIG(status)) if signaled else ("code", os.WEXITSTATUS(status))
-    results = [word for word, name in RESULT_FILES.items() if os.path.lexists(os.path.join(folder, name))]
-    return exit_name(how, number, time.time_ns() // 1_000_000, results[0] if results else None, cut)
+    return exit_name(how, number, time.time_ns() // 1_000_000, result[0] if result else None, cut)
 
 
 def _retry_until_done(function: Callable[[], Any]) -> Any:

@@ -15,7 +15,7 @@ async def main(folder: Path, project: Path) -> None:
     """Run the job as an engine does."""
     runtime = PythonOnHost("auto", idle=0.2)
     service = Service("test", project)
-    attempt = make_attempt(folder, service=service)
+    attempt = make_attempt(folder / "spool", service=service)
     await runtime.start(attempt)
     exit_ = await runtime.wait(attempt)
     await runtime.close()
