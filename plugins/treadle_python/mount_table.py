@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import select
 import stat
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -93,9 +94,10 @@ class _MountWatch:
     """Tells whether the mounts of this process's namespace have changed; it keeps one file open."""
 
     def __init__(self) -> None:
-        self._file = open(_MOUNTS, "rb", buffering=0)  # noqa: PTH123, SIM115  # it stays open, and is not read
+        fd = os.open(_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, fd)
         self._poll = select.poll()
-        self._poll.register(self._file, select.POLLPRI)
+        self._poll.register(fd, select.POLLPRI)
 
     def have_changed(self) -> bool:
         """Return whether anything was mounted or unmounted since the last call."""
