@@ -70,6 +70,13 @@ def enter(rows: Sequence[Row]) -> bool:
                 os.close(fd)
 
 
+def warm_up() -> None:
+    """Do once what costs a forked process copied pages, without an effect."""
+    _unshare(0)
+    _mount(b"none", b"", None, 0, None)
+    os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
+
+
 def _apply(rows: Sequence[Row], sources: Sequence[int | None]) -> bool:
     covers = []
     for source, target, _ in rows:
@@ -103,21 +110,29 @@ def _open(source: str) -> int | None:
 
 def _bind(fd: int, target: str, mode: str, covers: Sequence[str]) -> None:
     """Bind an open source to its target, with what is mounted below it."""
-    if any(target.startswith(f"{cover}/") for cover in covers):
-        _make(target, is_folder=stat.S_ISDIR(os.fstat(fd).st_mode))
-    elif not os.path.exists(target):
+    for cover in covers:
+        if target.startswith(f"{cover}/"):
+            _make(cover, target, is_folder=stat.S_ISDIR(os.fstat(fd).st_mode))
+    try:
+        _check(_mount(b"/proc/self/fd/%d" % fd, os.fsencode(target), None, _MS_BIND | _MS_REC, None))
+    except (FileNotFoundError, NotADirectoryError):
         return
-    _check(_mount(b"/proc/self/fd/%d" % fd, os.fsencode(target), None, _MS_BIND | _MS_REC, None))
     if mode == READ_ONLY:
         # In a user namespace a flag that the mount has already may not be taken from it.
         present = os.fstatvfs(fd).f_flag & _MS_NOSUID_NODEV_NOEXEC
         _mount_at(target, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | present)
 
 
-def _make(target: str, *, is_folder: bool) -> None:
+def _make(cover: str, target: str, *, is_folder: bool) -> None:
     """Make what a source is bound to, in a cover."""
-    with contextlib.suppress(FileExistsError):
-        os.makedirs(target if is_folder else os.path.dirname(target))
+    *parents, name = target[len(cover) + 1 :].split("/")
+    path = cover
+    for each in (*parents, name) if is_folder else parents:
+        path = f"{path}/{each}"
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            pass
     if not is_folder:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC))
 

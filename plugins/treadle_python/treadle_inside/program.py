@@ -29,9 +29,8 @@ import select
 import signal
 import sys
 
-from . import containment, results
+from . import containment, mounts, results
 from .calling import call
-from .mounts import READ_WRITE
 from .protocol import JOB
 from .result_file import ResultFile
 
@@ -111,7 +110,7 @@ def _confine(kind: str, request: dict[str, Any], workdir: str) -> None:
     """Hide what the request's mounts cover, and enter the working folder, which is given back."""
     rows = request["mounts"]
     if rows:
-        containment.confine(kind, [*rows, (workdir, workdir, READ_WRITE)])
+        containment.confine(kind, [*rows, (workdir, workdir, mounts.READ_WRITE)])
         os.chdir(workdir)
     else:
         containment.confine(kind, ())
@@ -158,7 +157,7 @@ def _warm_up() -> None:
     """
     poll = select.poll()
     poll.register(_CHANNEL, select.POLLIN)
-    for step in (_warm_up_json, _warm_up_call):
+    for step in (_warm_up_json, _warm_up_call, mounts.warm_up):
         if poll.poll(0):
             return
         step()

@@ -1,0 +1,143 @@
+"""What a program reaches from inside a job, where there are namespaces: what it is given, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import escapes
+from tests.acceptance.server import EXAMPLES
+from treadle.testing import eventually
+from treadle_python.bootstrap import HERE
+
+HOSTILE = Path(escapes.__file__).read_text()
+
+
+def fork_servers() -> list[str]:
+    """Return the names of the sockets on which fork servers of this checkout listen."""
+    inodes = set()
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if str(HERE) in command and any("treadle_inside.fork_server" in each for each in command):
+            with suppress(OSError):
+                files = Path(f"/proc/{process.pid}/fd").iterdir()
+                inodes |= {os.readlink(file).strip("socket:[]") for file in files}
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return sorted({line[7] for line in lines if line[6] in inodes and line[-1].startswith("@treadle/")})
+
+
+@pytest.fixture(params=["fork", "spawn"])
+def start(request):
+    return request.param
+
+
+@pytest.fixture(params=["python", "command"])
+def hostile(request, project, start, tmp_path):
+    """Return the project of the hostile program, as a function and as an executable."""
+    toml = f'start = "{start}"\n'
+    if request.param == "command":
+        toml += f'program = "command"\ncommand = ["{sys.executable}", "{{project}}/src/program.py"]\n'
+    toml += f'[environment]\nSPOOL = "{tmp_path / "spool"}"\nOUTSIDE = "{tmp_path / "outside"}"\n'
+    return project(HOSTILE, toml)
+
+
+def test_a_hostile_program_reaches_nothing_of_the_spool_or_the_engine(serve, hostile, tmp_path):
+    server = serve(hostile)
+    server.result(server.submit())
+    names = fork_servers()
+    assert names or "spawn" in (hostile / "treadle.toml").read_text()
+    first = server.result(server.submit({"sockets": names}))
+    second = server.result(server.submit({"sockets": names}))  # of a supervisor that has run programs before
+    assert {way: found for way, found in first.items() if found != "no"} == {}
+    assert second == first
+    assert len(first) == len(escapes.WAYS)
+    assert not (tmp_path / "outside").exists()
+    assert sorted(os.listdir(server.spool / "run")) == []
+
+
+def test_a_program_finds_what_it_is_given_in_its_own_place(serve, project, start):
+    program = """
+import os
+def run(data):
+    open("file", "w").close()
+    spool = os.path.dirname(os.path.dirname(os.getcwd()))
+    return [data, os.listdir("."), os.listdir(spool), os.listdir(os.path.dirname(os.getcwd()))]
+"""
+    server = serve(project(program, f'start = "{start}"\n'))
+    data, files, spool, tmp = server.result(server.submit({"n": 1}))
+    assert (data, files, spool) == ({"n": 1}, ["file"], ["tmp"])
+    assert len(tmp) == 1
+
+
+def test_a_command_reads_its_input_and_can_t_write_it(serve, project, start):
+    script = """
+import json, os
+folder = os.environ["INPUT_DIRECTORY"]
+with open(folder + "/data.json") as file:
+    data = json.load(file)
+try:
+    open(folder + "/data.json", "a")
+    written = True
+except OSError as error:
+    written = error.strerror
+print("PlanQK:Job:Result:", json.dumps([data, written, sorted(os.listdir(os.path.dirname(folder)))]))
+"""
+    command = f'program = "command"\ncommand = ["{sys.executable}", "{{project}}/src/program.py"]\n'
+    server = serve(project(script, command + f'start = "{start}"\n'))
+    assert server.result(server.submit({"n": 1})) == [{"n": 1}, "Read-only file system", ["input"]]
+
+
+def test_a_project_and_an_interpreter_in_the_spool_are_given_back(serve, tmp_path):
+    serve(EXAMPLES / "sum").stop()
+    project = tmp_path / "spool" / "projects" / "service"
+    (project / "src").mkdir(parents=True)
+    (project / "src" / "__init__.py").touch()
+    (project / "src" / "helper.py").write_text("VALUE = 7\n")
+    (project / "src" / "program.py").write_text(
+        "import os\n"
+        "def run():\n"
+        "    from .helper import VALUE\n"
+        "    open(os.path.dirname(__file__) + '/written', 'w').close()\n"
+        "    return [VALUE, sorted(os.listdir(os.environ['SPOOL']))]\n"
+    )
+    (project / "planqk.json").write_text(json.dumps({"name": "service", "runtime": "PYTHON_TEMPLATE"}))
+    (project / "treadle.toml").write_text(f'[environment]\nSPOOL = "{tmp_path / "spool"}"\n')
+    server = serve(project)
+    assert server.result(server.submit()) == [7, ["projects", "tmp"]]
+    assert (project / "src" / "written").exists()
+
+
+def test_a_program_s_flood_of_signals_does_not_save_it_from_a_cancel(serve, project, start):
+    program = """
+import os, signal
+def run():
+    parent = os.getppid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        os.kill(parent, number)
+    print("alive", flush=True)
+    while True:
+        os.kill(parent, signal.SIGTERM)
+"""
+    server = serve(project(program, f'start = "{start}"\n'))
+    job = server.submit()
+    log = server.spool / "run" / job / "stdout.log"
+    eventually(lambda: log.exists() and "alive" in log.read_text(), "the program's first line")
+    server.ask("PUT", f"/{job}/cancel")
+    assert server.ended(job)["status"] == "CANCELLED"
+
+
+def test_a_command_that_can_t_be_executed_is_reported(serve, project, start):
+    toml = f'start = "{start}"\nprogram = "command"\ncommand = ["./src/program.py"]\n'
+    folder = project("no script\n", toml)
+    (folder / "src" / "program.py").chmod(0o755)
+    (folder / "src" / "program.py").write_text("#!/no/such/interpreter\n")
+    server = serve(folder)
+    result = server.result(server.submit())
+    assert result["code"] == "COMMAND_NOT_STARTED"
