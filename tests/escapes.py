@@ -1,8 +1,8 @@
-"""A hostile program: it tries to reach what it is not given, in every way it knows, and tells what it reached.
+"""A hostile program: it tries to reach what it is not given, in every way, and tells what it reached.
 
 It is a service's function and an executable in one. Each way is tried in a process of its own. The tests give
-it by environment SPOOL, the spool's folder, and OUTSIDE, a file that is made where a socket is open to it; and as
-data the names of the sockets.
+it by environment SPOOL, the spool's folder, and OUTSIDE, a file that is made where a socket is open to it;
+and as data the names of the sockets.
 """
 
 from __future__ import annotations
@@ -201,17 +201,15 @@ def the_network() -> bool:
 def forging_an_end() -> bool:
     """Make an exit's name in a folder of a job."""
     for job in os.listdir(f"{SPOOL}/run"):
-        with contextlib.suppress(OSError):
-            with open(f"{SPOOL}/run/{job}/exit-code-0-1", "w"):
-                return True
+        with contextlib.suppress(OSError), open(f"{SPOOL}/run/{job}/exit-code-0-1", "w"):
+            return True
     return False
 
 
 def writing_into_the_spool() -> bool:
     for room in ("", "run", "tmp", "queue", "cancel"):
-        with contextlib.suppress(OSError):
-            with open(f"{SPOOL}/{room}/planted", "w"):
-                return True
+        with contextlib.suppress(OSError), open(f"{SPOOL}/{room}/planted", "w"):
+            return True
     return False
 
 

@@ -54,7 +54,7 @@ class ForkServerSpec:
         specification = orjson.dumps(
             [
                 _LANGUAGE,
-                os.readlink("/proc/self/ns/pid"),  # a server in another one would take us for a program
+                str(Path("/proc/self/ns/pid").readlink()),  # a server of another one would refuse us
                 self.spool_id,
                 self.service,
                 str(self.python),

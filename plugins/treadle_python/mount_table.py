@@ -1,15 +1,17 @@
-"""The table of mounts of the host's programs: what of the host they do not see, and what of that they get back.
+"""The table of mounts of the host's programs: what they do not see, and what of that they are given.
 
 The rows are applied by treadle_inside/mounts.py, in the mount namespace that each program has:
 
 1. The spool is covered, at each place where it, or a part of it, is mounted.
-2. What the command reads and writes is bound back, where it lies in the spool: input/ read-only, for instance.
-   So are the project and the interpreter. The working folder is bound back by the supervisor, which makes it.
-3. For root's programs: the devices that the spool's file system lies on are covered too, since root could read
-   them past every mount. /sys and /proc/sys are read-only: there root names programs that the kernel starts,
-   outside of every namespace.
+2. What the command reads and writes is bound back, where it lies in the spool: input/ read-only, for
+   instance. So are the project and the interpreter. The working folder is bound back by the supervisor,
+   which makes it.
+3. For root's programs: the devices that the spool's file system lies on are covered too, since root could
+   read them past every mount. /sys and /proc/sys are read-only: there root names programs that the kernel
+   starts, outside of every namespace.
 
-A further capability adds rows: a folder of the job, of a pool; an empty source is a folder of the program's own.
+A further capability adds rows: a folder of the job, of a pool; an empty source is a folder of the program's
+own.
 
 The hidden places are looked up again when the host's mounts change. To look at each start would cost more
 than the mounts. A device that is made while they don't change is not found.
@@ -39,7 +41,7 @@ _TUNABLES = ("/proc/sys", "/proc/sysrq-trigger", "/sys")
 
 
 class MountTable:
-    """Makes the rows for each attempt. It lives as long as the runtime; only the event loop's thread uses it."""
+    """Makes the rows for each attempt. It lives as long as the runtime, in the event loop's thread."""
 
     def __init__(self) -> None:
         """Look at nothing yet: without an attempt there is no spool."""
@@ -153,7 +155,7 @@ def _other_places(spool: str, own: _HostMount, mounts: list[_HostMount]) -> Iter
 
 
 def _devices(own: _HostMount) -> Iterator[str]:
-    """Yield the devices in /dev that a file system lies on, those below them, and the file of a loop device."""
+    """Yield the devices that a file system lies on, those below them, and the file of a loop device."""
     pending = [_BLOCKS / own.device]
     if own.source.startswith("/dev/"):
         try:

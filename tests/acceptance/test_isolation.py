@@ -1,9 +1,8 @@
-"""What a program reaches from inside a job, where there are namespaces: what it is given, and nothing else."""
+"""What a program reaches from inside a job, where there are namespaces: only what it is given."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +26,7 @@ def fork_servers() -> list[str]:
         if str(HERE) in command and any("treadle_inside.fork_server" in each for each in command):
             with suppress(OSError):
                 files = Path(f"/proc/{process.pid}/fd").iterdir()
-                inodes |= {os.readlink(file).strip("socket:[]") for file in files}
+                inodes |= {str(file.readlink()).strip("socket:[]") for file in files}
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
     return sorted({line[7] for line in lines if line[6] in inodes and line[-1].startswith("@treadle/")})
 
@@ -58,7 +57,7 @@ def test_a_hostile_program_reaches_nothing_of_the_spool_or_the_engine(serve, hos
     assert second == first
     assert len(first) == len(escapes.WAYS)
     assert not (tmp_path / "outside").exists()
-    assert sorted(os.listdir(server.spool / "run")) == []
+    assert list((server.spool / "run").iterdir()) == []
 
 
 def test_a_program_finds_what_it_is_given_in_its_own_place(serve, project, start):

@@ -18,7 +18,8 @@ _Pair = ctypes.c_int * 2
 def channel() -> tuple[int, int]:
     """Return the two ends of a new channel: the program's, and the supervisor's.
 
-    The request goes one way, up to an end; the report of the result comes back (result_file.py). Raises OSError.
+    The request goes one way, up to an end; the report of the result comes back (result_file.py). Raises
+    OSError.
     """
     ends = _Pair()
     if _socketpair(_AF_UNIX, _SOCK_STREAM | _SOCK_CLOEXEC, 0, ends) != 0:
@@ -61,7 +62,7 @@ class Child:
         return take(folder, self._report)
 
     def _read_report(self, channel: int) -> bytes:
-        """Return what was reported; it does not wait, because a program can pass its end to another process."""
+        """Return the report without waiting: a program may have passed its end to another process."""
         os.set_blocking(channel, False)
         try:
             return os.read(channel, _MAX_REPORT)

@@ -4,8 +4,8 @@
    binds an abstract socket. The socket's name is a hash of everything that the server is made for. Only one
    process can bind a name, so there is one server for each.
 2. It reports once on stdout, as JSON, whether it is ready. Then it forks, and the first process exits: the
-   server is no child of the engine, and outlives it. The forked one listens, so that its credentials are those
-   that the engine sees. Whoever connects and is a program, or of another user, is refused (peer.py).
+   server is no child of the engine, and outlives it. The forked one listens, so that its credentials are
+   those that the engine sees. Whoever connects and is a program, or of another user, is refused (peer.py).
 3. The first message on a connection is `lease` or a request. The server stays as long as a lease is open.
    Without a lease it ends after `idle` seconds without a request.
 4. For a request the server forks a process. This one enters a PID namespace, forks the supervisor as its
@@ -237,7 +237,7 @@ def _enter_namespace(contain: str, connection: socket.socket) -> None:
 
 
 def _receive_first(connection: socket.socket) -> bytes:
-    """Return the first message; empty at a timeout, or if the peer is a program, or neither this user nor root."""
+    """Return the first message; empty at a timeout, or if the peer is a program or another user."""
     if not peer.is_trusted(connection, (os.geteuid(), 0)):
         return b""
     connection.settimeout(_FIRST_MESSAGE_TIMEOUT)

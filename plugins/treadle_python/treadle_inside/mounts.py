@@ -13,8 +13,8 @@ to the target. The engine makes the rows (mount_table.py); the supervisor's work
 The caller has to enter its working folder again by its path: in the old one `..` leads out of the cover. It
 also has to give up the capability to take mounts away (privileges.py).
 
-A source that is missing is left out, and so is a target that is not there to be covered. Where the host permits
-no mounts, nothing is covered: `treadle doctor` says so.
+A source that is missing is left out, and so is a target that is not there to be covered. Where the host
+permits no mounts, nothing is covered: `treadle doctor` says so.
 
 Dropped: a mount namespace that is prepared before the request arrives, or by the supervisor. As long as it
 lives, it keeps busy what the host unmounts. A cover for each room of the spool: seven mounts instead of one.
@@ -78,7 +78,7 @@ def warm_up() -> None:
 
 
 def _apply(rows: Sequence[Row], sources: Sequence[int | None]) -> bool:
-    covers = []
+    covers: list[str] = []
     for source, target, _ in rows:
         if source == EMPTY:
             try:
@@ -129,10 +129,8 @@ def _make(cover: str, target: str, *, is_folder: bool) -> None:
     path = cover
     for each in (*parents, name) if is_folder else parents:
         path = f"{path}/{each}"
-        try:
+        with contextlib.suppress(FileExistsError):
             os.mkdir(path)
-        except FileExistsError:
-            pass
     if not is_folder:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC))
 

@@ -1,8 +1,8 @@
 """Who is at the other end of a local socket: a process of the same PID namespace, or a program.
 
 Abstract sockets belong to a network namespace, so every program can find and connect to the fork server's,
-or take its name. A program has a PID namespace of its own, below that of the server and the engine: this tells
-them apart. Where programs are contained by `subreaper` it does not, and only the user is looked at.
+or take its name. A program has a PID namespace of its own, below that of the server and the engine: this
+tells them apart. Where programs are contained by `subreaper` it does not, and only the user is looked at.
 
 The process is named by a pidfd that the kernel keeps with the connection, or, before Linux 6.5, by its pid.
 The pidfd can't mean another process; the pid can, if the first one has ended and 4 million have followed.
@@ -31,7 +31,7 @@ def is_trusted(connection: socket.socket, users: Collection[int]) -> bool:
 
 
 def _pids(connection: socket.socket, pid: int) -> list[bytes]:
-    """Return the peer's pids, from that in the PID namespace of /proc down to its own; empty if it has ended."""
+    """Return the peer's pids, from that in our PID namespace to that in its own; empty if it has ended."""
     try:
         pidfd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError:

@@ -1,8 +1,8 @@
 """What a program may not do: whatever would take its mounts away, or reach a process outside.
 
 A program runs as the engine's user. As root it keeps what root needs to work with files, processes and its
-own limits, but none of _FORBIDDEN. An ordinary user's program is in a user namespace, which is only the way to
-the other namespaces; it keeps no capability, as it would have none outside.
+own limits, but none of _FORBIDDEN. An ordinary user's program is in a user namespace, which is only the way
+to the other namespaces; it keeps no capability, as it would have none outside.
 
 1. The supervisor, once: it takes _FORBIDDEN out of the bounding set, which its programs inherit, so that no
    set-user-ID file and no file capability gives it back. It makes itself undumpable: then its links in /proc
@@ -10,8 +10,8 @@ the other namespaces; it keeps no capability, as it would have none outside.
 2. The program's process, once it has its mounts: it gives the capabilities up, and is dumpable again.
 
 A program that makes a user namespace gets new capabilities there, over that namespace only: the kernel
-locks the mounts that were made outside it. no_new_privs is not set: sudo and other set-user-ID programs go on to
-work, within the bounding set; what they gain can't undo a mount either.
+locks the mounts that were made outside it. no_new_privs is not set: sudo and other set-user-ID programs go
+on to work, within the bounding set; what they gain can't undo a mount either.
 """
 
 from __future__ import annotations

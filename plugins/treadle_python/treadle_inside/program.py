@@ -1,16 +1,16 @@
 """The program's process: it is forked by a supervisor, and calls the service's function once.
 
 1. Before the fork, in the supervisor: `open_streams`. All its programs print through these streams.
-2. After the fork: `prepare` makes a session, puts the pipes and the channel on file descriptors 1 to 3, closes
-   all others, enters the working folder and reseeds random numbers.
+2. After the fork: `prepare` makes a session, puts the pipes and the channel on file descriptors 1 to 3,
+   closes all others, enters the working folder and reseeds random numbers.
 3. Warm-up: while no request has arrived, the process does once what every program does.
 4. It reads its request up to its end. An empty request means that the process is not needed.
 5. It reads the job and opens the draft of the result. Then it confines itself: after that it has no path to
    the attempt's folder any more (mounts.py, privileges.py).
 6. It sets the environment of the attempt, imports the service's module, and calls the function with the job's
    data and params. For a request with `argv` it becomes that executable instead.
-7. It writes the result or the failure to the draft, and reports it to its supervisor (result_file.py). A function
-   that returns None leaves no file; its output decides then.
+7. It writes the result or the failure to the draft, and reports it to its supervisor (result_file.py). A
+   function that returns None leaves no file; its output decides then.
 
 What this order saves: a forked process copies each page of memory that it writes to first, and this is most
 of the cost of a small job. So the same work for every program is done before the fork (1), or before the
@@ -214,11 +214,11 @@ def _reseed() -> None:
 
 
 def _open_job(folder: str) -> int:
-    return os.open(os.path.join(folder, JOB), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return os.open(os.path.join(folder, JOB), os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _read_input(job: int) -> tuple[Any, Any]:
-    with open(job, "rb", buffering=0) as file:
+def _read_input(fd: int) -> tuple[Any, Any]:
+    with open(fd, "rb", buffering=0) as file:
         raw = file.read()
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _INPUT_RECURSION_LIMIT))

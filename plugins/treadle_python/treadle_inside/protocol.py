@@ -14,9 +14,10 @@ stands here is only added to, or the processes get another name (ForkServerSpec.
 
     1. Setup: {name, contain, preload, project, idle}. Report: {ready, problem}. Both are JSON.
     2. The message LEASE, once.
-    3. A request is JSON: {folder, place, contain, output_limit, environment, mounts}, and {project, entrypoint}
-       for a Python function, or {argv, workdir} for any other command. mounts are rows (mounts.py). The replies to each: STARTED, then ENDED and
-       the name of the exit; or one of the others, and nothing was started.
+    3. A request is JSON: {folder, place, contain, output_limit, environment, mounts}, and {project,
+       entrypoint} for a Python function, or {argv, workdir} for any other command. mounts are rows
+       (mounts.py). The replies to each: STARTED, then ENDED and the name of the exit; or one of the others,
+       and nothing was started.
     4. The same request; the exit code is the reply.
 
 What has to survive a crash is in the attempt's folder: PROCESS says who runs the attempt, and a second name

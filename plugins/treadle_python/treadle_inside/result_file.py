@@ -47,9 +47,10 @@ class ResultFile:
             self._error = error
 
     def write(self, content: bytes, *, failed: bool) -> None:
-        """Write the result or the failure, and report it complete. A process that was forked here does nothing.
+        """Write the result or the failure, and report it complete.
 
-        Raises OSError if it can't be written; another one may be written then.
+        A process that the program has forked does nothing. Raises OSError if it can't be written; another
+        one may be written then.
         """
         if os.getpid() != self._pid:
             return
@@ -70,9 +71,10 @@ class ResultFile:
 
 
 def take(folder: str, report: bytes) -> tuple[str, int] | None:
-    """Give the draft that a report tells of its name; return the word and the size, or None without a result.
+    """Give the reported draft its name; return the word and the size, or None without a result.
 
-    Called by the supervisor, when no process of the program is alive. It may be called again after an OSError.
+    Called by the supervisor, when no process of the program is alive. It may be called again after an
+    OSError.
     """
     draft = os.path.join(folder, _DRAFT)
     word, _, digits = report.decode("ascii", "replace").partition(" ")

@@ -1,9 +1,9 @@
 """Signals that are read from a file descriptor (signalfd(2)) instead of interrupting the process.
 
-The first process of a PID namespace takes SIGTERM and SIGUSR1 from outside only: the kernel says 0 for the pid of a
-sender in a namespace above, and SI_USER can't be forged. But a signal that is pending is not queued again, so a
-process that sends one all the time could hide the engine's behind its own. Therefore a limited number is
-ignored; after that they are obeyed, and the program gets what it has sent.
+The first process of a PID namespace takes SIGTERM and SIGUSR1 from outside only: the kernel says 0 for the
+pid of a sender in a namespace above, and SI_USER can't be forged. But a signal that is pending is not queued
+again, so a process that sends one all the time could hide the engine's behind its own. Therefore a limited
+number is ignored; after that they are obeyed, and the program gets what it has sent.
 
 Where there is no PID namespace (`subreaper`), every process of the same user is obeyed.
 """
