@@ -64,7 +64,15 @@ def of_nobody(tmp_path):
 def test_a_hostile_program_reaches_nothing_either(as_nobody, of_nobody, project, start):
     (project / "src" / "program.py").write_text(Path(escapes.__file__).read_text())
     given = [f"SPOOL={of_nobody / 'spool'}", f"OUTSIDE={of_nobody / 'outside'}"]
-    command = [sys.executable, "-m", "tests.unit.plugins.run_one", str(of_nobody), str(project), start, *given]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.unit.plugins.run_one",
+        str(of_nobody),
+        str(project),
+        start,
+        *given,
+    ]
     ran = subprocess.run([*as_nobody, *command], capture_output=True, check=False)
     assert ran.stderr == b""
     found = json.loads(ran.stdout)
