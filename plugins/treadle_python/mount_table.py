@@ -140,12 +140,12 @@ def hidden_rows(spool: str) -> Iterator[Row]:
 
 def _other_places(spool: str, own: _HostMount, mounts: list[_HostMount]) -> Iterator[str]:
     """Yield where else the spool or a part of it is mounted, outside of itself."""
-    folder = os.path.normpath(f"{own.root}/{os.path.relpath(spool, own.place)}")
+    folder = _join(own.root, os.path.relpath(spool, own.place))
     for each in mounts:
         if each.device != own.device:
             continue
         if _is_below(folder, each.root):
-            place = os.path.normpath(f"{each.place}/{os.path.relpath(folder, each.root)}")
+            place = _join(each.place, os.path.relpath(folder, each.root))
         elif _is_below(each.root, folder):
             place = each.place
         else:
@@ -198,6 +198,10 @@ def _host_mounts() -> list[_HostMount]:
 def _unescape(field: bytes) -> str:
     """Return a path of mountinfo, which has spaces and backslashes as octal numbers."""
     return os.fsdecode(field.decode("latin-1").encode("latin-1").decode("unicode_escape").encode("latin-1"))
+
+
+def _join(folder: str, relative: str) -> str:
+    return os.path.normpath(os.path.join(folder, relative))  # noqa: PTH118  # text is compared with text
 
 
 def _is_below(path: str, folder: str) -> bool:

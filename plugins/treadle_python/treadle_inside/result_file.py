@@ -23,6 +23,8 @@ from .protocol import RESULT_FILES
 _DRAFT = ".returned.json"
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_DIGITS = 18
+_SPOILT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What a program does to its own result where nothing hides the folder from it (`subreaper`)."""
 
 
 class ResultFile:
@@ -79,11 +81,12 @@ def take(folder: str, report: bytes) -> tuple[str, int] | None:
     draft = os.path.join(folder, _DRAFT)
     word, _, digits = report.decode("ascii", "replace").partition(" ")
     if word in RESULT_FILES and digits.isdecimal() and len(digits) <= _MAX_DIGITS:
-        status = os.lstat(draft)
-        if stat.S_ISREG(status.st_mode) and status.st_size == int(digits):
-            os.rename(draft, os.path.join(folder, RESULT_FILES[word]))
-            return word, status.st_size
-    with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(*_SPOILT):
+            status = os.lstat(draft)
+            if stat.S_ISREG(status.st_mode) and status.st_size == int(digits):
+                os.rename(draft, os.path.join(folder, RESULT_FILES[word]))
+                return word, status.st_size
+    with contextlib.suppress(*_SPOILT):
         os.unlink(draft)
     return None
 
