@@ -54,6 +54,8 @@ def the_path() -> bool:
 
 
 def dots() -> bool:
+    if not os.path.samefile("..", os.path.dirname(WORK)):
+        return True  # it is the folder that was covered
     return any(shows_spool("/".join([".."] * depth)) for depth in range(1, 9))
 
 

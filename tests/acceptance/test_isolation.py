@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -58,6 +59,46 @@ def test_a_hostile_program_reaches_nothing_of_the_spool_or_the_engine(serve, hos
     assert len(first) == len(escapes.WAYS)
     assert not (tmp_path / "outside").exists()
     assert list((server.spool / "run").iterdir()) == []
+
+
+@pytest.fixture
+def loop(tmp_path):
+    """Let the spool lie on a disk of its own, in a file; return the device."""
+    image, spool = tmp_path / "image", tmp_path / "spool"
+    with image.open("wb") as file:
+        file.truncate(16 * 1024 * 1024)
+    spool.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(spool)], check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    (spool / "lost+found").rmdir()
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    yield next(device for device, place, *_ in mounts if place == str(spool))
+    subprocess.run(["umount", "--lazy", str(spool)], check=True)
+
+
+def test_the_disk_that_the_spool_lies_on_can_t_be_read_past_the_mounts(loop, serve, project, tmp_path):
+    program = f"""
+def run():
+    return [len(open(path, "rb").read(4096)) for path in ({loop!r}, {str(tmp_path / "image")!r})]
+"""
+    server = serve(project(program), "--disk-reserve", "0")
+    assert server.result(server.submit()) == [0, 0]
+
+
+def test_another_place_where_the_spool_is_mounted_is_covered_too(serve, project, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    server = serve(project(f"import os\ndef run():\n    return os.listdir({str(elsewhere)!r})\n"))
+    assert server.result(server.submit()) == []
+    mounted = subprocess.run(["mount", "--bind", str(server.spool), str(elsewhere)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        assert (elsewhere / "queue").exists()
+        assert server.result(server.submit()) == []
+    finally:
+        subprocess.run(["umount", "--lazy", str(elsewhere)], check=True)
 
 
 def test_a_program_finds_what_it_is_given_in_its_own_place(serve, project, start):
