@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from treadle import Diagnosis, Program, Runtime, Settings, hookimpl
 from treadle_python.executable import Executable
+from treadle_python.isolation import diagnose_isolation
 from treadle_python.options import Section
 from treadle_python.python_template import PythonTemplate
 from treadle_python.runtime import HostRuntime
@@ -33,5 +34,5 @@ def register_programs(settings: Settings) -> list[Program]:
 
 @hookimpl
 async def diagnose() -> list[Diagnosis]:
-    """Report which interpreter is used by default."""
-    return [await HostRuntime().diagnose()]
+    """Report which interpreter is used by default, and what programs see of the spool."""
+    return [await HostRuntime().diagnose(), await diagnose_isolation("auto")]

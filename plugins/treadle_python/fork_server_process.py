@@ -19,7 +19,10 @@ import orjson
 from treadle import may_pass
 from treadle_python.bootstrap import HERE, bootstrap
 from treadle_python.supervisor_handle import wait_for_end
+from treadle_python.treadle_inside.peer import is_trusted
 
+_LANGUAGE = 2
+"""Counted up when a server of an earlier version does not understand our requests; it has another name."""
 _PRELOAD_TIMEOUT = 300.0
 """Seconds that a server has to import what it preloads."""
 
@@ -50,6 +53,8 @@ class ForkServerSpec:
         """The server's address in the kernel's namespace of abstract sockets."""
         specification = orjson.dumps(
             [
+                _LANGUAGE,
+                str(Path("/proc/self/ns/pid").readlink()),  # a server of another one would refuse us
                 self.spool_id,
                 self.service,
                 str(self.python),
@@ -122,19 +127,15 @@ async def _set_up(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) ->
 
 
 def connect(name: str) -> socket.socket | None:
-    """Connect to a server; None if there is none, or another user runs it."""
+    """Connect to a server; None if there is none, or another user or a program has its name."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.setblocking(False)
-    try:
+    with suppress(OSError):
         connection.connect(b"\0" + name.encode())
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    except OSError:
-        connection.close()
-        return None
-    if int.from_bytes(credentials[4:8], "little") != os.geteuid():
-        connection.close()
-        return None
-    return connection
+        if is_trusted(connection, (os.geteuid(),)):
+            return connection
+    connection.close()
+    return None
 
 
 def is_listening(name: str) -> bool:

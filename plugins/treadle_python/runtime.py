@@ -34,14 +34,16 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
 
-from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, boot
+from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service
 from treadle_python import host_mounts
 from treadle_python.environment import inherited, mark
 from treadle_python.exits import NOT_DURABLE, exit_of_name, output_limit, recorded_exit
 from treadle_python.fork_server_process import ForkServerSpec
 from treadle_python.fork_servers import ForkServers
+from treadle_python.mount_table import MountTable
 from treadle_python.options import HostOptions
 from treadle_python.python_template import PythonCall
+from treadle_python.requests import request_of
 from treadle_python.spawning import spawn
 from treadle_python.supervisor_handle import SupervisorHandle, kill_marked, send, wait_for_end
 from treadle_python.supervisor_link import SupervisedAttempt
@@ -67,6 +69,7 @@ class HostRuntime(Runtime):
         Fork servers without a lease end after idle seconds.
         """
         self._contain = contain
+        self._mounts = MountTable()
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
         self._supervised: dict[tuple[str, str], tuple[int, SupervisedAttempt]] = {}
@@ -93,7 +96,7 @@ class HostRuntime(Runtime):
         """Start a supervisor for the attempt, unless process.json exists. Idempotent."""
         if SupervisorHandle.of(attempt.folder) is not None:
             return
-        request = self._request(attempt, command)
+        request = request_of(attempt, command, self._contain, self._mounts)
         supervised = None
         by_server = attempt.service.options_of(HostOptions, self.name).start != "spawn"
         if not by_server or not await self._fork(attempt, command, request):
@@ -222,24 +225,6 @@ class HostRuntime(Runtime):
             return None
         await supervised.over.wait()
         return None if supervised.exit_name is None else exit_of_name(attempt, supervised.exit_name.decode())
-
-    def _request(self, attempt: Attempt, command: Command) -> dict[str, Any]:
-        """Return the request for a supervisor (treadle_inside/protocol.py)."""
-        request: dict[str, Any] = {
-            "folder": str(attempt.folder),
-            "place": str(attempt.scratch),
-            "contain": self._contain,
-            "output_limit": output_limit(attempt.service),
-            "boot": boot(),
-        }
-        if isinstance(command, PythonCall):
-            return request | {
-                "project": str(command.project),
-                "entrypoint": command.entrypoint,
-                "environment": command.attempt_environment,
-            }
-        workdir = None if command.workdir is None else str(command.workdir)
-        return request | {"argv": command.argv, "environment": command.environment, "workdir": workdir}
 
 
 def _interpreter(command: Command) -> Path:

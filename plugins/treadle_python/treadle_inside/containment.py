@@ -6,8 +6,7 @@ other processes of the namespace.
 kills until none is left.
 
 Dropped: a namespace for each job, which the fork server entered and left again (`setns`). That was possible
-for root only; now a supervisor is made in its namespace and takes one attempt after the other. A mount of
-/proc by the supervisor, and a private one: both keep what the host unmounts busy (mount_own_proc). To close
+for root only; now a supervisor is made in its namespace and takes one attempt after the other. To close
 the descriptors that are listed in /proc/self/fd, or by os.closerange() (close_fds_from).
 """
 
@@ -18,20 +17,23 @@ import ctypes
 import os
 import signal
 
-_CLONE_NEWNS = 0x00020000
+from . import mounts, privileges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Sequence
+
+    from .mounts import Row
+
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWPID = 0x20000000
-_MS_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
-_MS_REC_SLAVE = 0x4000 | 0x80000
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_CLOSE_RANGE = 436
 _MAX_FD = 0xFFFFFFFF
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # The lookup is done before the fork: a forked process pays for its first use of anything in copied pages.
 _unshare = _LIBC.unshare
-_mount = _LIBC.mount
 _syscall = _LIBC.syscall
-_mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p]
 
 NAMESPACE = "namespace"
 SUBREAPER = "subreaper"
@@ -55,27 +57,24 @@ def enter(contain: str) -> str:
 
 
 def become_reaper(kind: str) -> None:
-    """Make this process the parent of orphans. Called once by the supervisor, after the fork.
+    """Make this process the parent of orphans, and close it to its programs. Called once by the supervisor.
 
-    The first process of a PID namespace is their parent already.
+    The first process of a PID namespace is the parent of its orphans already.
     """
     if kind == SUBREAPER:
         _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    else:
+        privileges.bound()
 
 
-def mount_own_proc(kind: str) -> None:
-    """Mount a /proc that shows a program the processes of its own namespace only.
+def confine(kind: str, rows: Sequence[Row]) -> None:
+    """Confine this process to the mounts of the rows, and to what a program may do. Called by a program's.
 
-    The program has a mount namespace of its own, which ends with it. A waiting process must not have one:
-    it would keep mounts of the host busy.
+    The program has a mount namespace of its own, which ends with it. Raises OSError: then it must not be run.
     """
-    if kind == SUBREAPER:
-        return
-    # In a container /proc may be masked. Then the program's own pid and /proc disagree; nothing else fails.
-    with contextlib.suppress(OSError):
-        _check(_unshare(_CLONE_NEWNS))
-        _check(_mount(b"none", b"/", None, _MS_REC_SLAVE, None))  # an unmount on the host is followed here
-        _check(_mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC, None))
+    if kind == NAMESPACE:
+        mounts.enter(rows)
+        privileges.drop()
 
 
 def close_fds_from(first: int) -> None:

@@ -4,7 +4,8 @@
    binds an abstract socket. The socket's name is a hash of everything that the server is made for. Only one
    process can bind a name, so there is one server for each.
 2. It reports once on stdout, as JSON, whether it is ready. Then it forks, and the first process exits: the
-   server is no child of the engine, and outlives it.
+   server is no child of the engine, and outlives it. The forked one listens, so that its credentials are
+   those that the engine sees. Whoever connects and is a program, or of another user, is refused (peer.py).
 3. The first message on a connection is `lease` or a request. The server stays as long as a lease is open.
    Without a lease it ends after `idle` seconds without a request.
 4. For a request the server forks a process. This one enters a PID namespace, forks the supervisor as its
@@ -32,11 +33,11 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 
 from . import containment
+from .connection import receive_first, receive_next
 from .ending import run_and_exit
 from .freshness import Freshness
 from .preimport import Preimport
@@ -47,8 +48,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import Any, NoReturn
 
-_FIRST_MESSAGE_TIMEOUT = 2.0
-"""Seconds that a new connection has to send its first message."""
 _PREFORK_DELAY = 0.003
 """Seconds from the end of an attempt to the prefork: meanwhile the engine publishes the outcome, and a fork
 would take CPU time from it. Where requests follow faster, there is no delay: a waiting child saves more."""
@@ -64,8 +63,16 @@ def main() -> None:
         _report({"ready": False, "problem": f"{type(error).__name__}: {error}"})
         return
     _report({"ready": True, "problem": server.problem()})
-    if server.problem() is not None or os.fork():
+    if server.problem() is not None:
+        os._exit(0)
+    listening, listens = os.pipe()
+    if os.fork():
+        os.close(listens)
+        os.read(listening, 1)
         os._exit(0)  # the engine waits for this process; the server has no parent that waits for it
+    server.listen()
+    os.close(listening)
+    os.close(listens)
     server.serve()
 
 
@@ -102,7 +109,6 @@ class _Server:
         self._freshness = Freshness(setup["project"])
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(b"\0" + setup["name"].encode())
-        self._listener.listen(128)
 
     def problem(self) -> str | None:
         """Return why this process must not be forked, or None."""
@@ -112,6 +118,10 @@ class _Server:
                 f"what was preloaded has started threads ({threads - 1}), and threads do not survive a fork"
             )
         return None
+
+    def listen(self) -> None:
+        """Take connections from now on, in the name of this process."""
+        self._listener.listen(128)
 
     def serve(self) -> None:
         """Fork a supervisor for every connection with a request; return when the server has to end."""
@@ -129,7 +139,7 @@ class _Server:
                     self._leases.pop(fd).close()
                     continue
                 connection, _ = self._listener.accept()
-                message = _receive_first(connection)
+                message = receive_first(connection)
                 if message == LEASE:
                     self._leases[connection.fileno()] = connection
                     poll.register(connection, select.POLLIN)
@@ -197,7 +207,7 @@ class _Server:
                 supervisor.prefork()
             expired = self._freshness.has_expired()
             supervisor.ends.wait_for(poll)
-            message = _receive_next(connection, buffer)
+            message = receive_next(connection, buffer)
             busy = time.monotonic() - ended_at < _PREFORK_DELAY
         supervisor.close()
 
@@ -226,25 +236,3 @@ def _enter_namespace(contain: str, connection: socket.socket) -> None:
     except OSError as error:
         connection.send(transient_error(error))
     os._exit(0)
-
-
-def _receive_first(connection: socket.socket) -> bytes:
-    """Return the first message; empty at a timeout, or if the peer is neither this user nor root."""
-    connection.settimeout(_FIRST_MESSAGE_TIMEOUT)
-    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    if user not in (os.geteuid(), 0):
-        return b""
-    try:
-        message = connection.recv(MAX_RECEIVED)
-    except OSError:
-        return b""
-    connection.settimeout(None)
-    return message
-
-
-def _receive_next(connection: socket.socket, buffer: bytearray) -> bytes:
-    """Return the next request; empty if the engine has gone, perhaps with a reply that it has not read."""
-    try:
-        return bytes(buffer[: connection.recv_into(buffer)])
-    except ConnectionResetError:
-        return b""

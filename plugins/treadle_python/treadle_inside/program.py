@@ -1,15 +1,17 @@
 """The program's process: it is forked by a supervisor, and calls the service's function once.
 
 1. Before the fork, in the supervisor: `open_streams`. All its programs print through these streams.
-2. After the fork: `prepare` makes a session, puts the pipes on file descriptors 1 to 3, closes all others,
-   enters the working folder and reseeds random numbers.
+2. After the fork: `prepare` makes a session, puts the pipes and the channel on file descriptors 1 to 3,
+   closes all others, enters the working folder and reseeds random numbers.
 3. Warm-up: while no request has arrived, the process does once what every program does.
-4. It reads its request up to the end of the pipe. An empty request means that the process is not needed.
-5. It mounts its own /proc, sets the environment of the attempt, imports the service's module, and calls the
-   function with the job's data and params. For a request with `argv` it becomes that executable instead.
-6. It writes returned.json or error.json: to a draft that is renamed, so the file is complete or absent. If
-   the disk refuses the result, the error says so.
-   A function that returns None leaves no file; its output decides then.
+4. It reads its request up to its end. An empty request means that the process is not needed.
+5. It reads the job and opens the draft of the result. Then it confines itself: after that it has no path to
+   the attempt's folder any more (mounts.py, privileges.py).
+6. It sets the environment of the attempt, imports the service's module, and calls the function with the job's
+   data and params. For a request with `argv` it becomes that executable instead.
+7. It writes the result or the failure to the draft, and reports it to its supervisor (result_file.py). If the
+   disk refuses the result, the failure says so. A function that returns None leaves no file; its output
+   decides then.
 
 What this order saves: a forked process copies each page of memory that it writes to first, and this is most
 of the cost of a small job. So the same work for every program is done before the fork (1), or before the
@@ -28,9 +30,10 @@ import select
 import signal
 import sys
 
-from . import containment, results
+from . import containment, mounts, results
 from .calling import call
-from .protocol import JOB, RESULT_FILES
+from .protocol import JOB
+from .result_file import ResultFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -41,7 +44,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from .preimport import Preimport
 
 _STDERR = 2
-_REQUEST_FD = 3
+_CHANNEL = 3
 _EXIT_NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: neither the result nor an error can be written."""
 _EXIT_NOT_EXECUTABLE, _EXIT_NOT_FOUND = 126, 127
@@ -76,34 +79,47 @@ def prepare(
     os.setsid()
     os.dup2(stdout, 1)
     os.dup2(stderr, _STDERR)
-    os.dup2(request_fd, _REQUEST_FD)
-    containment.close_fds_from(_REQUEST_FD + 1)
+    os.dup2(request_fd, _CHANNEL, inheritable=False)
+    containment.close_fds_from(_CHANNEL + 1)
     os.chdir(workdir)
     os.environ["TMPDIR"] = workdir
     _reseed()
-    return lambda: _receive_and_run(kind, preimport)
+    return lambda: _receive_and_run(kind, workdir, preimport)
 
 
-def _receive_and_run(kind: str, preimport: Preimport | None) -> None:
+def _receive_and_run(kind: str, workdir: str, preimport: Preimport | None) -> None:
     _warm_up()
     raw = b""
-    while chunk := os.read(_REQUEST_FD, _READ_SIZE):
+    while chunk := os.read(_CHANNEL, _READ_SIZE):
         raw += chunk
-    os.close(_REQUEST_FD)
     if not raw:
         os._exit(0)
     request = json.loads(raw)
-    containment.mount_own_proc(kind)
+    folder = request["folder"]
     if "argv" in request:
-        _execute(request)
+        folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # only exec follows
+        _confine(kind, request, workdir)
+        _execute(request, folder_fd)
+    job, result = _open_job(folder), ResultFile(folder, _CHANNEL)
+    _confine(kind, request, workdir)
     for name, value in request["environment"].items():
         os.environ[name] = value
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
-    run(request["folder"], request["entrypoint"], preimport)
+    run(job, result, request["entrypoint"], preimport)
 
 
-def _execute(request: dict[str, Any]) -> NoReturn:
+def _confine(kind: str, request: dict[str, Any], workdir: str) -> None:
+    """Hide what the request's mounts cover, and enter the working folder, which is given back."""
+    rows = request["mounts"]
+    if rows:
+        containment.confine(kind, [*rows, (workdir, workdir, mounts.READ_WRITE)])
+        os.chdir(workdir)
+    else:
+        containment.confine(kind, ())
+
+
+def _execute(request: dict[str, Any], folder_fd: int) -> NoReturn:
     """Become the executable of a request; if that is impossible, write the failure and exit."""
     argv, environment = request["argv"], request["environment"]
     environment.setdefault("TMPDIR", os.environ["TMPDIR"])
@@ -118,7 +134,9 @@ def _execute(request: dict[str, Any]) -> NoReturn:
         reason = getattr(error, "strerror", None) or str(error)
         reason += " (it, or the interpreter in its first line)" if missing else ""
         detail = f"{' '.join(map(str, argv[:1]))} can't be executed: {reason}"
-        _write(request["folder"], failed=True, content=results.failure("COMMAND_NOT_STARTED", detail))
+        with contextlib.suppress(OSError):
+            result = ResultFile("", _CHANNEL, folder_fd)
+            result.write(results.failure("COMMAND_NOT_STARTED", detail), failed=True)
         os._exit(_EXIT_NOT_FOUND if missing else _EXIT_NOT_EXECUTABLE)
 
 
@@ -132,7 +150,7 @@ def main() -> None:
     open_streams()
     sys.path.insert(0, project)
     sys.argv = [entrypoint]
-    run(folder, entrypoint, None)
+    run(_open_job(folder), ResultFile(folder, None), entrypoint, None)
 
 
 def _warm_up() -> None:
@@ -141,8 +159,8 @@ def _warm_up() -> None:
     The pages of memory that this writes to are copied now, and not while a job waits.
     """
     poll = select.poll()
-    poll.register(_REQUEST_FD, select.POLLIN)
-    for step in (_warm_up_json, _warm_up_call):
+    poll.register(_CHANNEL, select.POLLIN)
+    for step in (_warm_up_json, _warm_up_call, mounts.warm_up):
         if poll.poll(0):
             return
         step()
@@ -159,21 +177,41 @@ def _warm_up_call() -> None:
     results.is_error(call(warmup.run, {}, {}))
 
 
-def run(folder: str, entrypoint: str, preimport: Preimport | None) -> None:
-    """Call the service's function, and write its result or its failure. Exits with code 1 if it raises."""
+def run(job: int, result: ResultFile, entrypoint: str, preimport: Preimport | None) -> None:
+    """Call the service's function, and write its result or its failure. Exits with code 1 if it raises.
+
+    job is a descriptor of the job's file, which is closed here.
+    """
     try:
-        value = call(_load(entrypoint, preimport), *_read_input(folder))
+        value = call(_load(entrypoint, preimport), *_read_input(job))
         failed = results.is_error(value)
         content = None if value is None else results.to_json(value)
     except results.NotSerialisable as error:
         failed, content = True, results.failure("INVALID_RESULT", str(error))
     except Exception as error:  # noqa: BLE001  # any exception of the program is its failure
         sys.__excepthook__(type(error), error, error.__traceback__)
-        failed, content = True, results.failure(type(error).__name__, str(error) or type(error).__name__)
-        _write(folder, failed, content)
+        content = results.failure(type(error).__name__, str(error) or type(error).__name__)
+        _write(result, content, failed=True)
         sys.exit(1)
     if content is not None:
-        _write(folder, failed, content)
+        _write(result, content, failed=failed)
+
+
+def _write(result: ResultFile, content: bytes, *, failed: bool) -> None:
+    """Write the result or the failure; if that is impossible, write a failure that says so, and exit.
+
+    Where not even that can be written, stderr and the exit code tell.
+    """
+    try:
+        result.write(content, failed=failed)
+    except OSError as error:
+        detail = f"the result, of {len(content)} bytes, can't be written: {error.strerror}"
+        sys.__stderr__.write(f"{detail}\n")  # type: ignore[union-attr]  # open_streams has set it
+        try:
+            result.write(results.failure("RESULT_NOT_WRITTEN", detail), failed=True)
+        except OSError:
+            sys.exit(_EXIT_NOT_WRITTEN)
+        sys.exit(1)
 
 
 def _reseed() -> None:
@@ -183,8 +221,12 @@ def _reseed() -> None:
             getattr(sys.modules[name], seed)()
 
 
-def _read_input(folder: str) -> tuple[Any, Any]:
-    with open(os.path.join(folder, JOB), "rb", buffering=0) as file:
+def _open_job(folder: str) -> int:
+    return os.open(os.path.join(folder, JOB), os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _read_input(fd: int) -> tuple[Any, Any]:
+    with open(fd, "rb", buffering=0) as file:
         raw = file.read()
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _INPUT_RECURSION_LIMIT))
@@ -201,34 +243,3 @@ def _load(entrypoint: str, preimport: Preimport | None) -> Any:
     if preimport is not None and preimport.module == module:
         preimport.run()
     return getattr(importlib.import_module(module), function)
-
-
-def _write(folder: str, failed: bool, content: bytes) -> None:
-    """Write the result or the error; if that is impossible, write an error that says so, and exit.
-
-    Where not even that can be written, stderr and the exit code tell.
-    """
-    try:
-        _write_file(folder, failed, content)
-    except OSError as error:
-        detail = f"the result, of {len(content)} bytes, can't be written: {error.strerror}"
-        sys.stderr.write(f"{detail}\n")
-        try:
-            _write_file(folder, True, results.failure("RESULT_NOT_WRITTEN", detail))
-        except OSError:
-            sys.exit(_EXIT_NOT_WRITTEN)
-        sys.exit(1)
-
-
-def _write_file(folder: str, failed: bool, content: bytes) -> None:
-    """Write a result file by renaming a draft: it is complete or absent. After an error, no draft is left."""
-    name = RESULT_FILES["error" if failed else "returned"]
-    draft = os.path.join(folder, "." + name)
-    try:
-        with open(draft, "wb") as file:
-            file.write(content)
-        os.rename(draft, os.path.join(folder, name))
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)  # on a full disk, this makes room for the error
-        raise

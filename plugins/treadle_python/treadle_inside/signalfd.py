@@ -1,11 +1,18 @@
-"""Signals that are read from a file descriptor (signalfd(2)) instead of interrupting the process."""
+"""Signals that are read from a file descriptor (signalfd(2)) instead of interrupting the process.
+
+The first process of a PID namespace takes SIGTERM and SIGUSR1 from outside only: the kernel says 0 for the
+pid of a sender in a namespace above, and SI_USER can't be forged. But a signal that is pending is not queued
+again, so a process that sends one all the time could hide the engine's behind its own. Therefore a limited
+number is ignored; after that they are obeyed, and the program gets what it has sent.
+
+Where there is no PID namespace (`subreaper`), every process of the same user is obeyed.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -15,7 +22,11 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _pthread_sigmask = _LIBC.pthread_sigmask
 _SETMASK = int(signal.SIG_SETMASK)
 _RECORD_SIZE = 128
-"""Bytes of struct signalfd_siginfo; the first four are the signal's number."""
+"""Bytes of struct signalfd_siginfo; it begins with the signal's number, an errno, the code and the pid."""
+_SI_USER = 0
+"""The code of a signal that kill(2) or pidfd_send_signal(2) has sent."""
+_MAX_IGNORED = 100
+"""Signals from inside the namespace that are ignored."""
 _MAX_RECORDS = 16
 """Records in one read. Signals of the same number that are not yet read share one record."""
 _WORD_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
@@ -31,6 +42,8 @@ class SignalFd:
     def __init__(self, handled: Iterable[int], ignored: Iterable[int]) -> None:
         """Block all given signals. The handled ones can be read; the ignored ones stay pending."""
         self._empty_set = _SignalSet()
+        self._from_outside_only = os.getpid() == 1
+        self._ignored = 0
         self.fd: int = _LIBC.signalfd(-1, _signal_set(handled), os.O_NONBLOCK | os.O_CLOEXEC)
         """Readable while there is a signal to read."""
         if self.fd < 0:
@@ -38,13 +51,26 @@ class SignalFd:
         _pthread_sigmask(_SETMASK, _signal_set({*handled, *ignored}), None)
 
     def read(self) -> list[int]:
-        """Return the signals that arrived since the last call, if any."""
+        """Return the signals that arrived since the last call and are to be obeyed, if any."""
         try:
-            records = os.read(self.fd, _RECORD_SIZE * _MAX_RECORDS)
+            data = os.read(self.fd, _RECORD_SIZE * _MAX_RECORDS)
         except BlockingIOError:
             return []
-        starts = range(0, len(records), _RECORD_SIZE)
-        return [int.from_bytes(records[start : start + 4], sys.byteorder) for start in starts]
+        fields = memoryview(data).cast("I")
+        starts = range(0, len(fields), _RECORD_SIZE // fields.itemsize)
+        records = [fields[at : at + 4].tolist() for at in starts]
+        return [number for number, _, code, pid in records if self._is_obeyed(number, code, pid)]
+
+    def _is_obeyed(self, number: int, code: int, pid: int) -> bool:
+        if not self._from_outside_only or number == signal.SIGCHLD or (code == _SI_USER and pid == 0):
+            return True
+        self._ignored += 1
+        return self._ignored > _MAX_IGNORED
+
+    def start_anew(self) -> None:
+        """Discard the signals that have arrived, and what earlier programs have sent."""
+        self.read()
+        self._ignored = 0
 
     def unblock(self) -> None:
         """Unblock all signals in a forked process; signal.pthread_sigmask() takes 20 times as long."""

@@ -32,12 +32,11 @@ import errno
 import json
 import os
 import signal
-import stat
 import time
 from functools import partial
 
 from . import containment, program
-from .child import Child
+from .child import Child, channel
 from .durable_ends import DurableEnds
 from .exit_names import ExitName
 from .identity import Identity
@@ -45,7 +44,6 @@ from .log_writer import LogWriter, open_log
 from .protocol import (
     ALREADY_PUBLISHED,
     ENDED,
-    RESULT_FILES,
     STARTED,
     STDERR,
     STDOUT,
@@ -129,7 +127,7 @@ class Supervisor:
         engine_fd = reply_fd if engine_fd is None else engine_fd
         fields = json.loads(request)
         folder = fields["folder"]
-        self._signals.read()  # a signal between two attempts has no effect
+        self._signals.start_anew()  # a signal between two attempts has no effect
         self.ends.look()
         try:
             child = self._preforked = self._preforked or self._fork()
@@ -165,7 +163,8 @@ class Supervisor:
         containment.kill_all(self._kind)
         for log in logs:
             log.finish()
-        name = _exit_name(folder, status, logs)
+        result = _retry_until_done(partial(child.collect, folder))
+        name = _exit_name(result, status, logs)
         with contextlib.suppress(OSError):  # the program has removed its folder: only the report tells
             _retry_until_done(partial(self._identity.link, folder, name))
             self.ends.remember(folder, name)
@@ -173,7 +172,7 @@ class Supervisor:
 
     def _fork(self) -> Child:
         """Fork a child that waits for its request. Raises RunProgram in the child."""
-        request, out, err = os.pipe(), os.pipe(), os.pipe()
+        request, out, err = channel(), os.pipe(), os.pipe()
         try:
             pid = os.fork()
         except OSError:
@@ -202,11 +201,11 @@ def _send(reply_fd: int, message: bytes) -> None:
         os.write(reply_fd, message)
 
 
-def _exit_name(folder: str, status: int, logs: list[LogWriter]) -> str:
+def _exit_name(result: tuple[str, int] | None, status: int, logs: list[LogWriter]) -> str:
     """Return the name that records an exit of this moment."""
     signaled = os.WIFSIGNALED(status)
     how, number = ("signal", os.WTERMSIG(status)) if signaled else ("code", os.WEXITSTATUS(status))
-    word, size = _result(folder) or (None, None)
+    word, size = result or (None, None)
     unwritten = [log.unwritten for log in logs if log.unwritten is not None]
     name = ExitName(
         how,
@@ -218,18 +217,6 @@ def _exit_name(folder: str, status: int, logs: list[LogWriter]) -> str:
         unwritten=unwritten[0] if unwritten else None,
     )
     return str(name)
-
-
-def _result(folder: str) -> tuple[str, int] | None:
-    """Return the word and the size of the file that the program has left; None if it left none."""
-    for word, name in RESULT_FILES.items():
-        try:
-            status = os.lstat(os.path.join(folder, name))
-        except OSError:
-            continue
-        if stat.S_ISREG(status.st_mode):
-            return word, status.st_size
-    return None
 
 
 def _retry_until_done(function: Callable[[], Any]) -> Any:

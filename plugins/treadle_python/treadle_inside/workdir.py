@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
 
 
 class Workdir:
@@ -14,12 +17,18 @@ class Workdir:
 
     def __init__(self, parent: str, pid: int) -> None:
         """Make the folder below parent, with the owner's pid in its name. Raises OSError."""
-        self.path = os.path.join(parent, f"{pid}-work")
+        self._prefix = os.path.join(parent, f"{pid}-work")
+        self._number = 0
+        self.path = self._prefix
         self.remove()  # of an earlier process that had this pid
         self._make()
 
     def clear(self) -> None:
-        """Make the folder empty, with its original attributes. Raises OSError if it can't be made anew."""
+        """Make the folder empty, with its original attributes. Raises OSError if it can't be made anew.
+
+        If something in it can't be removed, the next folder has another name: a program never finds the files
+        of another one.
+        """
         try:
             if self._attributes() == self._original and not os.listdir(self.path):
                 return
@@ -29,20 +38,80 @@ class Workdir:
         self._make()
 
     def remove(self) -> None:
-        """Remove the folder and its content; most programs leave none."""
+        """Remove the folder and its content as far as possible; most programs leave none."""
         try:
             os.rmdir(self.path)
         except FileNotFoundError:
             pass
         except OSError:
-            import shutil  # noqa: PLC0415  # it loads libraries that every fork would have to copy
-
-            shutil.rmtree(self.path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_tree(self.path)
 
     def _make(self) -> None:
-        os.makedirs(self.path, mode=0o700, exist_ok=True)
+        while True:
+            try:
+                os.makedirs(self.path, mode=0o700)
+                break
+            except FileExistsError:
+                self._number += 1
+                self.path = f"{self._prefix}{self._number}"
         self._original = self._attributes()
 
     def _attributes(self) -> tuple[int, ...]:
         status = os.stat(self.path)
         return status.st_ino, status.st_mode, status.st_uid, status.st_gid
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder of any depth, whatever modes are in it. Raises OSError if something can't be removed.
+
+    No link is followed. Folders are moved up before they are looked into, so that neither the depth of calls,
+    nor the number of open folders, nor the length of a path grows; shutil.rmtree() fails at a thousand
+    levels. No other process may use the folder.
+    """
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        os.unlink(path)
+        return
+    os.chmod(path, 0o700)
+    top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        number = 0
+        while folders := _unlink_files(top):
+            for name in folders:
+                folder = os.open(
+                    name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top
+                )
+                try:
+                    for each in _unlink_files(folder):
+                        number = _move_up(folder, each, top, number)
+                finally:
+                    os.close(folder)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _unlink_files(folder: int) -> list[str]:
+    """Unlink what is no folder in an open folder; return the folders, which are accessible then."""
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.name, 0o700, dir_fd=folder)
+                folders.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=folder)
+    return folders
+
+
+def _move_up(folder: int, name: str, top: int, number: int) -> int:
+    """Move a folder to the top, under the next number that is no name there; return the number after it."""
+    while True:
+        try:
+            os.rename(name, f".{number}", src_dir_fd=folder, dst_dir_fd=top)
+            return number + 1
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+        number += 1

@@ -11,11 +11,11 @@ from treadle import Service
 from treadle.testing import make_attempt
 
 
-async def main(folder: Path, project: Path) -> None:
+async def main(folder: Path, project: Path, environment: dict[str, str], start: str = "fork") -> None:
     """Run the job as an engine does."""
     runtime = PythonOnHost("auto", idle=0.2)
-    service = Service("test", project)
-    attempt = make_attempt(folder, service=service)
+    service = Service("test", project, environment=environment, options={"start": start})
+    attempt = make_attempt(folder / "spool", service=service)
     await runtime.start(attempt)
     exit_ = await runtime.wait(attempt)
     await runtime.close()
@@ -24,4 +24,5 @@ async def main(folder: Path, project: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    variables = [each.split("=", 1) for each in sys.argv[4:]]
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), dict(variables), *sys.argv[3:4]))

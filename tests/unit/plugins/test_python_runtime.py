@@ -41,7 +41,7 @@ def attempt(tmp_path):
         (project / "src" / "program.py").write_text(program)
         options = {"start": "spawn", **service.pop("options", {})}
         made = Service(name="test", path=project, options=options, **service)
-        return make_attempt(tmp_path, service=made, data=data.encode(), params=params.encode())
+        return make_attempt(tmp_path / "spool", service=made, data=data.encode(), params=params.encode())
 
     return make
 
@@ -191,7 +191,7 @@ def run():
     assert found["cwd"] == found["tmp"]
     assert Path(found["cwd"]).parent == made.scratch
     assert found["files"] == ["0", "1", "2"]
-    assert found["open"] == 4  # the fourth one is of the listing itself
+    assert found["open"] == 6  # the channel, the draft of its result, and the listing itself
     await until(lambda: not (Path(found["cwd"]) / "scratch").exists())
 
 

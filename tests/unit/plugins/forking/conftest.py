@@ -61,9 +61,9 @@ def run(project, tmp_path, runtime):
             options=options,
             environment=environment or {},
         )
-        return make_attempt(tmp_path, service=service, job=str(number))
+        return make_attempt(tmp_path / "spool", service=service, job=str(number))
 
-    run.attempt, run.folder = make, tmp_path / "run"
+    run.attempt, run.folder = make, tmp_path / "spool" / "run"
     return run
 
 

@@ -122,7 +122,9 @@ def test_jobs_are_forked_without_root_s_rights_too(project, tmp_path):
     command = [sys.executable, "-m", "tests.unit.plugins.run_one", str(tmp_path), str(project)]
     ran = subprocess.run(command, preexec_fn=drop_administration, capture_output=True, check=True)
     assert (ran.stdout, ran.stderr) == (b"true", b"")
-    assert json.loads((tmp_path / "run" / "job" / "process.json").read_bytes())["kind"] == "namespace"
+    assert (
+        json.loads((tmp_path / "spool" / "run" / "job" / "process.json").read_bytes())["kind"] == "namespace"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,30 @@
+"""The request for a supervisor: what the runtime sends to have an attempt run (treadle_inside/protocol.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from treadle import Attempt, Command, boot
+from treadle_python.exits import output_limit
+from treadle_python.mount_table import MountTable
+from treadle_python.python_template import PythonCall
+
+
+def request_of(attempt: Attempt, command: Command, contain: str, mounts: MountTable) -> dict[str, Any]:
+    """Return the request for an attempt whose programs are contained by `contain`."""
+    request: dict[str, Any] = {
+        "folder": str(attempt.folder),
+        "place": str(attempt.scratch),
+        "contain": contain,
+        "output_limit": output_limit(attempt.service),
+        "boot": boot(),
+        "mounts": () if contain == "subreaper" else mounts.rows(attempt, command),
+    }
+    if isinstance(command, PythonCall):
+        return request | {
+            "project": str(command.project),
+            "entrypoint": command.entrypoint,
+            "environment": command.attempt_environment,
+        }
+    workdir = None if command.workdir is None else str(command.workdir)
+    return request | {"argv": command.argv, "environment": command.environment, "workdir": workdir}
