@@ -1,4 +1,4 @@
-"""The request for a supervisor: what the runtime sends to have an attempt run (treadle_inside/protocol.py)."""
+"""The request for a supervisor: what the runtime sends to have an attempt run (protocol.py)."""
 
 from __future__ import annotations
 
