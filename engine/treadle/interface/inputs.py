@@ -12,12 +12,10 @@ from treadle.support.replacing import move_aside, opened_folder, replace_in
 from treadle.support.retrying import may_pass
 from treadle_spool import EMPTY, Descriptor
 from treadle_spool.folder import INPUT
-from treadle_spool.untrusted import open_regular, read_untrusted
+from treadle_spool.untrusted import LARGEST_DESCRIPTOR, open_regular, read_untrusted
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 """Readable for every user: the program in a container is often another one."""
-_LONGEST = 1 << 30
-"""Bytes of a descriptor; far above every `max_body`."""
 
 
 def write_inputs(attempt: Attempt) -> None:
@@ -28,7 +26,7 @@ def write_inputs(attempt: Attempt) -> None:
     as well: what a power cut has emptied, links, fifos, folders. Nothing there is followed or waited for.
     Raises OSError.
     """
-    job = Descriptor.from_json(read_untrusted(attempt.descriptor, _LONGEST))
+    job = Descriptor.from_json(read_untrusted(attempt.descriptor, LARGEST_DESCRIPTOR))
     with opened_folder(attempt.folder) as folder, _input_folder(folder) as inputs:
         for name in ("data", "params"):
             content = bytes(getattr(job, name)) or EMPTY

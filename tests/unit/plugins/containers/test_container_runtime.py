@@ -14,7 +14,7 @@ from requests import Response
 
 from tests.engines import need
 from tests.images import IMAGE
-from tests.unit.plugins.containers import ids, run, start
+from tests.unit.plugins.containers.attempts import ids, run, start
 from treadle import Reason, StartError
 from treadle.testing import until
 from treadle_containers import Container

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import IMAGE, client
-from tests.unit.plugins.containers import ids, run, start
+from tests.unit.plugins.containers.attempts import ids, run, start
 from treadle import Attempt, Exit, Reason, StartError, UntrustedFile, boot
 from treadle_containers import ContainerRuntime, EngineUnreachable
 from treadle_containers.images import BuildLog
