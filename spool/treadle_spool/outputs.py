@@ -39,7 +39,7 @@ def open_output(path: Path, longest: float = math.inf, flags: int = os.O_RDONLY)
     """Open a log or the interim results of a job; raises as `open_untrusted` does.
 
     A file of more than longest bytes is not the one that the runtime has written. In run/ a second name of
-    the file is of the program's making. An ended job's files may have more names: a backup by hard links, say.
+    the file is of the program's making. An ended job's files may have more names, of a backup for instance.
     """
     fd = open_untrusted(path, flags, alone=path.parent.parent.name == RUN)
     if longest < math.inf and os.fstat(fd).st_size > longest:

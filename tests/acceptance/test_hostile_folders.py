@@ -12,7 +12,7 @@ from tests.acceptance.health_probe import HealthProbe
 from tests.acceptance.hostile import PROGRAMS, SECRET, Hostile
 from tests.acceptance.server import eventually
 
-P99 = float(os.environ.get("TREADLE_HEALTH_P99", "0.25"))
+P99 = float(os.environ.get("TREADLE_HEALTH_P99", "1.0"))
 """Seconds in which 99 of 100 health requests are answered; 0.05 on an otherwise idle host."""
 FILES = (
     "stdout.log",
