@@ -148,7 +148,7 @@ def test_a_program_that_stops_its_supervisor_is_cancelled_in_time(hostile):
 
 
 def test_a_program_that_kills_its_supervisor_is_gone_when_its_job_has_ended(hostile):
-    job = hostile.submit("os.kill(os.getppid(), signal.SIGKILL)", 600)
+    job = hostile.submit("mark.write_text(str(os.getpid()))\nos.kill(os.getppid(), signal.SIGKILL)", 600)
     hostile.ended(job)
     assert hostile.result(job)["code"] == "LOST"
     assert not job.lives()
