@@ -103,6 +103,9 @@ class Publisher:
             fd = os.open(folder, _FOLDER)
         try:
             self._clear(fd, name)
+            if RESULT not in contents:
+                with suppress(FileNotFoundError):  # the program may have made one
+                    os.unlink(RESULT, dir_fd=fd)
             write_synced(fd, contents)
             os.fsync(fd)
         finally:

@@ -70,7 +70,7 @@ def replace(name, by):
 
 def act(data):
     # Do the deed, leave the pid in the mark, and live on for a while.
-    exec(data["deed"], {**globals(), "mark": Path(data["mark"])})
+    exec(data["deed"], dict(globals(), mark=Path(data["mark"])))
     Path(data["mark"]).write_text(str(os.getpid()))
     for _ in range(int(data["naps"] * 20)):
         time.sleep(0.05)

@@ -92,6 +92,7 @@ def test_whatever_stands_in_the_place_of_a_file_the_job_is_cancelled_in_time(hos
         assert hostile.status(job) == "RUNNING"
         assert hostile.cancel(job) < hostile.grace + 1, kind
         assert not job.lives(), kind
+        assert hostile.server.ask("GET", f"/{job.id}/result").status == 404, kind
     check_nothing_is_lost(hostile)
 
 
