@@ -39,7 +39,7 @@ def open_output(path: Path, longest: float = math.inf, flags: int = os.O_RDONLY)
     """Open a log or the interim results of a job; raises as `open_untrusted` does.
 
     A file of more than longest bytes is not the one that the runtime has written. In run/ a second name of
-    the file is of the program's making. An ended job's files may have more names, of a backup by hard links.
+    the file is of the program's making. An ended job's files may have more names, of a backup for instance.
     """
     fd = open_untrusted(path, flags, alone=path.parent.parent.name == RUN)
     if longest < math.inf and os.fstat(fd).st_size > longest:
@@ -166,7 +166,7 @@ class GrowingFile:
     def __init__(self, find: Callable[[], Path], longest: float = math.inf) -> None:
         """Call find, which may raise FileNotFoundError, for the path, until there is a file.
 
-        A file that has more than longest bytes when it is opened is none.
+        A file that has more than longest bytes is not what the runtime has written.
         """
         self._find = find
         self._longest = longest
@@ -175,14 +175,17 @@ class GrowingFile:
     def read(self, size: int = _CHUNK) -> bytes:
         """Return the next bytes, at most so many; b"" at the end that the file has now.
 
-        Raises UntrustedFile, and another OSError where the disk fails.
+        Raises UntrustedFile, also when the file has become too long, and OSError where the disk fails.
         """
         if self._file is None:
             try:
                 self._file = os.fdopen(open_output(self._find(), self._longest), "rb", buffering=0)
             except FileNotFoundError:
                 return b""
-        return self._file.read(size)
+        chunk = self._file.read(size)
+        if len(chunk) == size and os.fstat(self._file.fileno()).st_size > self._longest:
+            raise UntrustedFile("its file", "is larger than the output that is kept")
+        return chunk
 
     def close(self) -> None:
         """Close the file."""

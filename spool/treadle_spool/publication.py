@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OUTPUTS = frozenset({INTERIM, STDOUT, STDERR})
 """The files of which a second name is of the program's making: they would show a file of elsewhere."""
+_MOST_STRANGE = 100
+"""Entries that are removed from a folder; one with more of them is discarded, in a thread of its own."""
 _FILES = frozenset({JOB, ATTEMPT, STATUS, RESULT}) | _OUTPUTS
 
 
@@ -101,6 +103,9 @@ class Publisher:
             fd = os.open(folder, _FOLDER)
         try:
             self._clear(fd, name)
+            if RESULT not in contents:
+                with suppress(FileNotFoundError):  # the program may have made one
+                    os.unlink(RESULT, dir_fd=fd)
             write_synced(fd, contents)
             os.fsync(fd)
         finally:
@@ -109,6 +114,7 @@ class Publisher:
     def _clear(self, folder: int, name: str) -> None:
         """Remove the entries that are neither files nor folders, and see to job.json."""
         job: int | None = None
+        strange = 0
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -118,6 +124,9 @@ class Publisher:
                     entry.name in _OUTPUTS and entry.stat(follow_symlinks=False).st_nlink != 1
                 ):
                     os.unlink(entry.name, dir_fd=folder)
+                    strange += 1
+                    if strange > _MOST_STRANGE:
+                        raise UntrustedFile(entry.name, "is one of many that are no files")
                 elif entry.name == JOB:
                     job = entry.inode()
         try:

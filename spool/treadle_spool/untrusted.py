@@ -119,17 +119,29 @@ def read_regular(path: AnyPath, limit: int = LARGEST_RECORD) -> bytes:
     return _read_and_close(open_regular(path), path, limit)
 
 
-def size_untrusted(path: AnyPath) -> int:
-    """Return the size of a regular file, which is not opened; raises as `open_untrusted` does."""
+def size_untrusted(path: AnyPath, *, twin: str = "") -> int:
+    """Return the size of a regular file, which is not opened; raises as `open_untrusted` does.
+
+    It may have no other name, except the name twin in the same folder.
+    """
     folder, name = os.path.split(os.fspath(path))
     folder_fd = open_folder(folder)
     try:
         status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise UntrustedFile(path, "is not a regular file")
+        if status.st_nlink != 1 and not (status.st_nlink == 2 and _is_same(status, twin, folder_fd)):  # noqa: PLR2004  # itself and its twin
+            raise UntrustedFile(path, "has a second hard link")
     finally:
         os.close(folder_fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise UntrustedFile(path, "is not a regular file")
     return status.st_size
+
+
+def _is_same(status: os.stat_result, name: str, folder: int) -> bool:
+    try:
+        return os.path.samestat(status, os.stat(name, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def is_folder(path: AnyPath) -> bool:

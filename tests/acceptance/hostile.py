@@ -1,8 +1,8 @@
 """Programs that damage the folder of their own job, as a Python function and as a command.
 
 A deed is a few lines of Python in a job's data. It finds `folder` (its job's folder), `spool`, `secret` (a
-file outside of the spool), `replace`, and some modules. Programs are contained by subreaper: where there are
-namespaces they don't see these folders.
+file outside of the spool), `mark`, `replace`, and some modules. Programs are contained by subreaper: where
+there are namespaces they don't see these folders.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def replace(name, by):
 
 def act(data):
     # Do the deed, leave the pid in the mark, and live on for a while.
-    exec(data["deed"], globals())
+    exec(data["deed"], dict(globals(), mark=Path(data["mark"])))
     Path(data["mark"]).write_text(str(os.getpid()))
     for _ in range(int(data["naps"] * 20)):
         time.sleep(0.05)
@@ -205,7 +205,7 @@ class Job:
 
     def pid(self) -> int:
         """Return the pid of the program, once it has done its deed."""
-        return int(eventually(lambda: self.mark.exists() and self.mark.read_text(), "the deed"))
+        return int(eventually(lambda: self.mark.exists() and self.mark.read_text(), "the deed", 100.0))
 
     def lives(self) -> bool:
         """Return whether the program is alive."""

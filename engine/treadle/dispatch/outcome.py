@@ -11,6 +11,7 @@ import orjson
 from treadle.dispatch.output import Findings, tail
 from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle_spool import State
+from treadle_spool.folder import RESULT
 from treadle_spool.names import printable
 from treadle_spool.untrusted import UntrustedFile, size_untrusted
 
@@ -73,7 +74,7 @@ def _fault(result: bytes | Path, max_result: int) -> str | None:
         size = len(result)
     else:
         try:
-            size = size_untrusted(result)
+            size = size_untrusted(result, twin=RESULT)  # after a crash it may be published in part
         except FileNotFoundError:
             return f"{result.name} is not there"
         except UntrustedFile as error:

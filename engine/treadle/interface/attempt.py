@@ -30,7 +30,8 @@ class Exit:
     detail: str | None = None
     """An explanation for the user, if the runtime has one."""
     returned: Path | None = None
-    """A file below the attempt's folder with the program's result, or the body of its failure, as JSON.
+    """A file below the attempt's folder with the program's result, or the body of its failure, as JSON: a
+    regular file with no other name.
 
     None if the runtime leaves the result to an output parser.
     """

@@ -33,8 +33,12 @@ class Changes(Lifetime):
         self._watched: dict[int, _Watched] = {}
 
     @contextmanager
-    def inside(self, folder: Path, name: str | None = None) -> Iterator[asyncio.Event]:
+    def inside(
+        self, folder: Path, name: str | None = None, event: asyncio.Event | None = None
+    ) -> Iterator[asyncio.Event]:
         """Yield an event that is set when a file of the folder grows or appears, or the folder is renamed.
+
+        It is a new event, or the given one, which another folder may set as well.
 
         With a name, only changes of that entry count. The one who waits for the event clears it. Raises
         FileNotFoundError if there is no folder, NotADirectoryError for anything else, also for a link to one,
@@ -42,7 +46,7 @@ class Changes(Lifetime):
         """
         watch = self._inotify.add_watch(folder, _INSIDE)  # the same one for a watched folder
         watched = self._watched.setdefault(id(watch), _Watched(watch))
-        event = asyncio.Event()
+        event = event or asyncio.Event()
         watched.followers[event] = name
         try:
             yield event

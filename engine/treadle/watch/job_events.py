@@ -85,10 +85,11 @@ class JobEvents:
             yield self._follow(stack, changes)
 
     def _follow(self, stack: ExitStack, changes: Changes) -> asyncio.Event:
-        """Watch the job's folder, or run/ as long as the job has none that can be watched."""
+        """Watch the job's folder, or run/ and done/ as long as the job has none that can be watched."""
         with suppress(*_NO_FOLDER):
             return stack.enter_context(changes.inside(self._spool.folder(self._name)))
         appearing = stack.enter_context(changes.inside(self._spool.run, self._name))
+        stack.enter_context(changes.inside(self._spool.done, self._name, appearing))
         with suppress(*_NO_FOLDER):  # it may have appeared before run/ was watched
             return stack.enter_context(changes.inside(self._spool.folder(self._name)))
         return appearing

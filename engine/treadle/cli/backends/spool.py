@@ -20,6 +20,7 @@ from treadle_spool import Descriptor, Spool, Status, UnknownJob, check_name, new
 from treadle_spool.folder import RESULT
 from treadle_spool.identity import is_spool
 from treadle_spool.outputs import all_interim
+from treadle_spool.untrusted import LARGEST_DESCRIPTOR, read_regular
 
 _FOREVER = 10 * 365 * 86400.0
 """Seconds; in effect no timeout."""
@@ -78,7 +79,7 @@ class SpoolBackend:
         """Return the result's JSON."""
         status = self._spool.look_up(job)
         try:
-            return (self._spool.done / job / RESULT).read_bytes()
+            return read_regular(self._spool.done / job / RESULT, LARGEST_DESCRIPTOR)
         except FileNotFoundError:
             raise TreadleError(f"job {job} has no result: it is {status.status}") from None
 

@@ -1,0 +1,78 @@
+"""Files of a job's folder are opened by one helper: every other open of a file has its reason here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_architecture import ENGINE, PLUGINS, ROOT, SPOOL, modules
+
+OPENS = frozenset({"open", "read_bytes", "read_text", "write_bytes", "write_text", "touch"})
+"""The names of functions and methods that open a file by its path."""
+OTHERS = {"Spool.open", "tarfile.open"}
+"""Calls with such a name that open no file of a job's folder by its path."""
+ALLOWED = {
+    "engine/treadle/api/body.py": "data pools are the operator's, opened without following links",
+    "engine/treadle/cli/backends/spool.py": "a draft in drop/, under a name that nobody has yet",
+    "engine/treadle/cli/init.py": "a new project",
+    "engine/treadle/cli/payload.py": "a file that the user names",
+    "engine/treadle/cli/run.py": "the spool of one command, which is removed with it",
+    "engine/treadle/intake/projects.py": "the service's project",
+    "engine/treadle/interface/inputs.py": "input/, before the program runs",
+    "engine/treadle/support/toml.py": "configuration",
+    "engine/treadle/testing": "tests",
+    "spool/treadle_spool/drop.py": "drop/, opened as carefully; and the descriptors of ended jobs",
+    "spool/treadle_spool/durable.py": "new files, and folders for their fsync",
+    "spool/treadle_spool/folder.py": "attempt.json in a folder that was just made; no link is followed",
+    "spool/treadle_spool/identity.py": "spool.json",
+    "spool/treadle_spool/lock.py": "the engine's lock, and /proc",
+    "spool/treadle_spool/mending.py": "folders, and files that must be new",
+    "spool/treadle_spool/outputs.py": "a method of ours, over the helper",
+    "spool/treadle_spool/publication.py": "folders, opened without following links",
+    "spool/treadle_spool/removal.py": "folders, opened without following links",
+    "spool/treadle_spool/schemas.py": "the schemas of this repository",
+    "spool/treadle_spool/untrusted.py": "the helper itself",
+    "plugins/treadle_containers/context.py": "the build context: the service's project",
+    "plugins/treadle_containers/images.py": "the log of a build, and an image's archive",
+    "plugins/treadle_containers/logs.py": "the logs of a container, without following links",
+    "plugins/treadle_containers/record.py": "container.json, in a folder that the container does not see",
+    "plugins/treadle_docker/engine.py": "an image's archive",
+    "plugins/treadle_podman": "an image's archive, podman's own log, /proc",
+    "plugins/treadle_python/exits.py": "the attempt's folder, to list it, without following links",
+    "plugins/treadle_python/supervisor_handle.py": "/proc",
+}
+"""The files and folders that open files themselves, and why nothing that a program has touched harms them."""
+
+
+def opens(path: Path) -> Iterator[str]:
+    """Yield the calls of a module that open a file by its path, each with its line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.rpartition(".")[2] in OPENS and name not in OTHERS:
+                yield f"{name}, line {node.lineno}"
+
+
+CHECKED = [
+    path for path in modules(ENGINE) + modules(SPOOL) + modules(PLUGINS) if "treadle_inside" not in path.parts
+]
+
+
+def is_allowed(path: Path) -> bool:
+    name = str(path.relative_to(ROOT))
+    return any(name == each or name.startswith(f"{each}/") for each in ALLOWED)
+
+
+@pytest.mark.parametrize("path", CHECKED, ids=str)
+def test_nothing_but_the_helper_opens_what_a_program_could_have_touched(path):
+    assert is_allowed(path) or list(opens(path)) == []
+
+
+def test_every_exception_is_used():
+    opening = [str(path.relative_to(ROOT)) for path in CHECKED if list(opens(path))]
+    assert [
+        each for each in ALLOWED if not any(name == each or name.startswith(f"{each}/") for name in opening)
+    ] == []
