@@ -37,7 +37,8 @@ Row = tuple[str, str, str]
 
 _MOUNTS = "/proc/self/mountinfo"
 _BLOCKS = Path("/sys/dev/block")
-_TUNABLES = ("/proc/sys", "/proc/sysrq-trigger", "/sys")
+_TUNABLES = ("/proc/sys", "/sys")
+_SYSRQ = "/proc/sysrq-trigger"
 
 
 class MountTable:
@@ -67,6 +68,8 @@ class MountTable:
             yield from self._row(spool, command.project, READ_WRITE)
             yield from self._row(spool, command.python.parent.parent, READ_ONLY)
             return
+        if (python := attempt.service.python) is not None:
+            yield from self._row(spool, python if python.is_dir() else python.parent.parent, READ_ONLY)
         for mount in command.reads:
             mode = READ_WRITE if mount.source == attempt.service.path else READ_ONLY
             yield from self._row(spool, mount.source, mode)
@@ -132,7 +135,7 @@ def hidden_rows(spool: str) -> Iterator[Row]:
     for place in _other_places(spool, own, mounts):
         yield EMPTY, place, READ_ONLY
     if os.geteuid() == 0:
-        for device in sorted(set(_devices(own))):
+        for device in (*sorted(set(_devices(own))), _SYSRQ):
             yield os.devnull, device, READ_WRITE
         for place in _TUNABLES:
             yield place, place, READ_ONLY

@@ -12,10 +12,17 @@ import psutil
 import pytest
 
 from tests import escapes
-from tests.acceptance.server import EXAMPLES
+from tests.acceptance.server import EXAMPLES, Server
 from treadle.testing import eventually
 from treadle_python.bootstrap import HERE
 
+GATED = """
+import os, time
+def run():
+    spool = os.path.dirname(os.path.dirname(os.getcwd()))
+    print("seen" if os.path.exists(spool + "/queue") else "hidden", flush=True)
+    time.sleep(600)
+"""
 HOSTILE = Path(escapes.__file__).read_text()
 
 
@@ -99,6 +106,28 @@ def test_another_place_where_the_spool_is_mounted_is_covered_too(serve, project,
         assert server.result(server.submit()) == []
     finally:
         subprocess.run(["umount", "--lazy", str(elsewhere)], check=True)
+
+
+def test_the_host_s_own_mounts_are_left_alone(serve, project, tmp_path):
+    (tmp_path / "shared").mkdir()
+    if (
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path / "shared")], check=False).returncode
+        != 0
+    ):
+        pytest.skip("nothing can be mounted here")
+    subprocess.run(["mount", "--make-shared", str(tmp_path / "shared")], check=True)
+    try:
+        server = Server(tmp_path / "shared" / "spool", [str(project(GATED))]).start()
+        job = server.submit()
+        log = server.spool / "run" / job / "stdout.log"
+        eventually(lambda: log.exists() and "hidden" in log.read_text(), "the program's first line")
+        assert str(server.spool) not in Path("/proc/self/mountinfo").read_text()
+        assert (server.spool / "queue").is_dir()
+        server.ask("PUT", f"/{job}/cancel")
+        server.ended(job)
+        server.stop()
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path / "shared")], check=True)
 
 
 def test_a_program_finds_what_it_is_given_in_its_own_place(serve, project, start):

@@ -29,9 +29,10 @@ def make_attempt(
     """Make an attempt of a claimed job below a folder that stands for the spool, and return it.
 
     Makes `<folder>/run/<job>/` with job.json, and `<folder>/tmp/`; a program's and a runtime's methods need
-    no more. `data` and `params` are the raw bytes of the input, and `fields` the further fields of the
-    descriptor (`timeout`, `labels`, `priority`). If the job has its folder already, its job.json is kept and
-    counts: so a next attempt, or the same one as another engine sees it, is made by another call.
+    no more. The runtime `host` hides `folder` from its programs, the project and their input apart. `data`
+    and `params` are the raw bytes of the input, and `fields` the further fields of the descriptor
+    (`timeout`, `labels`, `priority`). If the job has its folder already, its job.json is kept and counts: so
+    a next attempt, or the same one as another engine sees it, is made by another call.
 
     The default service is named `test`, and its project is `<folder>/project`. The default spool id is one
     of its own for each folder, so that containers of two tests have different names.

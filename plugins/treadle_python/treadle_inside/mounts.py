@@ -1,14 +1,15 @@
 """What a program sees of the host's files: one table of mounts, applied in the program's mount namespace.
 
 A row is [source, target, mode], all absolute paths without links; mode is READ_ONLY or READ_WRITE. A row with
-the source EMPTY covers the folder `target` by an empty one. Any other row gives a file or folder: it is bound
-to the target. The engine makes the rows (mount_table.py); the supervisor's working folder is one more.
+the source EMPTY covers the folder `target` by an empty one of the program's own. Any other row gives a file
+or folder: it is bound to the target. The engine makes the rows (mount_table.py); the supervisor's working
+folder is one more.
 
 1. The process enters a mount namespace of its own, and mounts a /proc that shows its PID namespace only.
 2. The sources are opened (O_PATH) before anything is covered: their paths may lead through a cover.
 3. Every cover is mounted: a tmpfs. Then the other rows are bound, from the open sources. A target below a
    cover is made there.
-4. The covers become read-only, and the sources are closed: no descriptor of the outside stays.
+4. The covers become what their mode says, and the sources are closed: no descriptor of the outside stays.
 
 The caller has to enter its working folder again by its path: in the old one `..` leads out of the cover. It
 also has to give up the capability to take mounts away (privileges.py).
@@ -39,7 +40,8 @@ READ_ONLY, READ_WRITE = "ro", "rw"
 
 _CLONE_NEWNS = 0x00020000
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 0x1, 0x20, 0x1000, 0x4000, 0x80000
-_MS_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
+_MS_NOSUID_NODEV = 0x2 | 0x4
+_MS_NOSUID_NODEV_NOEXEC = _MS_NOSUID_NODEV | 0x8
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # The lookup is done before the fork: a forked process pays for its first use of anything in copied pages.
 _unshare = _LIBC.unshare
@@ -82,7 +84,7 @@ def _apply(rows: Sequence[Row], sources: Sequence[int | None]) -> bool:
     for source, target, _ in rows:
         if source == EMPTY:
             try:
-                _check(_mount(b"none", os.fsencode(target), b"tmpfs", _MS_NOSUID_NODEV_NOEXEC, None))
+                _check(_mount(b"none", os.fsencode(target), b"tmpfs", _MS_NOSUID_NODEV, None))
             except PermissionError:
                 if not covers:
                     return False
@@ -93,8 +95,9 @@ def _apply(rows: Sequence[Row], sources: Sequence[int | None]) -> bool:
     for (_, target, mode), fd in zip(rows, sources, strict=True):
         if fd is not None:
             _bind(fd, target, mode, covers)
-    for cover in covers:
-        _mount_at(cover, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID_NODEV_NOEXEC)
+    for _, target, mode in rows:
+        if target in covers and mode == READ_ONLY:
+            _mount_at(target, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID_NODEV_NOEXEC)
     return True
 
 

@@ -62,12 +62,21 @@ def bound() -> None:
 
 def drop() -> None:
     """Give up what a program may not have. Called by its process, when it has its mounts. Raises OSError."""
+    if not _keep(_KEPT if os.geteuid() == 0 else 0):
+        raise OSError(ctypes.get_errno(), "the program's capabilities can't be given up")
+    _prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def warm_up() -> None:
+    """Do once what costs a forked process copied pages, without an effect: keep every capability."""
+    _keep(-1)
+
+
+def _keep(kept: int) -> bool:
+    """Give up the capabilities that are not in a set of bits; return whether that was possible."""
     header, sets = _Header(_VERSION_3, 0), _Sets()
-    kept = _KEPT if os.geteuid() == 0 else 0
-    if _capget(header, sets) == 0:
-        for index in range(6):
-            sets[index] &= kept >> (32 * (index // 3)) & _HALF
-        if _capset(header, sets) == 0:
-            _prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-            return
-    raise OSError(ctypes.get_errno(), "the program's capabilities can't be given up")
+    if _capget(header, sets) != 0:
+        return False
+    for index in range(6):
+        sets[index] &= kept >> (32 * (index // 3)) & _HALF
+    return bool(_capset(header, sets) == 0)

@@ -160,7 +160,7 @@ def _warm_up() -> None:
     """
     poll = select.poll()
     poll.register(_CHANNEL, select.POLLIN)
-    for step in (_warm_up_json, _warm_up_call, mounts.warm_up):
+    for step in (_warm_up_json, _warm_up_call, containment.warm_up):
         if poll.poll(0):
             return
         step()

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.plugins.on_host import PythonOnHost
 from treadle import Command, Mount, Service
 from treadle.testing import make_attempt
 from treadle_python import mount_table
 from treadle_python.mount_table import MountTable, hidden_rows
+from treadle_python.treadle_inside.mounts import EMPTY, READ_WRITE
 
 
 @pytest.fixture
@@ -107,6 +109,30 @@ def test_the_devices_and_the_image_of_a_spool_are_hidden_from_root(loop, tmp_pat
     hidden = [(source, target) for source, target, _ in hidden_rows(str(loop / "spool"))]
     assert (os.devnull, device) in hidden
     assert (os.devnull, str(tmp_path / "image")) in hidden
+
+
+async def test_one_row_more_gives_a_program_a_folder_of_its_own(tmp_path, monkeypatch):
+    """As a private /tmp would be."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "of-another").touch()
+    rows = MountTable.rows
+    private = (EMPTY, str(tmp_path / "tmp"), READ_WRITE)
+    monkeypatch.setattr(MountTable, "rows", lambda *arguments: (private, *rows(*arguments)))
+    program = f"""
+import os
+def run():
+    open({str(tmp_path / "tmp" / "file")!r}, "w").close()
+    return os.listdir({str(tmp_path / "tmp")!r})
+"""
+    (tmp_path / "project" / "src").mkdir(parents=True)
+    (tmp_path / "project" / "src" / "program.py").write_text(program)
+    runtime = PythonOnHost("namespace", idle=0.2)
+    attempt = make_attempt(tmp_path / "spool", service=Service("test", tmp_path / "project"))
+    await runtime.start(attempt)
+    exit_ = await runtime.wait(attempt)
+    await runtime.close()
+    assert exit_.returned.read_text() == '["file"]'
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == ["of-another"]
 
 
 def test_a_new_mount_of_the_spool_is_noticed(tmp_path):
