@@ -125,9 +125,9 @@ def run():
 """
 
 
-@pytest.fixture(params=["subreaper", "namespace"])
-def hostile(request, tmp_path):
-    """Return the runtime and an attempt of a program that may write into its own folder."""
+@pytest.fixture
+def hostile(tmp_path):
+    """Return the runtime and an attempt of a program that no mount namespace keeps out of its own folder."""
 
     def make(program: str) -> tuple[PythonOnHost, Attempt]:
         source = tmp_path / "project" / "src"
@@ -137,7 +137,7 @@ def hostile(request, tmp_path):
         service = Service(
             "test", tmp_path / "project", environment={"FOLDER": str(folder)}, options={"start": "spawn"}
         )
-        return PythonOnHost(request.param), make_attempt(tmp_path, service=service)
+        return PythonOnHost("subreaper"), make_attempt(tmp_path, service=service)
 
     return make
 
@@ -157,7 +157,7 @@ async def test_an_exit_that_a_program_writes_makes_it_not_immune_to_a_stop(hosti
     await begun(runtime, attempt)
     if adopted:
         await runtime.close()
-        runtime = PythonOnHost()
+        runtime = PythonOnHost("subreaper")
     with SupervisorHandle.of(attempt.folder).pidfd() as pidfd:
         assert pidfd is not None
         await runtime.stop(attempt, 0.1)

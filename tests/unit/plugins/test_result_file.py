@@ -89,7 +89,7 @@ async def test_where_nothing_can_be_written_the_exit_code_and_stderr_say_so(end)
         "import resource\ndef run():\n    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n    return 'x'\n"
     )
     attempt, exit_ = await end(program)
-    assert (exit_.returned, exit_.code) == (None, 1)
+    assert (exit_.returned, exit_.code) == (None, 74)  # EX_IOERR
     assert "can't be written: File too large" in attempt.stderr.read_text()
     assert names(attempt) == {"job.json", "process.json"}
 
@@ -104,7 +104,7 @@ async def test_a_program_that_closes_every_file_is_told_and_no_file_of_its_own_i
         "    return 1\n"
     )
     attempt, exit_ = await end(program)
-    assert (exit_.returned, exit_.code) == (None, 1)
+    assert (exit_.returned, exit_.code) == (None, 74)  # EX_IOERR
     assert "has closed" in attempt.stderr.read_text()
     assert (tmp_path / "own").read_text() == "own"
 

@@ -1,4 +1,4 @@
-"""What the tests of runtimes share: runtimes that are closed, containers over the engines of this host."""
+"""Container runtimes over the engines of this host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 
 from tests.engines import CONTAINERS, need
 from tests.images import IMAGE
-from tests.unit.plugins.on_host import PythonOnHost
 from treadle import Attempt, Service
 from treadle.testing import make_attempt
 from treadle_docker import DockerEngine, DockerRuntime
@@ -39,18 +38,3 @@ def attempt(tmp_path):
         return make_attempt(tmp_path, service=service, number=number)
 
     return make
-
-
-@pytest.fixture(autouse=True)
-async def _close_runtimes(monkeypatch):
-    """Close the host's runtimes that a test has made: their links are open until then."""
-    made, make = [], PythonOnHost.__init__
-
-    def remember(self, *arguments, **options):
-        make(self, *arguments, **options)
-        made.append(self)
-
-    monkeypatch.setattr(PythonOnHost, "__init__", remember)
-    yield
-    for runtime in made:
-        await runtime.close()
