@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGSTOP
@@ -107,6 +106,3 @@ def why_not(folder: Path) -> str | None:
     except (OSError, subprocess.CalledProcessError) as error:
         return f"no namespaces here: {error}"
     return None if ran.stdout == "x\n" else f"the boot id is still {ran.stdout}"
-
-
-Make = Callable[..., Machine]
