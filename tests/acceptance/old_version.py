@@ -41,6 +41,8 @@ class OldVersion:
         subprocess.run(["tar", "-xzf", ARCHIVE, "-C", folder, "--no-same-owner"], check=True)
         self.folder = folder
         self.spool = folder / "spool"
+        # An id of its own, as each spool has: an attempt's processes are found by it, on the whole host.
+        (self.spool / "spool.json").write_text(json.dumps({"format": 1, "id": str(uuid4())}))
         self.projects = folder / "project"
         remembered = json.loads((folder / "remembered.json").read_bytes())
         self.jobs: dict[str, str] = remembered["jobs"]
