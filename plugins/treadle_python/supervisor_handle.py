@@ -104,7 +104,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
             return None
         try:
             fd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        except (ProcessLookupError, FileNotFoundError):  # the latter for one that is dying (Linux 6.15)
             return None
         if _start_time(self.pid) == self.started:
             return fd

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 _SHUTDOWN = 0x8004587D
 """FS_IOC_SHUTDOWN."""
@@ -53,11 +54,17 @@ class Disk:
             os.close(fd)
 
     def come_back(self) -> None:
-        """Start again from what was on the disk when the power was lost."""
-        dead = self._device
+        """Start again from what was on the disk when the power was lost.
+
+        On a copy of it: where another mount namespace holds the dead file system, that may still write.
+        """
+        dead, image = self._device, self._image
         _run("umount", str(self.root))
+        self._image = image.with_name(f"disk-{uuid4().hex[:8]}.img")
+        _run("cp", "--sparse=always", str(image), str(self._image))
         self._mount()
         _run("losetup", "--detach", dead)
+        image.unlink()
 
     def remove(self) -> None:
         """Unmount the disk."""
@@ -65,7 +72,6 @@ class Disk:
         _run("losetup", "--detach", self._device)
 
     def _mount(self) -> None:
-        # A device of its own each time: another mount namespace may still hold the dead file system.
         self._device = _run("losetup", "--find", "--show", str(self._image))
         _run("mount", *self._options, self._device, str(self.root))
 
