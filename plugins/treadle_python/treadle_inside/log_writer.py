@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -11,6 +12,8 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable
 
 _READ_SIZE = 64 * 1024
+_MAX_CHUNKS = 256
+"""Chunks that are read of the rest; a pipe holds fewer."""
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -54,9 +57,16 @@ class LogWriter:
             self._write(kept)
 
     def finish(self) -> None:
-        """Copy the rest and close both ends; no process that could write is alive."""
-        while self.open:
-            self.copy()
+        """Copy the rest and close both ends. No process of the program is alive.
+
+        One that is not the program's may have been given the pipe: it is not waited for.
+        """
+        os.set_blocking(self.pipe, False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_MAX_CHUNKS):
+                if not self.open:
+                    break
+                self.copy()
         os.close(self.pipe)
         if self._log is not None:
             try:

@@ -109,7 +109,7 @@ async def test_a_program_that_closes_every_file_is_told_and_no_file_of_its_own_i
     assert (tmp_path / "own").read_text() == "own"
 
 
-async def test_an_end_of_the_channel_that_another_process_holds_delays_nothing(end, tmp_path):
+async def test_what_another_process_holds_of_a_program_s_descriptors_delays_nothing(end, tmp_path):
     """A program may pass its descriptors to any process of its user, which keeps them."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(tmp_path / "socket"))
@@ -119,7 +119,7 @@ async def test_an_end_of_the_channel_that_another_process_holds_delays_nothing(e
             "def run():\n"
             "    connection = socket.socket(socket.AF_UNIX)\n"
             f"    connection.connect({str(tmp_path / 'socket')!r})\n"
-            "    socket.send_fds(connection, [b'x'], [3, 4])\n"
+            "    socket.send_fds(connection, [b'x'], [1, 2, 3, 4])\n"
             "    return 1\n"
         )
         async with asyncio.timeout(30):
