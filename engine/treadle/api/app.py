@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from treadle.api.answers import UP
 from treadle.api.errors import ApiError, answer, errors_as_json
 from treadle.api.v1 import ServiceV1
+from treadle.api.web_pages import refuse_web_pages
 from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
 from treadle.interface.service import Service
@@ -31,7 +32,9 @@ def make_app(
     """
     services = gateway.services
     refusals = errors_as_json(count_refusal or (lambda _: None))
-    app = web.Application(middlewares=[refusals], client_max_size=gateway.settings.max_body)
+    settings = gateway.settings
+    pages_of_others = refuse_web_pages(settings.host, settings.hosts)
+    app = web.Application(middlewares=[refusals, pages_of_others], client_max_size=settings.max_body)
     pages = _Pages(services, health, metrics)
     app.add_routes(pages.routes())
     gateway.plugins.extend("register_routes", app=app)

@@ -144,7 +144,7 @@ def _of_execution(method: str, operation: Json) -> Json:
 
 
 def _operation(summary: str, responses: Json, parameters: list[Json] | None = None) -> Json:
-    operation: Json = {"summary": summary, "responses": {**responses, **error_refs("500")}}
+    operation: Json = {"summary": summary, "responses": {**responses, **error_refs("403", "500")}}
     if parameters:
         operation["parameters"] = parameters
     return operation

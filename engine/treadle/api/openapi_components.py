@@ -33,9 +33,10 @@ _BODIES: Mapping[str, type[msgspec.Struct]] = {
 
 _ERRORS = {
     "400": "The request is not valid; `path` says where",
+    "403": "A web page of another site made the request, or it came to a name that this host does not have",
     "404": "There is no such execution, or it does not have what was asked for yet",
     "413": "The body is too large",
-    "415": "The encoding of the body is not supported; send it plain or as gzip",
+    "415": "The encoding of the body is not supported, or its type, where a web page sends it",
     "429": "The queue is at its limit",
     "500": "An internal error",
     "503": "The spool can't be used at the moment",
