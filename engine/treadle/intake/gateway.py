@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
@@ -10,6 +9,7 @@ from typing import Protocol
 from treadle.extend.loader import Plugins
 from treadle.extend.selection import check_service, image_runtimes
 from treadle.intake.admission import Admission
+from treadle.intake.check_lanes import CheckLanes
 from treadle.intake.projects import read_services
 from treadle.interface.job import Job
 from treadle.interface.settings import Settings
@@ -59,6 +59,7 @@ class Gateway(Lifetime):
         self.admission = Admission(
             self.spool, self.services, self.plugins, settings, lambda: owed(self.spool)
         )
+        self._checking = CheckLanes(self.services, self.admission.check)
         self._listeners: list[AcceptListener] = []
         self._accepting = BatchWorkers("accept", self.spool.accept_all)
 
@@ -69,6 +70,8 @@ class Gateway(Lifetime):
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(self.admission.close)
+            await stack.enter_async_context(self._checking)
             await stack.enter_async_context(self._accepting)
             await stack.enter_async_context(self.changes)
             stack.push_async_callback(self.plugins.close)
@@ -84,7 +87,7 @@ class Gateway(Lifetime):
         if self.admission.is_quick(descriptor):
             self.admission.check(descriptor)
         else:
-            await asyncio.to_thread(self.admission.check, descriptor)
+            await self._checking.check(descriptor)
         if name is not None:
             return await self._accepting.do((descriptor, name))
         name = new_id()

@@ -96,6 +96,13 @@ class Settings:
     max_body: Annotated[
         Count, Meta(description="The largest job, in bytes, as a request's body or as a dropped file.")
     ] = 64 * MIB
+    validation_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="CPU seconds for checking a job's input against its service's schema, and 1 more for "
+            "each MiB of it; beyond that the job is refused."
+        ),
+    ] = 1.0
     max_result: Annotated[Count, Meta(description="The largest result, in bytes.")] = 256 * MIB
     queue_limit: Annotated[
         Count, Meta(description="How many jobs may wait or run; a further one gets 429.")
