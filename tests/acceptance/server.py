@@ -42,10 +42,21 @@ class Server:
     url: str = ""
     process: subprocess.Popen[str] | None = None
     log: Path = field(default_factory=Path)
+    around: list[str] = field(default_factory=list)
+    """A command that runs the server, such as `prlimit`."""
 
     def start(self) -> Server:
         self.log = self.spool.with_name("serve.log")
-        command = [str(TREADLE), "serve", "--spool", str(self.spool), "--port", "0", *self.arguments]
+        command = [
+            *self.around,
+            str(TREADLE),
+            "serve",
+            "--spool",
+            str(self.spool),
+            "--port",
+            "0",
+            *self.arguments,
+        ]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None

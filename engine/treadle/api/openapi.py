@@ -64,7 +64,7 @@ def _service() -> Json:
                         **json_content("The execution is accepted, and durable", schema_ref("Job")),
                         "headers": {"Location": location},
                     },
-                    **error_refs("400", "413", "415", "429", "503", "507"),
+                    **error_refs("400", "408", "413", "415", "429", "503", "507"),
                 },
             ),
             "requestBody": {"content": {"application/json": {"schema": schema_ref("Execution")}}},

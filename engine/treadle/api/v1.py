@@ -17,6 +17,7 @@ from aiohttp import web
 from treadle.api.answers import UP, HealthBody, JobBody
 from treadle.api.body import read_body, to_descriptor
 from treadle.api.errors import ApiError, answer
+from treadle.api.incoming import Incoming
 from treadle.api.openapi import describe
 from treadle.api.sse import requested_position, stream
 from treadle.api.waiting import wanted_wait
@@ -41,8 +42,9 @@ class ServiceV1:
     They run in the event loop, and have no state but the spool: any process may serve any request.
     """
 
-    def __init__(self, service: Service, base: str, gateway: Gateway) -> None:
+    def __init__(self, service: Service, base: str, gateway: Gateway, incoming: Incoming) -> None:
         self._service = service
+        self._incoming = incoming
         self._base = base
         self._spool = gateway.spool
         self._done = str(gateway.spool.done)
@@ -78,7 +80,8 @@ class ServiceV1:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""
-        status = await self._gateway.submit(await self._parse(await read_body(request)))
+        with self._incoming.body() as body:
+            status = await self._gateway.submit(await self._parse(await read_body(request, body)))
         return answer(JobBody.of(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
