@@ -27,6 +27,7 @@ from treadle_spool.accept import Acceptor, pending
 from treadle_spool.descriptor import Accepted, Descriptor
 from treadle_spool.errors import InvalidDescriptor, SpoolError, UnknownJob
 from treadle_spool.folder import ATTEMPT, JOB, STATUS, read_descriptor
+from treadle_spool.head import Heads
 from treadle_spool.identity import FOLDERS, identify
 from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name
@@ -35,7 +36,7 @@ from treadle_spool.status import LiveAttempt, State, Status
 
 
 class Spool:
-    """A handle of one spool folder. It caches no job: all state is in the folder, and survives a crash.
+    """A handle of one spool folder. It holds no state of a job: all is in the folder, and survives a crash.
 
     Any number of processes may have one, and do all that it offers. What only the engine may do is a method
     of the Owner, which the engine gets by the lock: `with spool.lock() as owner`.
@@ -51,6 +52,7 @@ class Spool:
         self._tmp, self._queue, self._run, self._done = map(str, (self.tmp, self.queue, self.run, self.done))
         self.quarantine = Quarantine(self.bad, self.new_in_tmp)
         self._draft_numbers = itertools.count()
+        self._heads = Heads()
         self._acceptor = Acceptor(self._queue, self._done, self._draft_path)
 
     @classmethod
@@ -157,7 +159,7 @@ class Spool:
         return status
 
     def _running(self, name: str) -> Status:
-        status = pending(name, read_descriptor(f"{self._run}/{name}/{JOB}"))
+        status = pending(name, self._heads.read(f"{self._run}/{name}/{JOB}"))
         try:
             live = self.read_live(name)
         except InvalidDescriptor:  # a power cut took its content, and no engine has started since
@@ -170,4 +172,4 @@ class Spool:
         )
 
     def _pending(self, name: str) -> Status:
-        return pending(name, self.read_queued(name))
+        return pending(name, self._heads.read(f"{self._queue}/{name}.json"))
