@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from treadle_spool.errors import InvalidDescriptor, InvalidJson
+from treadle_spool.integers import check_integers
 
 Shape = TypeVar("Shape")
 
@@ -56,13 +57,15 @@ def decode(raw: bytes, shape: type[Shape]) -> Shape:
 
 
 def decode_from_client(raw: bytes, shape: type[Shape]) -> Shape:
-    """Decode JSON of a client; also refuse JSON that is nested too deeply for a later reader.
+    """Decode JSON of a client; also refuse JSON that a later reader can't read, or not in time.
 
     The nesting that a decoder can follow depends on the depth of its caller's stack. So JSON that may be
     nested deeply is decoded here on a deeper stack than that of every later reader.
     """
     max_depth = raw.count(b"{") + raw.count(b"[")
-    return _decode_deeper(_RESERVED_FRAMES if max_depth > _SAFE_DEPTH else 0, raw, shape)
+    decoded = _decode_deeper(_RESERVED_FRAMES if max_depth > _SAFE_DEPTH else 0, raw, shape)
+    check_integers(raw)
+    return decoded
 
 
 def _decode_deeper(frames: int, raw: bytes, shape: type[Shape]) -> Shape:
