@@ -3,8 +3,8 @@
 aiohttp has no limit for the time that a request's headers take, nor for the number of connections. A few
 thousand half-sent requests take every file descriptor, and the engine can open no file any more. So:
 
-1. The headers of a request have `PATIENCE` seconds, and so has a response that the client does not take. Once
-   a second all connections are looked at; that costs a request nothing but the note of a time.
+1. The headers of a request have `PATIENCE` seconds, and a client that takes nothing of its response is closed
+   as well. Once a second all connections are looked at; that costs a request nothing but the note of a time.
 2. There are `most` connections. If one more comes, the oldest ones are closed that are idle, or whose request
    has not come completely. So somebody who holds connections open is the first to lose them. If all are busy,
    the new one gets 503 and is closed.
@@ -29,7 +29,9 @@ from treadle.api.errors import ApiError, error_response, malformed, of_aiohttp
 log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
-"""Seconds for the headers of a request, and for a client to take some of its response."""
+"""Seconds for the headers of a request."""
+_STALLED = 60.0
+"""Seconds after which a client is gone that takes nothing of its response."""
 _LOOK = 1.0
 """Seconds between two looks at all connections."""
 _IDLE = 75.0
@@ -102,7 +104,7 @@ class Connection(RequestHandler):
         unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
         if not unsent or unsent != self._unsent[0]:
             self._unsent = (unsent, now)
-        return now - self._unsent[1] > PATIENCE
+        return now - self._unsent[1] > _STALLED
 
     def handle_error(
         self,

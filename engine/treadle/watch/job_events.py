@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -22,6 +23,8 @@ from treadle_spool.outputs import read_interim, read_log
 
 _CHUNK = 256 * 1024
 """Bytes of interim results that are read at a time."""
+_BATCH = 1000
+"""Events that are in memory at a time: a log of blank lines has one for each byte."""
 _POSITION = re.compile(r"(\d{1,9})-(\d{1,18})-(\d{1,18})-(\d{1,18})-([A-Z]+)", re.ASCII)
 
 
@@ -92,8 +95,8 @@ class JobEvents:
             stack.close()
 
     def read(self) -> list[Event]:
-        """Return the events since the last call. Blocks on the disk; raises UnknownJob."""
-        return [] if self.over() else list(self._read())
+        """Return the next events since the last call. Blocks on the disk; raises UnknownJob."""
+        return [] if self.over() else list(islice(self._read(), _BATCH))
 
     def _read(self) -> Iterator[Event]:
         status = self._spool.look_up(self._name)
