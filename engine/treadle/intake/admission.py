@@ -7,6 +7,7 @@ schema that is not valid, or refers to one that is not, is an error then, and no
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -75,7 +76,7 @@ class Admission:
         self._plugins_validate = any(True for _ in plugins.implementations("validate_job"))
 
     def check_room(self) -> None:
-        """Raise QueueFull, DiskFull or ShuttingDown if there is no room for one more job."""
+        """Raise QueueFull, DiskFull, ShuttingDown or OSError if there is no room for one more job."""
         if self.closed:
             raise ShuttingDown
         if (owed := self._count_owed()) >= self._settings.queue_limit:
@@ -84,12 +85,24 @@ class Admission:
                 "try again later"
             )
         disk = os.statvfs(self._spool.root)
+        if disk.f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._spool.root))
         reserve = self._settings.disk_reserve
         if (free := disk.f_bavail * disk.f_frsize) < reserve:
             raise DiskFull(
                 f"the disk of {self._spool.root} has {free} free bytes, and {reserve} are kept back: "
                 "free some space, or lower --disk-reserve"
             )
+        if disk.f_files and not disk.f_favail:
+            raise DiskFull(f"the disk of {self._spool.root} can have no more files: remove some")
+
+    def problems(self) -> list[str]:
+        """Return why a job would be refused for want of room, or a dropped file would wait."""
+        try:
+            self.check_room()
+        except (TreadleError, OSError) as error:
+            return [f"no job is accepted: {error}"]
+        return []
 
     def close(self) -> None:
         """End the processes that validate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
@@ -19,6 +20,9 @@ from treadle.watch.arrivals import Arrivals
 from treadle.watch.changes import Changes
 from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status, new_id
+
+_REMEMBERED = 30.0
+"""Seconds for which the health tells of a job that could not be written, if no other one comes."""
 
 
 class AcceptListener(Protocol):
@@ -60,6 +64,8 @@ class Gateway(Lifetime):
             self.spool, self.services, self.plugins, settings, lambda: owed(self.spool)
         )
         self._checking = CheckLanes(self.services, self.admission.check)
+        self._failure: tuple[float, OSError] | None = None
+        """When a job could last not be written, and why; None once another one could."""
         self._listeners: list[AcceptListener] = []
         self._accepting = BatchWorkers("accept", self.spool.accept_all)
 
@@ -89,12 +95,12 @@ class Gateway(Lifetime):
         else:
             await self._checking.check(descriptor)
         if name is not None:
-            return await self._accepting.do((descriptor, name))
+            return await self._accept(descriptor, name)
         name = new_id()
         for listener in self._listeners:
             listener.expect(name)
         try:
-            status = await self._accepting.do((descriptor, name))
+            status = await self._accept(descriptor, name)
         except BaseException:
             for listener in self._listeners:
                 listener.expect_no_more(name)
@@ -103,6 +109,21 @@ class Gateway(Lifetime):
             listener.accepted(Job.of(name, descriptor.accepted(status.created)))
         return status
 
-    def watch_problems(self) -> list[str]:
-        """Return what is wrong with the watcher, for the health answer."""
-        return [] if self.arrivals.healthy else ["the folder watcher is dead; it is being started again"]
+    def problems(self) -> list[str]:
+        """Return why jobs are not accepted or not noticed, for the health answer."""
+        problems = self.admission.problems()
+        if not self.arrivals.healthy:
+            problems.append("the folder watcher is dead; it is being started again")
+        if self._failure is not None and time.monotonic() - self._failure[0] < _REMEMBERED:
+            problems.append(f"the last job could not be written to the disk: {self._failure[1]}")
+        return problems
+
+    async def _accept(self, descriptor: Descriptor, name: str) -> Status:
+        """Write a job, and remember whether that was possible."""
+        try:
+            status = await self._accepting.do((descriptor, name))
+        except OSError as error:
+            self._failure = (time.monotonic(), error)
+            raise
+        self._failure = None
+        return status
