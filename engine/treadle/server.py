@@ -23,6 +23,7 @@ from treadle.intake.gateway import Gateway
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
 from treadle.operate.systemd import notify
+from treadle.support.log_limit import limit_repeated_lines
 
 _REQUEST_TIMEOUT = 0.5
 """Seconds that open requests have to end when the server stops."""
@@ -58,6 +59,7 @@ class Server:
 
     async def run(self) -> None:
         """Serve until a signal comes, and leave the spool in order."""
+        limit_repeated_lines()
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
         async with self._kind(self._settings) as host:
