@@ -9,7 +9,7 @@ and the code that uses it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
 import orjson
@@ -25,6 +25,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
 Moment = Annotated[datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 _OBJECT = {"type": "object"}
 """The schema of a payload, which is not parsed."""
+
+_MOST_LABELS = 32 * 1024
+"""Characters of all labels of a job."""
 
 
 class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +51,9 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def options(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, by name."""
         return {name: value for name, default in OPTIONS if (value := getattr(self, name)) != default}
+
+
+Options = TypeVar("Options", bound=JobOptions)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
@@ -110,7 +116,7 @@ class Descriptor(JobOptions, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @classmethod
     def from_client(cls, raw: bytes) -> Self:
         """Decode a client's descriptor as from_json does; from_json can decode it at any later time."""
-        return decode_from_client(raw, cls)._checked()
+        return check_labels(decode_from_client(raw, cls))._checked()
 
     def accepted(self, moment: datetime) -> Accepted:
         """Return the descriptor of the accepted job; moment is its `created`, unless it has one already."""
@@ -141,6 +147,16 @@ class Accepted(Descriptor, frozen=True, forbid_unknown_fields=True, kw_only=True
     """The descriptor of an accepted job, as it is stored in queue/: the time of its acceptance is known."""
 
     created: Moment
+
+
+def check_labels(job: Options) -> Options:
+    """Return a client's job; raise InvalidDescriptor if its labels are large: each status repeats them."""
+    size = sum(len(name) + len(value) for name, value in job.labels.items())
+    if size > _MOST_LABELS:
+        raise InvalidDescriptor(
+            f"the labels have {size} characters, and {_MOST_LABELS} are allowed", "$.labels"
+        )
+    return job
 
 
 def check_payload(value: msgspec.Raw, path: str) -> None:

@@ -44,7 +44,8 @@ def decode(raw: bytes, shape: type[Shape]) -> Shape:
     Fields of type msgspec.Raw are checked to be valid JSON (RFC 8259, UTF-8) and kept as bytes.
     """
     try:
-        raw.decode()
+        if not raw.isascii():  # a tenth of the time, and no copy
+            raw.decode()
         return msgspec.json.decode(raw, type=shape)
     except UnicodeDecodeError as error:
         raise InvalidJson(f"the text is not UTF-8: byte {error.start}") from None

@@ -80,3 +80,20 @@ def test_polling_a_job_with_large_input_costs_no_more_than_a_small_one(serve, pr
     assert probes.slowest(0.9) < 0.5
     for job in (waiting, running):
         assert server.ask("PUT", f"/{job}/cancel").status == 200
+
+
+def test_large_labels_are_refused(serve, project):
+    server = serve(project(QUICK))
+    answer = server.ask("POST", "/", json.dumps({"labels": {"a": "x" * 40_000}}).encode())
+    assert (answer.status, answer.json["path"]) == (400, "$.labels")
+
+
+@pytest.mark.parametrize(
+    "path", ["/" * 8000, "/services" + "/" * 7000 + "x", "/x" * 4000, "/a?" + "wait=1" * 1000]
+)
+def test_an_address_of_8_kb_costs_no_more_than_another(serve, project, path):
+    server = serve(project(QUICK))
+    begun = time.monotonic()
+    server.ask("GET", path)
+    server.ask("GET", "/", Prefer="wait=1" + " " * 7000 + "x")
+    assert time.monotonic() - begun < 2

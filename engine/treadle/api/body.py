@@ -18,7 +18,7 @@ from treadle.api.errors import ApiError
 from treadle.api.incoming import IncomingBody
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, InvalidDescriptor, JobOptions, decode_from_client
-from treadle_spool.descriptor import Text, check_payload
+from treadle_spool.descriptor import Text, check_labels, check_payload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 
@@ -67,7 +67,7 @@ def to_descriptor(service: str, raw: bytes, data_pools: Path | None, max_bytes: 
     Raises ApiError if the file that it refers to is too large. Blocks on the disk if the body refers to a
     file of a data pool.
     """
-    body = decode_from_client(raw, Body) if raw.strip() else Body()
+    body = check_labels(decode_from_client(raw, Body)) if raw.strip() else Body()
     for name in ("data", "params"):
         check_payload(getattr(body, name), f"$.{name}")
     data = body.data
