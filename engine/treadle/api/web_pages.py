@@ -151,6 +151,8 @@ def _normal(name: str) -> str:
 
 
 def _is_address(name: str) -> bool:
+    if name.replace(".", "").isdecimal():  # also 127.1, which is short for 127.0.0.1
+        return True
     try:
         ipaddress.ip_address(name)
     except ValueError:
