@@ -74,7 +74,7 @@ class Engine(Lifetime):
     def health(self) -> Health:
         """Return the engine's health."""
         unserved = sorted(self.dispatcher.backlog.unserved)
-        problems = self.gateway.watch_problems()
+        problems = self.gateway.problems()
         problems += (stuck := self.dispatcher.problems())
         problems += [f"jobs wait for service {name!r}, which is not served" for name in unserved]
         return Health(
@@ -133,7 +133,7 @@ class ApiProcess(Lifetime):
     def health(self) -> Health:
         """Return the health of this process; without an engine somewhere, accepted jobs wait."""
         spool = self.gateway.spool
-        problems = self.gateway.watch_problems()
+        problems = self.gateway.problems()
         if spool.lock().holder() is None:
             problems.append("no engine works on this spool: jobs are accepted, and wait for one")
         running = sum(1 for _ in spool.names(spool.run))

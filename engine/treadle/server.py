@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import web
 
 from treadle.api.app import make_app
+from treadle.api.connections import Runner
+from treadle.api.listening import listening, raise_descriptor_limit
 from treadle.engine import ApiProcess, Engine
 from treadle.intake.gateway import Gateway
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
 from treadle.operate.systemd import notify
+from treadle.support.log_limit import limit_repeated_lines
 
 _REQUEST_TIMEOUT = 0.5
 """Seconds that open requests have to end when the server stops."""
@@ -56,34 +59,32 @@ class Server:
 
     async def run(self) -> None:
         """Serve until a signal comes, and leave the spool in order."""
+        limit_repeated_lines()
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
         async with self._kind(self._settings) as host:
-            runner = web.AppRunner(
-                _app(host),
-                access_log=None,
-                shutdown_timeout=_REQUEST_TIMEOUT,
-                auto_decompress=False,  # api/body.py unpacks: a damaged body is refused like any bad input
-            )
+            runner = Runner(_app(host), raise_descriptor_limit(), _REQUEST_TIMEOUT)
             await runner.setup()
             try:
-                await self._announce(runner, host.gateway)
-                _collect_less_garbage()
-                notify("READY=1")
-                await self._stop.wait()
-                notify("STOPPING=1")
-                host.gateway.admission.closed = True
-                if isinstance(host, Engine):
-                    await self._shut_down(host)
+                async with AsyncExitStack() as stack:
+                    urls = await stack.enter_async_context(_listen(runner, self._settings))
+                    self._announce(urls, host.gateway)
+                    _collect_less_garbage()
+                    notify("READY=1")
+                    await self._stop.wait()
+                    notify("STOPPING=1")
+                    host.gateway.admission.closed = True
+                    if isinstance(host, Engine):
+                        await self._shut_down(host)
             finally:
                 host.gateway.completions.wake_all()
                 await runner.cleanup()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
 
-    async def _announce(self, runner: web.AppRunner, gateway: Gateway) -> None:
-        """Listen, and print where, and which services there are."""
-        for url in await _listen(runner, self._settings):
+    def _announce(self, urls: Iterable[str], gateway: Gateway) -> None:
+        """Print where the server listens, and which services there are."""
+        for url in urls:
             self._tell(f"Serving at {url}")
         for service in gateway.services.values():
             self._tell(f"  {service.name} ({service.runtime}): {service.path}")
@@ -157,10 +158,14 @@ async def _first(*waits: Awaitable[object]) -> None:
             task.cancel()
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> list[str]:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise TreadleError(f"can't listen on {where}: {error.strerror}; choose another --port") from error
-    return [f"http://{host}:{port}" for host, port, *_ in runner.addresses]
+@asynccontextmanager
+async def _listen(runner: Runner, settings: Settings) -> AsyncIterator[list[str]]:
+    """Accept connections until the block is left; yield the URLs."""
+    async with AsyncExitStack() as stack:
+        try:
+            accepting = listening(runner.connections, settings.host, settings.port)
+            sockets = await stack.enter_async_context(accepting)
+        except OSError as error:
+            where = f"{settings.host}:{settings.port}"
+            raise TreadleError(f"can't listen on {where}: {error.strerror}; choose another --port") from error
+        yield [f"http://{host}:{port}" for host, port, *_ in (each.getsockname() for each in sockets)]

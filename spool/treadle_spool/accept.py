@@ -28,6 +28,7 @@ import msgspec
 from treadle_spool import durable
 from treadle_spool.descriptor import Accepted, Descriptor
 from treadle_spool.errors import NameTaken, SpoolError
+from treadle_spool.head import Head
 from treadle_spool.names import check_name, new_id
 from treadle_spool.status import State, Status, now
 
@@ -116,7 +117,7 @@ def _remove(draft: str) -> None:
         os.unlink(draft)
 
 
-def pending(name: str, descriptor: Accepted) -> Status:
+def pending(name: str, descriptor: Accepted | Head) -> Status:
     """Return the status of a job that has not been started."""
     return Status(
         id=name,

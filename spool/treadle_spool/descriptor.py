@@ -12,7 +12,7 @@ what another process of Treadle has accepted it comes from a newer version, and 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
 import orjson
@@ -28,6 +28,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
 Moment = Annotated[datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 _OBJECT = {"type": "object"}
 """The schema of a payload, which is not parsed."""
+
+_MOST_LABELS = 32 * 1024
+"""Characters of all labels of a job."""
 
 
 class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +54,9 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def options(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, by name."""
         return {name: value for name, default in OPTIONS if (value := getattr(self, name)) != default}
+
+
+Options = TypeVar("Options", bound=JobOptions)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
@@ -119,7 +125,7 @@ class Descriptor(JobOptions, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
         Raises InvalidDescriptor with the JSON path of the fault.
         """
-        return decode_from_client(raw, Descriptor)._checked()
+        return check_labels(decode_from_client(raw, Descriptor))._checked()
 
     def accepted(self, moment: datetime) -> Accepted:
         """Return the descriptor of the accepted job; moment is its `created`, unless it has one already."""
@@ -159,6 +165,16 @@ class Accepted(Stored, frozen=True, kw_only=True):
     def from_json(cls, raw: bytes) -> Self:
         """Decode as Descriptor.from_json does; without `created` the descriptor is not valid."""
         return decode(raw, cls)._checked()
+
+
+def check_labels(job: Options) -> Options:
+    """Return a client's job; raise InvalidDescriptor if its labels are large: each status repeats them."""
+    size = sum(len(name) + len(value) for name, value in job.labels.items())
+    if size > _MOST_LABELS:
+        raise InvalidDescriptor(
+            f"the labels have {size} characters, and {_MOST_LABELS} are allowed", "$.labels"
+        )
+    return job
 
 
 def check_payload(value: msgspec.Raw, path: str) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from treadle_spool.errors import InvalidDescriptor, InvalidJson
+from treadle_spool.integers import check_integers
 
 Shape = TypeVar("Shape")
 
@@ -28,7 +29,8 @@ def decode(raw: bytes, shape: type[Shape]) -> Shape:
     Fields of type msgspec.Raw are checked to be valid JSON (RFC 8259, UTF-8) and kept as bytes.
     """
     try:
-        raw.decode()
+        if not raw.isascii():  # a tenth of the time, and no copy
+            raw.decode()
         return msgspec.json.decode(raw, type=shape)
     except UnicodeDecodeError as error:
         raise InvalidJson(f"the text is not UTF-8: byte {error.start}") from None
@@ -41,13 +43,15 @@ def decode(raw: bytes, shape: type[Shape]) -> Shape:
 
 
 def decode_from_client(raw: bytes, shape: type[Shape]) -> Shape:
-    """Decode JSON of a client; also refuse JSON that is nested too deeply for a later reader.
+    """Decode JSON of a client; also refuse JSON that a later reader can't read, or not in time.
 
     The nesting that a decoder can follow depends on the depth of its caller's stack. So JSON that may be
     nested deeply is decoded here on a deeper stack than that of every later reader.
     """
     max_depth = raw.count(b"{") + raw.count(b"[")
-    return _decode_deeper(_RESERVED_FRAMES if max_depth > _SAFE_DEPTH else 0, raw, shape)
+    decoded = _decode_deeper(_RESERVED_FRAMES if max_depth > _SAFE_DEPTH else 0, raw, shape)
+    check_integers(raw)
+    return decoded
 
 
 def _decode_deeper(frames: int, raw: bytes, shape: type[Shape]) -> Shape:

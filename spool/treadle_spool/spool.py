@@ -28,6 +28,7 @@ from treadle_spool.accept import Acceptor, pending
 from treadle_spool.descriptor import Accepted, Descriptor
 from treadle_spool.errors import InvalidDescriptor, SpoolError, UnknownJob
 from treadle_spool.folder import ATTEMPT, JOB, STATUS, parse_descriptor, read_descriptor
+from treadle_spool.head import Heads
 from treadle_spool.identity import FOLDERS, identify
 from treadle_spool.lock import EngineLock
 from treadle_spool.names import check_name
@@ -43,7 +44,7 @@ from treadle_spool.untrusted import (
 
 
 class Spool:
-    """A handle of one spool folder. It caches no job: all state is in the folder, and survives a crash.
+    """A handle of one spool folder. It holds no state of a job: all is in the folder, and survives a crash.
 
     Any number of processes may have one, and do all that it offers. What only the engine may do is a method
     of the Owner, which the engine gets by the lock: `with spool.lock() as owner`.
@@ -59,6 +60,7 @@ class Spool:
         self._tmp, self._queue, self._run, self._done = map(str, (self.tmp, self.queue, self.run, self.done))
         self.quarantine = Quarantine(self.bad, self.new_in_tmp)
         self._draft_numbers = itertools.count()
+        self._heads = Heads()
         self._acceptor = Acceptor(self._queue, self._done, self._draft_path)
 
     @classmethod
@@ -189,7 +191,7 @@ class Spool:
 
     def _running(self, name: str) -> Status:
         try:
-            status = pending(name, self.read_claimed(name))
+            status = self._claimed(name)
         except InvalidDescriptor:  # its program has overwritten all that tells of it
             return Status(id=name, service="", status=State.RUNNING, created=self._claimed_at(name))
         try:
@@ -203,8 +205,14 @@ class Spool:
             attempts=(*live.earlier, live.attempt),
         )
 
+    def _claimed(self, name: str) -> Status:
+        try:
+            return pending(name, self._heads.read(f"{self._run}/{name}/{JOB}"))
+        except (FileNotFoundError, UntrustedFile, InvalidDescriptor):
+            return pending(name, self.read_claimed(name))
+
     def _claimed_at(self, name: str) -> datetime:
         return datetime.fromtimestamp(os.lstat(f"{self._run}/{name}").st_mtime, UTC)
 
     def _pending(self, name: str) -> Status:
-        return pending(name, self.read_queued(name))
+        return pending(name, self._heads.read(f"{self._queue}/{name}.json"))

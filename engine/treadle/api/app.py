@@ -10,7 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from treadle.api.answers import UP
 from treadle.api.errors import ApiError, answer, errors_as_json
+from treadle.api.incoming import Incoming
 from treadle.api.v1 import ServiceV1
+from treadle.api.web_pages import refuse_web_pages
 from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
 from treadle.interface.service import Service
@@ -31,18 +33,21 @@ def make_app(
     """
     services = gateway.services
     refusals = errors_as_json(count_refusal or (lambda _: None))
-    app = web.Application(middlewares=[refusals], client_max_size=gateway.settings.max_body)
+    settings = gateway.settings
+    pages_of_others = refuse_web_pages(settings.host, settings.hosts)
+    app = web.Application(middlewares=[refusals, pages_of_others], client_max_size=settings.max_body)
+    incoming = Incoming(settings.max_body)
     pages = _Pages(services, health, metrics)
     app.add_routes(pages.routes())
     gateway.plugins.extend("register_routes", app=app)
     for name, service in services.items():
-        app.add_routes(ServiceV1(service, base_path(name), gateway).routes())
+        app.add_routes(ServiceV1(service, base_path(name), gateway, incoming).routes())
     app.add_routes(
         [web.route("*", f"/services/{{name:{_other_than(services)}}}{{rest:(/.*)?}}", pages.no_service)]
     )
     if len(services) == 1:
         (service,) = services.values()
-        app.add_routes(ServiceV1(service, "", gateway).routes())
+        app.add_routes(ServiceV1(service, "", gateway, incoming).routes())
     else:
         app.add_routes([web.get("/", pages.overview)])
     return app

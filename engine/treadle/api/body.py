@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +15,12 @@ import msgspec
 from aiohttp import web
 
 from treadle.api.errors import ApiError
+from treadle.api.incoming import IncomingBody
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, InvalidDescriptor, JobOptions, decode_from_client
-from treadle_spool.descriptor import Text, check_payload
+from treadle_spool.descriptor import Text, check_labels, check_payload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
-_GZIP = 16 + zlib.MAX_WBITS
-"""The value of zlib's wbits for the gzip format."""
 
 
 def _schema(name: str) -> msgspec.Meta:
@@ -46,7 +44,7 @@ class Body(JobOptions, frozen=True, forbid_unknown_fields=True, rename="camel", 
     params: Annotated[msgspec.Raw, _schema("inputParams")] = msgspec.field(default_factory=msgspec.Raw)
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, body: IncomingBody) -> bytes:
     """Return the request's bytes, unpacked; raise ApiError if they can't be unpacked or are not in UTF-8."""
     if (charset := request.charset) and charset.lower().replace("_", "-") not in {
         "utf-8",
@@ -59,32 +57,17 @@ async def read_body(request: web.Request) -> bytes:
         raise ApiError(
             415, "UNSUPPORTED_ENCODING", f"the body is encoded as {encoding!r}: send it plain or as gzip"
         )
-    body = await request.read()
-    return _unpack(body, request.client_max_size) if encoding == "gzip" else body
-
-
-def _unpack(body: bytes, limit: int) -> bytes:
-    """Unpack gzip (RFC 1952), up to limit bytes: a small body may unpack to a huge one."""
-    unpacking = zlib.decompressobj(wbits=_GZIP)
-    try:
-        raw = unpacking.decompress(body, limit)
-    except zlib.error as error:
-        raise ApiError(400, "INVALID_INPUT", f"the body is not valid gzip: {error}") from None
-    if unpacking.unconsumed_tail:
-        raise ApiError(
-            413, "TOO_LARGE", f"the unpacked body is larger than the {limit} bytes that are allowed"
-        )
-    if not unpacking.eof or unpacking.unused_data:
-        raise ApiError(400, "INVALID_INPUT", "the body is not one complete gzip stream")
-    return raw
+    raw = await body.read(request)
+    return await body.unpack(raw) if encoding == "gzip" else raw
 
 
 def to_descriptor(service: str, raw: bytes, data_pools: Path | None, max_bytes: int) -> Descriptor:
     """Return the job that a body asks for; raise InvalidDescriptor with the JSON path of the fault.
 
-    Blocks on the disk if the body refers to a file of a data pool.
+    Raises ApiError if the file that it refers to is too large. Blocks on the disk if the body refers to a
+    file of a data pool.
     """
-    body = decode_from_client(raw, Body) if raw.strip() else Body()
+    body = check_labels(decode_from_client(raw, Body)) if raw.strip() else Body()
     for name in ("data", "params"):
         check_payload(getattr(body, name), f"$.{name}")
     data = body.data
@@ -132,5 +115,5 @@ def _read_inside(folder: Path, name: str, max_bytes: int) -> bytes:
             raise InvalidDescriptor(f"{name!r} is not a regular file", "$.dataRef.fileId")
         if info.st_size > max_bytes:
             detail = f"the file has {info.st_size} bytes, and {max_bytes} are allowed"
-            raise InvalidDescriptor(detail, "$.dataRef.fileId")
+            raise ApiError(413, "TOO_LARGE", detail, "$.dataRef.fileId")
         return file.read()

@@ -24,6 +24,10 @@ RETRY_AFTER = 5
 """Seconds after which a client that was refused may try again."""
 
 
+_CODES = {413: "TOO_LARGE"}
+"""The codes of errors that aiohttp raises as well, where they have a code of their own."""
+
+
 class ApiError(Exception):
     """An error response, raised by a handler: the HTTP status, and the fields of its body.
 
@@ -68,7 +72,7 @@ def errors_as_json(refused: Callable[[str], None]) -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:  # noqa: PLR2004  # a redirection, for instance, is no error
                 raise
-            api_error = _of_aiohttp(error)
+            api_error = of_aiohttp(error)
         except Exception as error:  # noqa: BLE001  # every request gets a response, also after a bug
             api_error = _explain(request, error)
         refused(api_error.code)
@@ -88,6 +92,8 @@ def _explain(request: web.Request, error: Exception) -> ApiError:
             return ApiError(404, "NOT_FOUND", str(error))
         case NameTaken():
             return ApiError(409, "NAME_TAKEN", str(error))
+        case web.RequestPayloadError():
+            return ApiError(400, "INVALID_INPUT", f"the body is malformed: {_first_line(error)}")
         case QueueFull():
             return ApiError(429, "QUEUE_FULL", str(error), retry=True)
         case ShuttingDown():
@@ -103,12 +109,24 @@ def _explain(request: web.Request, error: Exception) -> ApiError:
     return ApiError(500, "INTERNAL_ERROR", "an internal error; the engine's log has the traceback")
 
 
-def _of_aiohttp(error: web.HTTPException) -> ApiError:
+def malformed(what: BaseException | str | None) -> ApiError:
+    """Return the error response for a request that is no HTTP."""
+    detail = f"the request is not valid HTTP: {_first_line(what or 'it can not be read')}"
+    return ApiError(400, "MALFORMED_REQUEST", detail)
+
+
+def _first_line(what: BaseException | str) -> str:
+    """Return the first line of aiohttp's message; further ones show bytes of the request."""
+    return str(what).partition("\n")[0].rstrip(": ")
+
+
+def of_aiohttp(error: web.HTTPException) -> ApiError:
     """Return the error response for an error that aiohttp itself raises."""
     detail = error.text or error.reason
     if isinstance(error, web.HTTPMethodNotAllowed):
         detail = f"{error.method} is not allowed here; use {', '.join(sorted(error.allowed_methods))}"
-    api_error = ApiError(error.status, error.reason.upper().replace(" ", "_"), detail)
+    code = _CODES.get(error.status) or error.reason.upper().replace(" ", "_")
+    api_error = ApiError(error.status, code, detail)
     if "Allow" in error.headers:
         api_error.headers = {"Allow": error.headers["Allow"]}
     return api_error

@@ -64,7 +64,7 @@ def _service() -> Json:
                         **json_content("The execution is accepted, and durable", schema_ref("Job")),
                         "headers": {"Location": location},
                     },
-                    **error_refs("400", "413", "415", "429", "503", "507"),
+                    **error_refs("400", "408", "413", "415", "429", "503", "507"),
                 },
             ),
             "requestBody": {"content": {"application/json": {"schema": schema_ref("Execution")}}},
@@ -144,7 +144,7 @@ def _of_execution(method: str, operation: Json) -> Json:
 
 
 def _operation(summary: str, responses: Json, parameters: list[Json] | None = None) -> Json:
-    operation: Json = {"summary": summary, "responses": {**responses, **error_refs("500")}}
+    operation: Json = {"summary": summary, "responses": {**responses, **error_refs("403", "500")}}
     if parameters:
         operation["parameters"] = parameters
     return operation

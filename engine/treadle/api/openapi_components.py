@@ -33,12 +33,14 @@ _BODIES: Mapping[str, type[msgspec.Struct]] = {
 
 _ERRORS = {
     "400": "The request is not valid; `path` says where",
+    "403": "A web page of another site made the request, or it came to a name that this host does not have",
     "404": "There is no such execution, or it does not have what was asked for yet",
+    "408": "The body comes too slowly, or not at all",
     "413": "The body is too large",
-    "415": "The encoding of the body is not supported; send it plain or as gzip",
+    "415": "The encoding of the body is not supported, or its type, where a web page sends it",
     "429": "The queue is at its limit",
     "500": "An internal error",
-    "503": "The spool can't be used at the moment",
+    "503": "The spool can't be used at the moment, or other requests fill the memory",
     "507": "The disk is full, or below its reserve",
 }
 

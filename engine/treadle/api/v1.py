@@ -17,7 +17,9 @@ from aiohttp import web
 from treadle.api.answers import UP, HealthBody, JobBody
 from treadle.api.body import read_body, to_descriptor
 from treadle.api.errors import ApiError, answer
+from treadle.api.incoming import Incoming
 from treadle.api.openapi import describe
+from treadle.api.sending import send
 from treadle.api.sse import requested_position, stream
 from treadle.api.waiting import wanted_wait
 from treadle.intake.gateway import Gateway
@@ -25,7 +27,7 @@ from treadle.interface.service import Service
 from treadle.watch.job_events import JobEvents
 from treadle_spool import Descriptor, Status, UnknownJob
 from treadle_spool.folder import RESULT
-from treadle_spool.outputs import all_interim
+from treadle_spool.interim_list import InterimList
 from treadle_spool.untrusted import open_regular
 
 _SENDFILE_SIZE = 1024 * 1024
@@ -42,8 +44,9 @@ class ServiceV1:
     They run in the event loop, and have no state but the spool: any process may serve any request.
     """
 
-    def __init__(self, service: Service, base: str, gateway: Gateway) -> None:
+    def __init__(self, service: Service, base: str, gateway: Gateway, incoming: Incoming) -> None:
         self._service = service
+        self._incoming = incoming
         self._base = base
         self._spool = gateway.spool
         self._done = str(gateway.spool.done)
@@ -79,7 +82,8 @@ class ServiceV1:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""
-        status = await self._gateway.submit(await self._parse(await read_body(request)))
+        with self._incoming.body() as body:
+            status = await self._gateway.submit(await self._parse(await read_body(request, body)))
         return answer(JobBody.of(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
@@ -103,16 +107,16 @@ class ServiceV1:
         headers["Content-Type"] = "application/json"
         return web.FileResponse(path, headers=headers)
 
-    async def interim_results(self, request: web.Request) -> web.Response:
+    async def interim_results(self, request: web.Request) -> web.StreamResponse:
         """Return all interim results, or only the newest one."""
         only_last = _flag(request, "last")
         status = await self._find(request, 0)
-        values = await asyncio.to_thread(all_interim, self._spool, status.id)
-        if not only_last:
-            return answer(b"[" + b",".join(values) + b"]")
-        if not values:
-            raise ApiError(404, "NO_INTERIM_RESULT", f"job {status.id} has no interim result so far")
-        return answer(values[-1])
+        with await asyncio.to_thread(InterimList.open, self._spool, status.id) as interim:
+            if not only_last:
+                return await send(request, interim.length, interim.pieces())
+            if (last := await asyncio.to_thread(interim.last)) is None:
+                raise ApiError(404, "NO_INTERIM_RESULT", f"job {status.id} has no interim result so far")
+            return await send(request, *last)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Stream the job's events, from the position of the client's last event on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,7 +89,7 @@ def settings_of(**given: Any) -> Settings:
 
 def _option(name: str, type_: Any) -> Callable[[Command], Command]:
     """Return the option of a setting: its type and bounds, and its description and default as help."""
-    multiple = name in _ALWAYS
+    multiple = typing.get_origin(next(members(type_))[0]) is tuple
     text, default = description(type_), _default(name)
     return click.option(
         "--" + name.replace("_", "-"),

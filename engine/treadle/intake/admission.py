@@ -1,35 +1,33 @@
 """Admission: the checks that every job passes before it is accepted, over HTTP or from the drop folder.
 
 `data` and `params` are validated against the schemas `inputData` and `inputParams` of the service's OpenAPI
-document: JSON Schema 2020-12, as openapi.json shows them. The validators are made once, when the engine
-starts; a schema that is not valid is an error then, and not at the first job.
+document, as openapi.json shows them (validating.py). The validators are made once, when the engine starts; a
+schema that is not valid, or refers to one that is not, is an error then, and not at the first job.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
-from jsonschema.protocols import Validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
+from jsonschema.exceptions import SchemaError
 
 from treadle.extend.loader import Plugins
 from treadle.intake.service_schemas import schemas_of
+from treadle.intake.subschemas import Json
+from treadle.intake.validating import PAYLOADS, Fault, find_fault, is_linear, make_validator, reachable
+from treadle.intake.validation_pool import Check, TooSlow, ValidationPool
 from treadle.interface.errors import ServiceError, TreadleError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
 from treadle.support.hints import nearest
 from treadle_spool import EMPTY, Descriptor, InvalidDescriptor, Spool
 
-_DOCUMENT = "urn:treadle:openapi-spec"
-"""The URI of the document with a service's schemas, for the references inside them."""
-_SCHEMAS = {"data": "inputData", "params": "inputParams"}
+_SMALL = 4 * 1024
+"""Bytes of a payload that the engine itself validates, if its schema is simple: 20 ms at most."""
 
 
 class QueueFull(TreadleError):
@@ -48,7 +46,7 @@ class Admission:
     """The checks of one engine or API process, for its whole lifetime; no state but `closed`.
 
     Called by the gateway and by the drop folder's intake, in the event loop and in threads. Its own I/O is
-    one statvfs; the plugins' `validate_job` may block.
+    one statvfs. `check` may block: for a process that validates, and in the plugins' `validate_job`.
     """
 
     closed = False
@@ -67,15 +65,18 @@ class Admission:
         self._plugins = plugins
         self._settings = settings
         self._count_owed = count_owed
-        self._validators = {
-            (name, payload): validator
+        self._pool = ValidationPool(settings.validation_seconds)
+        self._checks = {
+            (name, payload): _PayloadCheck(service, payload, schemas, self._pool)
             for name, service in services.items()
-            for payload, validator in _validators(service)
+            for schemas in [_schemas(service)]
+            for payload, schema in PAYLOADS.items()
+            if schemas.get(schema, True) not in ({}, True)
         }
         self._plugins_validate = any(True for _ in plugins.implementations("validate_job"))
 
     def check_room(self) -> None:
-        """Raise QueueFull, DiskFull or ShuttingDown if there is no room for one more job."""
+        """Raise QueueFull, DiskFull, ShuttingDown or OSError if there is no room for one more job."""
         if self.closed:
             raise ShuttingDown
         if (owed := self._count_owed()) >= self._settings.queue_limit:
@@ -84,54 +85,64 @@ class Admission:
                 "try again later"
             )
         disk = os.statvfs(self._spool.root)
+        if disk.f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._spool.root))
         reserve = self._settings.disk_reserve
         if (free := disk.f_bavail * disk.f_frsize) < reserve:
             raise DiskFull(
                 f"the disk of {self._spool.root} has {free} free bytes, and {reserve} are kept back: "
                 "free some space, or lower --disk-reserve"
             )
+        if disk.f_files and not disk.f_favail:
+            raise DiskFull(f"the disk of {self._spool.root} can have no more files: remove some")
+
+    def problems(self) -> list[str]:
+        """Return why a job would be refused for want of room, or a dropped file would wait."""
+        try:
+            self.check_room()
+        except (TreadleError, OSError) as error:
+            return [f"no job is accepted: {error}"]
+        return []
+
+    def close(self) -> None:
+        """End the processes that validate."""
+        self._pool.close()
 
     def is_quick(self, job: Descriptor) -> bool:
         """Return whether `check` is fast enough for the event loop: no schema, and no plugin to call."""
         return not self._plugins_validate and all(
-            (job.service, each) not in self._validators for each in _SCHEMAS
+            (job.service, each) not in self._checks for each in PAYLOADS
         )
 
     def check(self, job: Descriptor) -> None:
-        """Raise InvalidDescriptor, with the JSON path of the fault, if the job can't be run."""
+        """Raise InvalidDescriptor, with the JSON path of the fault, if the job can't be run.
+
+        Raises OSError if it can't be validated now.
+        """
         service = self._services.get(job.service)
         if service is None:
             raise InvalidDescriptor(
                 f"no service named {job.service!r}{nearest(job.service, self._services)}", "$.service"
             )
-        for payload in _SCHEMAS:
-            if validator := self._validators.get((service.name, payload)):
-                _validate(validator, bytes(getattr(job, payload)) or EMPTY, f"$.{payload}")
+        for payload in PAYLOADS:
+            if check := self._checks.get((service.name, payload)):
+                check.check(bytes(getattr(job, payload)) or EMPTY)
         if problems := self._plugins.problems(job, service):
             raise InvalidDescriptor("; ".join(problems))
 
 
-def _validators(service: Service) -> list[tuple[str, Validator]]:
-    """Return a validator for each payload that has a schema; raise ServiceError for an invalid schema."""
-    validators: list[tuple[str, Validator]] = []
+def _schemas(service: Service) -> Json:
+    """Return the schemas of a service; raise ServiceError if they can't be had."""
     try:
-        schemas = schemas_of(service)
-        document = DRAFT202012.create_resource({"components": {"schemas": schemas}})
-        registry: Registry[Any] = Registry().with_resource(_DOCUMENT, document)
-        for payload, name in _SCHEMAS.items():
-            if (schema := schemas.get(name, True)) in ({}, True):
-                continue
-            _check_schema(service, name, schema)
-            reference = {"$ref": f"{_DOCUMENT}#/components/schemas/{name}"}
-            validators.append((payload, Draft202012Validator(reference, registry=registry)))
+        return schemas_of(service)
     except RecursionError:
         raise ServiceError(
             f"{service.path}: a schema of its openapi-spec contains itself, or is nested too deeply"
         ) from None
-    return validators
 
 
 def _check_schema(service: Service, name: str, schema: Any) -> None:
+    """Raise ServiceError if a schema that payloads are validated against is none."""
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -141,22 +152,38 @@ def _check_schema(service: Service, name: str, schema: Any) -> None:
         ) from None
 
 
-def _validate(validator: Validator, payload: bytes, path: str) -> None:
-    try:
-        error = best_match(validator.iter_errors(json.loads(payload, parse_int=_integer)))
-    except RecursionError:
-        raise InvalidDescriptor("the JSON is nested too deeply for its schema", path) from None
-    except Unresolvable as unresolvable:
-        raise InvalidDescriptor(
-            f"the service's schema refers to a part that its openapi-spec doesn't have: {unresolvable}", path
-        ) from None
-    if error is not None:
-        raise InvalidDescriptor(error.message[:500], path + error.json_path[1:])
+class _PayloadCheck:
+    """The check of one payload of a service against its schema."""
 
+    def __init__(self, service: Service, payload: str, schemas: Json, pool: ValidationPool) -> None:
+        """Raise ServiceError if the schema, or one that it refers to, is not valid."""
+        name = PAYLOADS[payload]
+        self._path = f"$.{payload}"
+        self._pool = pool
+        needed = reachable(schemas, name)
+        for each, schema in needed.items():
+            _check_schema(service, each, schema)
+        self._is_linear = all(map(is_linear, needed.values()))
+        self._validator = make_validator(needed, name)
+        self._check = Check.of(f"{service.name}/{payload}", name, needed)
 
-def _integer(digits: str) -> int | float:
-    """Return an integer of any size; one with more digits than Python converts becomes a float."""
-    try:
-        return int(digits)
-    except ValueError:
-        return float(digits)
+    def check(self, payload: bytes) -> None:
+        """Raise InvalidDescriptor if a payload does not fit."""
+        if self._is_linear and len(payload) <= _SMALL:
+            fault = find_fault(self._validator, payload)
+        else:
+            fault = self._ask(payload)
+        if fault is not None:
+            raise InvalidDescriptor(fault.detail, self._path + fault.path[1:])
+
+    def _ask(self, payload: bytes) -> Fault | None:
+        """Have a process validate the payload."""
+        try:
+            reply = self._pool.validate(self._check, payload)
+        except TooSlow:
+            return Fault(
+                "checking it against the service's schema takes too long: make it simpler, or raise the "
+                "engine's setting `validation_seconds`",
+                "$",
+            )
+        return None if reply.detail is None else Fault(reply.detail, reply.path or "$")

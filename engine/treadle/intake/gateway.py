@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from treadle.extend.loader import Plugins
 from treadle.extend.selection import check_service, image_runtimes
 from treadle.intake.admission import Admission
+from treadle.intake.check_lanes import CheckLanes
 from treadle.intake.projects import read_services
 from treadle.interface.job import Job
 from treadle.interface.settings import Settings
@@ -19,6 +20,9 @@ from treadle.watch.arrivals import Arrivals
 from treadle.watch.changes import Changes
 from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status, new_id
+
+_REMEMBERED = 30.0
+"""Seconds for which the health tells of a job that could not be written, if no other one comes."""
 
 
 class AcceptListener(Protocol):
@@ -59,6 +63,9 @@ class Gateway(Lifetime):
         self.admission = Admission(
             self.spool, self.services, self.plugins, settings, lambda: owed(self.spool)
         )
+        self._checking = CheckLanes(self.services, self.admission.check)
+        self._failure: tuple[float, OSError] | None = None
+        """When a job could last not be written, and why; None once another one could."""
         self._listeners: list[AcceptListener] = []
         self._accepting = BatchWorkers("accept", self.spool.accept_all)
 
@@ -69,6 +76,8 @@ class Gateway(Lifetime):
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(self.admission.close)
+            await stack.enter_async_context(self._checking)
             await stack.enter_async_context(self._accepting)
             await stack.enter_async_context(self.changes)
             stack.push_async_callback(self.plugins.close)
@@ -84,14 +93,14 @@ class Gateway(Lifetime):
         if self.admission.is_quick(descriptor):
             self.admission.check(descriptor)
         else:
-            await asyncio.to_thread(self.admission.check, descriptor)
+            await self._checking.check(descriptor)
         if name is not None:
-            return await self._accepting.do((descriptor, name))
+            return await self._accept(descriptor, name)
         name = new_id()
         for listener in self._listeners:
             listener.expect(name)
         try:
-            status = await self._accepting.do((descriptor, name))
+            status = await self._accept(descriptor, name)
         except BaseException:
             for listener in self._listeners:
                 listener.expect_no_more(name)
@@ -100,6 +109,21 @@ class Gateway(Lifetime):
             listener.accepted(Job.of(name, descriptor.accepted(status.created)))
         return status
 
-    def watch_problems(self) -> list[str]:
-        """Return what is wrong with the watcher, for the health answer."""
-        return [] if self.arrivals.healthy else ["the folder watcher is dead; it is being started again"]
+    def problems(self) -> list[str]:
+        """Return why jobs are not accepted or not noticed, for the health answer."""
+        problems = self.admission.problems()
+        if not self.arrivals.healthy:
+            problems.append("the folder watcher is dead; it is being started again")
+        if self._failure is not None and time.monotonic() - self._failure[0] < _REMEMBERED:
+            problems.append(f"the last job could not be written to the disk: {self._failure[1]}")
+        return problems
+
+    async def _accept(self, descriptor: Descriptor, name: str) -> Status:
+        """Write a job, and remember whether that was possible."""
+        try:
+            status = await self._accepting.do((descriptor, name))
+        except OSError as error:
+            self._failure = (time.monotonic(), error)
+            raise
+        self._failure = None
+        return status

@@ -7,7 +7,6 @@ TREADLE_, the environment variable. Its type says what is valid, and its descrip
 from __future__ import annotations
 
 import os
-import stat
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -20,6 +19,7 @@ from msgspec import Meta
 
 from treadle.interface.errors import SettingsError
 from treadle.support.expected import members
+from treadle.support.folders import absolute, check_folder
 from treadle.support.hints import nearest
 from treadle.support.toml import TomlFile
 from treadle.support.typed import Place, to_struct, to_value
@@ -32,6 +32,9 @@ Section = TypeVar("Section", bound=msgspec.Struct)
 Count = Annotated[int, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 _NotNegative = Annotated[int, Meta(ge=0)]
+_HostName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._:-]+$", title="the name of a host, without scheme and port")
+]
 
 
 def default_spool() -> Path:
@@ -58,6 +61,13 @@ class Settings:
     ] = None
     host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="The port to listen on; 0: a free one.")] = 8081
+    hosts: Annotated[
+        tuple[_HostName, ...],
+        Meta(
+            description="A further host name that requests may come to, or a web page's own that may make "
+            "them; may be repeated."
+        ),
+    ] = ()
     jobs: Annotated[Count, Meta(description="How many jobs run at a time.")] = field(
         default_factory=lambda: os.cpu_count() or 1
     )
@@ -86,6 +96,13 @@ class Settings:
     max_body: Annotated[
         Count, Meta(description="The largest job, in bytes, as a request's body or as a dropped file.")
     ] = 64 * MIB
+    validation_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="CPU seconds for checking a job's input against its service's schema, and 1 more for "
+            "each MiB of it; beyond that the job is refused."
+        ),
+    ] = 1.0
     max_result: Annotated[Count, Meta(description="The largest result, in bytes.")] = 256 * MIB
     queue_limit: Annotated[
         Count, Meta(description="How many jobs may wait or run; a further one gets 429.")
@@ -123,9 +140,9 @@ class Settings:
             given = getattr(self, name)
             is_from_file = self.file is not None and self.file.values.get(name) == given
             place = self._place() if is_from_file else Place(SettingsError)
-            value = _absolute(to_value(name, given, type_, place))
+            value = absolute(to_value(name, given, type_, place))
             if any((meta.extra or {}).get("exists") for _, meta in members(type_)):
-                _check_folder(name, value, place)
+                check_folder(name, value, place)
             object.__setattr__(self, name, value)
 
     @property
@@ -221,24 +238,3 @@ def _user_folder(variable: str, default: str) -> Path:
         return Path(value).expanduser()
     except RuntimeError as error:
         raise SettingsError(f"{value} is below an unknown home: set HOME or {variable}") from error
-
-
-def _absolute(value: Any) -> Any:
-    """Return a path, or each of a tuple, as an absolute one; any other value as it is."""
-    if isinstance(value, tuple):
-        return tuple(map(_absolute, value))
-    return value.absolute() if isinstance(value, Path) else value
-
-
-def _check_folder(key: str, folder: Path | None, place: Place) -> None:
-    """Raise the place's error unless the folder can be listed."""
-    if folder is None:
-        return
-    try:
-        is_folder = stat.S_ISDIR(folder.stat().st_mode)
-    except OSError as error:
-        raise place.fault(f"{key}: there is no folder {folder} ({error.strerror})", key) from error
-    if not is_folder:
-        raise place.fault(f"{key}: {folder} is not a folder", key)
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise place.fault(f"{key}: {folder} can't be read: its permissions do not allow it", key)

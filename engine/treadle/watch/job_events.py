@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -25,6 +26,8 @@ _CHUNK = 256 * 1024
 """Bytes of interim results that are read at a time."""
 _NO_FOLDER = (FileNotFoundError, NotADirectoryError, PermissionError)
 """The job has no folder yet, it is being renamed, or its program has replaced it."""
+_BATCH = 1000
+"""Events that are in memory at a time: a log of blank lines has one for each byte."""
 _POSITION = re.compile(r"(\d{1,9})-(\d{1,18})-(\d{1,18})-(\d{1,18})-([A-Z]+)", re.ASCII)
 
 
@@ -95,8 +98,8 @@ class JobEvents:
         return appearing
 
     def read(self) -> list[Event]:
-        """Return the events since the last call. Blocks on the disk; raises UnknownJob."""
-        return [] if self.over() else list(self._read())
+        """Return the next events since the last call. Blocks on the disk; raises UnknownJob."""
+        return [] if self.over() else list(islice(self._read(), _BATCH))
 
     def _read(self) -> Iterator[Event]:
         status = self._spool.look_up(self._name)

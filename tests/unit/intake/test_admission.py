@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
+import psutil
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
@@ -12,6 +14,7 @@ from treadle import Descriptor, Service, ServiceError, Settings
 from treadle.api.openapi import describe
 from treadle.extend.loader import Plugins
 from treadle.intake.admission import Admission, DiskFull, QueueFull
+from treadle.testing import eventually
 from treadle_spool import InvalidDescriptor
 
 SCHEMAS = {
@@ -31,6 +34,8 @@ SCHEMAS = {
 
 @pytest.fixture
 def admit(spool, tmp_path):
+    made: list[Admission] = []
+
     def make(
         schemas: object = SCHEMAS, version: str = "3.0.2", queued: int = 0, **settings: object
     ) -> Admission:
@@ -38,9 +43,12 @@ def admit(spool, tmp_path):
             "sum", Path("sum"), openapi={"openapi": version, "components": {"schemas": schemas}}
         )
         chosen = Settings(spool=tmp_path, **{"disk_reserve": 0, **settings})
-        return Admission(spool, {"sum": service}, Plugins(chosen), chosen, lambda: queued)
+        made.append(Admission(spool, {"sum": service}, Plugins(chosen), chosen, lambda: queued))
+        return made[-1]
 
-    return make
+    yield make
+    for admission in made:
+        admission.close()
 
 
 def job(data: str, service: str = "sum") -> Descriptor:
@@ -183,3 +191,94 @@ def test_a_full_queue_and_a_full_disk(admit):
     with pytest.raises(DiskFull, match="kept back"):
         admit(disk_reserve=2**62).check_room()
     admit(queued=4, queue_limit=5).check_room()
+
+
+@pytest.mark.parametrize("wrong", [{"type": "objekt"}, {"pattern": "("}, {"items": {"minimum": "one"}}])
+def test_a_schema_that_is_only_referred_to_is_reported_before_the_service_is_served(admit, wrong):
+    point = {"properties": {"x": {"allOf": [{"$ref": "#/components/schemas/Far"}]}}}
+    data = {"properties": {"points": {"items": {"$ref": "#/components/schemas/Point"}}}}
+    with pytest.raises(ServiceError, match=r"components\.schemas\.Far .*not a valid schema"):
+        admit({"inputData": data, "Point": point, "Far": wrong}, "3.1.0")
+
+
+def test_a_schema_that_no_input_is_checked_against_may_be_anything(admit):
+    admit({**SCHEMAS, "Other": {"type": "objekt"}}).check(job('{"values": []}'))
+
+
+HOSTILE = {
+    "regex": ({"properties": {"x": {"pattern": "^(a+)+$"}}}, '{"x": "' + "a" * 49 + '!"}'),
+    "names": ({"patternProperties": {"^(a+)+$": {}}}, '{"' + "a" * 49 + '!": 1}'),
+    "choices": (
+        {
+            "properties": {"x": {"$ref": "#/components/schemas/inputData"}},
+            "anyOf": [
+                {"required": ["y"], "properties": {"x": {"$ref": "#/components/schemas/inputData"}}},
+                {"required": ["z"], "properties": {"x": {"$ref": "#/components/schemas/inputData"}}},
+            ],
+        },
+        '{"x": ' * 25 + "{}" + "}" * 25,
+    ),
+}
+"""Schemas and input for them that take seconds to hours."""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_input_that_takes_too_long_to_check_is_refused_with_the_reason(admit, kind):
+    schema, data = HOSTILE[kind]
+    begun = time.monotonic()
+    with pytest.raises(InvalidDescriptor, match=r"takes too long.*`validation_seconds`") as caught:
+        admit({"inputData": schema}, "3.1.0", validation_seconds=0.3).check(job(data))
+    assert caught.value.path == "$.data"
+    assert time.monotonic() - begun < 15
+
+
+def test_a_list_that_must_have_no_equal_items_is_checked_at_once(admit):
+    admission = admit({"inputData": {"properties": {"x": {"uniqueItems": True}}}}, validation_seconds=0.5)
+    items = [f'{{"a": [{number}]}}' for number in range(20_000)]
+    admission.check(job(f'{{"x": [{", ".join(items)}]}}'))
+    with pytest.raises(InvalidDescriptor, match="non-unique"):
+        admission.check(job(f'{{"x": [{", ".join((*items, items[7]))}]}}'))
+
+
+def test_a_megabyte_of_numbers_takes_a_fraction_of_its_time(admit):
+    schema = {"properties": {"x": {"items": {"type": "number", "minimum": 0}}}}
+    admit({"inputData": schema}, validation_seconds=0.5).check(job(f'{{"x": [{"1," * 500_000}2]}}'))
+
+
+def test_input_that_takes_too_much_memory_to_check_is_refused_with_the_reason(admit):
+    admission = admit({"inputData": {"properties": {"x": {"type": "array"}}}}, validation_seconds=30)
+    with pytest.raises(InvalidDescriptor, match="memory"):
+        admission.check(job(f'{{"x": [{"[]," * 6_000_000}0]}}'))
+    admission.check(job('{"x": []}' + " " * 5000))
+
+
+def test_the_processes_that_validate_go_on_after_one_was_ended(admit):
+    admission = admit({"inputData": HOSTILE["regex"][0]}, "3.1.0", validation_seconds=0.2)
+    for _ in range(2):
+        with pytest.raises(InvalidDescriptor, match="takes too long"):
+            admission.check(job(HOSTILE["regex"][1]))
+        admission.check(job('{"x": "aaa"}'))
+        with pytest.raises(InvalidDescriptor, match="does not match") as caught:
+            admission.check(job('{"x": "b"}'))
+        assert caught.value.path == "$.data.x"
+
+
+def test_a_process_that_was_killed_is_replaced(admit):
+    admission = admit({"inputData": HOSTILE["regex"][0]}, "3.1.0")
+    admission.check(job('{"x": "aaa"}'))
+    (process,) = psutil.Process().children()
+    process.kill()
+    eventually(lambda: process.status() == psutil.STATUS_ZOMBIE, "its end")
+    admission.check(job('{"x": "aaa"}'))
+
+
+def test_no_process_is_left_behind(admit):
+    admission = admit({"inputData": HOSTILE["regex"][0]}, "3.1.0")
+    admission.check(job('{"x": "aaa"}'))
+    admission.close()
+    assert psutil.Process().children() == []
+
+
+def test_a_small_input_of_a_simple_schema_needs_no_process(admit):
+    admit().check(job('{"values": [1, 2]}'))
+    assert psutil.Process().children() == []

@@ -213,3 +213,14 @@ def test_settings_that_code_makes_are_checked_too():
         Settings(jobs=2.5)
     with pytest.raises(SettingsError, match=r"^unknown key 'x' in "):
         Settings(plugins={"mine": {"x": 1}}).section("mine", Section)
+
+
+@pytest.mark.parametrize("host", ["https://ui.example", "ui.example/path", "a b", ""])
+def test_a_host_is_given_by_its_name_alone(host):
+    with pytest.raises(SettingsError, match="hosts"):
+        Settings(hosts=(host,))
+
+
+def test_hosts_come_from_engine_toml(engine_toml):
+    config = read_config(engine_toml('hosts = ["ui.example", "engine.example"]\n'))
+    assert make_settings(config, {}).hosts == ("ui.example", "engine.example")

@@ -101,3 +101,13 @@ def test_any_bytes_are_a_descriptor_or_refused(raw):
         Descriptor.from_json(raw)
     except InvalidDescriptor as error:
         assert str(error)  # noqa: PT017  # both outcomes are right
+
+
+def test_labels_are_small_as_each_status_repeats_them():
+    labels = {f"label-{number}": "x" * 300 for number in range(100)}
+    assert Descriptor.from_client(json.dumps({"service": "sum", "labels": labels}).encode()).labels == labels
+    large = json.dumps({"service": "sum", "labels": {**labels, "more": "x" * 5000}}).encode()
+    with pytest.raises(InvalidDescriptor, match="32768 are allowed") as caught:
+        Descriptor.from_client(large)
+    assert caught.value.path == "$.labels"
+    assert Descriptor.from_json(large).labels["more"]

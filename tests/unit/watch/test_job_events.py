@@ -44,3 +44,16 @@ def test_an_interim_result_is_reported_whole_and_not_before_it_is(running, size)
     while happened := events.read():
         told += [event.data for event in happened]
     assert told == [value, b"1"]
+
+
+def test_blank_lines_are_told_a_thousand_at_a_time(running):
+    spool, folder = running
+    (folder / "stdout.log").write_bytes(b"\n" * 5000)
+    (folder / "stderr.log").write_bytes(b"\n" * 10)
+    events = JobEvents(spool, "job", Position())
+    told, sizes = 0, []
+    while happened := events.read():
+        told += sum(event.kind == "log" for event in happened)
+        sizes.append(len(happened))
+    assert told == 5010
+    assert max(sizes) <= 1000
