@@ -76,12 +76,14 @@ class Engine(Lifetime):
         unserved = sorted(self.dispatcher.backlog.unserved)
         problems = self.gateway.watch_problems()
         problems += [f"jobs wait for service {name!r}, which is not served" for name in unserved]
+        problems += self.intake.troubles.problems()
         return Health(
             ready=not problems,
             problems=tuple(problems),
             watcher_restarts=self.gateway.arrivals.restarts,
             queued=len(self.dispatcher.backlog),
             running=len(self.dispatcher.runs),
+            notes=tuple(self.gateway.arrivals.notes() + self.intake.troubles.notes()),
         )
 
     def _assemble(self, owner: Owner, finish: Finish) -> None:
@@ -138,6 +140,7 @@ class ApiProcess(Lifetime):
             watcher_restarts=self.gateway.arrivals.restarts,
             queued=max(0, self._owed(spool) - running),
             running=running,
+            notes=tuple(self.gateway.arrivals.notes()),
         )
 
     def _owed(self, spool: Spool) -> int:

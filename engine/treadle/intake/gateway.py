@@ -102,4 +102,4 @@ class Gateway(Lifetime):
 
     def watch_problems(self) -> list[str]:
         """Return what is wrong with the watcher, for the health answer."""
-        return [] if self.arrivals.healthy else ["the folder watcher is dead; it is being started again"]
+        return self.arrivals.problems()

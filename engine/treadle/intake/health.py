@@ -18,3 +18,5 @@ class Health:
     """How many jobs wait."""
     running: int
     """How many jobs run."""
+    notes: tuple[str, ...] = ()
+    """What somebody should mend, although it stops nothing; each is a sentence."""
