@@ -61,7 +61,8 @@ def _empty(top: int, deadline: float) -> None:
                 _flatten(folder, top)
             finally:
                 os.close(folder)
-            _remove_folder(name, top)
+            with suppress(NotADirectoryError):  # it was exchanged meanwhile
+                _remove_folder(name, top)
 
 
 def _flatten(folder: int, top: int) -> None:

@@ -72,12 +72,12 @@ class Intake(Lifetime):
         """What health tells of the intake."""
         self._drop = drop
         self._admission = admission
-        self._visits = Visits(lambda entry: self._looking.put(entry))
         self._held = 0
         """Bytes of the files that are read and not yet accepted."""
         self._threads = ThreadPoolExecutor(_MOST_JUDGES + 3, "intake")
         self._listing = False
         self._looking = Lane(self._look_at, batch=_LOOKED_AT)
+        self._visits = Visits(self._looking.put)
         self._judging = Lane(self._judge, workers=_JUDGES, slow=_SLOW, most=_MOST_JUDGES)
         self._refusing = Lane(self._refuse, batch=_REFUSED)
 

@@ -1,4 +1,4 @@
-"""The visits to the entries of drop/: each entry is in one lane at most, and is visited again when it must be."""
+"""The visits to the entries of drop/: each is in one lane at most, and is looked at again when it must be."""
 
 from __future__ import annotations
 
