@@ -3,7 +3,7 @@
 To refuse a batch of files:
 
 1. Write the reasons to drafts in tmp/, and sync all of them.
-2. Link each draft to bad/<name>.reason.json; `link` never overwrites, so this also reserves <name> in bad/.
+2. Rename each draft to bad/<name>.reason.json, without overwriting: this also reserves <name> in bad/.
 3. fsync bad/, once for the batch.
 4. Move each file to bad/<name>.
 
@@ -26,6 +26,7 @@ import orjson
 from treadle_spool import durable, removal
 from treadle_spool.errors import InvalidDescriptor, SpoolError
 from treadle_spool.names import printable, shortened
+from treadle_spool.renaming import rename_new
 from treadle_spool.status import now
 
 MOST = 1000
@@ -134,13 +135,14 @@ class Quarantine:
                 files.sync()
             for draft, refusal in zip(drafts, refusals, strict=True):
                 targets.append(self._reserve(draft, refusal.name))
-        finally:
+        except OSError:
             for draft in drafts:
                 with suppress(OSError):
                     draft.unlink(missing_ok=True)
+            raise
 
     def _reserve(self, draft: Path, name: str) -> Path:
-        """Link a reason into bad/ under an unused name; readers of bad/ see complete reasons only."""
+        """Move a reason to bad/ under an unused name; readers of bad/ see complete reasons only."""
         first = self._folder / shortened(name, _MAX_NAME_BYTES)
         number = 1
         while True:
@@ -149,7 +151,7 @@ class Quarantine:
             if path.name.endswith(REASON_SUFFIX) or os.path.lexists(path):
                 continue  # what is refused must not pass for the reason of another file
             with suppress(FileExistsError):
-                os.link(draft, _reason_of(path))
+                rename_new(str(draft), str(_reason_of(path)))
                 return path
 
     def _move(self, path: Path, target: Path) -> None:

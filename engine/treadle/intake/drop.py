@@ -50,6 +50,8 @@ _RETRY_DELAY = 2.0
 """Seconds until the next look at an entry after an error, and for room."""
 _LOOKED_AT = 64
 """Entries that are looked at together."""
+_FLOODED = 0.5
+"""Seconds between two listings while many entries wait: what came last is found by these, not by events."""
 _REFUSED = 64
 """Entries that are refused together."""
 _JUDGES, _MOST_JUDGES = 4, 24
@@ -76,6 +78,7 @@ class Intake(Lifetime):
         """Bytes of the files that are read and not yet accepted."""
         self._threads = ThreadPoolExecutor(_MOST_JUDGES + 3, "intake")
         self._listing = False
+        self._listed = 0.0
         self._looking = Lane(self._look_at, batch=_LOOKED_AT)
         self._visits = Visits(self._looking.put)
         self._judging = Lane(self._judge, workers=_JUDGES, slow=_SLOW, most=_MOST_JUDGES)
@@ -107,7 +110,7 @@ class Intake(Lifetime):
     async def _look_at(self, entries: Sequence[str | None]) -> None:
         await self._await_room()
         names = [entry for entry in entries if entry is not None]
-        if None in entries:
+        if None in entries or self._is_flooded():
             await self._list()
         outcomes = await self._in_thread(self._look_at_all, names, self._held)
         self._looking.put_back(names[len(outcomes) :])
@@ -139,19 +142,26 @@ class Intake(Lifetime):
             outcomes.append(outcome)
         return outcomes
 
+    def _is_flooded(self) -> bool:
+        """Return whether to list the folder although nobody asked: events may come seconds late."""
+        late = asyncio.get_running_loop().time() > self._listed + _FLOODED
+        return late and len(self._looking) > _LOOKED_AT
+
     async def _list(self) -> None:
         self._listing = False
         try:
             names = await self._in_thread(self._drop.names)
+            new = await self._in_thread(lambda: [name for name in names if name not in self._visits])
         except OSError as error:
             self.troubles.unlisted = str(error)
             asyncio.get_running_loop().call_later(_RETRY_DELAY, self._hear, None)
             return
         self.troubles.unlisted = None
         self.troubles.keep(names)
-        for entry in names:
+        for entry in new:
             if entry not in self._visits:
                 self._visits.want(entry)
+        self._listed = asyncio.get_running_loop().time()
 
     async def _await_room(self) -> None:
         """Wait until there is room for a job, and for its bytes."""

@@ -50,6 +50,10 @@ class Lane(Lifetime, Generic[Item]):
         self._take_newest = False
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return len(self._items)
+
     def put(self, item: Item) -> None:
         """Add an item."""
         self._items.append(item)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ _CHECK_INTERVAL = 1.0
 """Seconds between two checks that watchdog's threads are alive."""
 POLL_INTERVAL = 0.25
 """Seconds between two looks at a folder that can't be watched."""
+_TOLD_AT_ONCE = 1000
+"""Events that are passed on before the event loop does something else."""
 _REVIVAL_INTERVAL = 30.0
 """Seconds until it is tried again to watch it."""
 
@@ -215,16 +218,34 @@ def _names(folders: Sequence[FolderWatch]) -> str:
 
 
 class _Waker(FileSystemEventHandler):
-    """The handler of events in watchdog's thread: it wakes the event loop, and does nothing else."""
+    """The handler of events in watchdog's thread: it wakes the event loop, and does nothing else.
+
+    Events that come before the loop has taken the last ones do not wake it again: so a flood costs little.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watches: Sequence[_Watch]) -> None:
         self._loop = loop
         self._watches = watches
+        self._news: deque[tuple[Look, str]] = deque()
+        self._woken = False
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
         name = os.fsdecode(path).rpartition("/")[2]
-        with suppress(RuntimeError):  # the loop has been closed
-            for watch in self._watches:
-                if type(event) in watch.events and not watch.known(name):
-                    self._loop.call_soon_threadsafe(watch.look, name)
+        for watch in self._watches:
+            if type(event) in watch.events and not watch.known(name):
+                self._news.append((watch.look, name))
+        if self._news and not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        """Call the looks, in the event loop."""
+        self._woken = False  # first: what is appended from now on wakes the loop again
+        for _ in range(min(len(self._news), _TOLD_AT_ONCE)):
+            look, name = self._news.popleft()
+            look(name)
+        if self._news and not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._tell)
