@@ -169,13 +169,13 @@ def theirs(path: Path) -> Path:
 
 @pytest.mark.usefixtures("ordinary")
 def test_a_file_that_can_t_be_removed_runs_once_and_is_told(serve):
-    server = serve(EXAMPLES / "sum", "--keep-jobs", "0", "--tidy", "0.2")
+    server = serve(EXAMPLES / "sum")
     drop = server.spool / "drop"
     theirs(drop).chmod(0o1777)
     (drop / ".mine").write_bytes(JOB)
     theirs(drop / ".mine").rename(drop / "mine.json")
     eventually(lambda: any("'mine.json'" in note for note in health(server)["notes"]), "the note")
-    eventually(lambda: not (server.spool / "done" / "mine").exists(), "the removal of the job")
+    shutil.rmtree(server.dropped("mine"))
     assert health(server)["ready"]
     took(server, "other")
     server.stop()
