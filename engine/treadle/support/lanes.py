@@ -4,7 +4,7 @@ A worker takes the oldest item, then the newest, and so on in turn: what comes l
 came before, and what came first is not forgotten. A batch is taken half from each end.
 
 An item that takes longer than `slow` seconds is counted out: another worker begins in place of the one that
-is busy, up to `most` workers. When the slow one is done, one of them ends.
+is busy, up to `most` workers. The one that was busy ends when its item is done.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ class Lane(Lifetime, Generic[Item]):
         self._workers = workers
         self._slow = slow
         self._most = most
-        self._surplus = 0
         self._items: deque[Item] = deque()
         self._filled = asyncio.Event()
         self._take_newest = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._relieved: set[asyncio.Task[None]] = set()
+        """The workers that are busy with a slow item, and have another one in their place."""
 
     def __len__(self) -> int:
         """Return how many items wait."""
@@ -80,26 +81,26 @@ class Lane(Lifetime, Generic[Item]):
         task = asyncio.create_task(self._run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._relieved.discard)
 
-    def _relieve(self) -> None:
+    def _relieve(self, busy: asyncio.Task[None]) -> None:
         """Have another worker begin in place of one that is slow."""
         if len(self._tasks) < self._most:
-            self._surplus += 1
+            self._relieved.add(busy)
             self._begin()
 
     async def _run(self) -> None:
-        while True:
+        myself = asyncio.current_task()
+        assert myself is not None
+        while myself not in self._relieved:
             while not self._items:
                 self._filled.clear()
                 await self._filled.wait()
-            await self._do(self._next())
-            if self._surplus:
-                self._surplus -= 1
-                return
+            await self._do(self._next(), myself)
 
-    async def _do(self, items: Sequence[Item]) -> None:
+    async def _do(self, items: Sequence[Item], worker: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
-        timer = None if self._slow is None else loop.call_later(self._slow, self._relieve)
+        timer = None if self._slow is None else loop.call_later(self._slow, self._relieve, worker)
         try:
             await self._work(items)
         except Exception:

@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from watchdog.events import (
@@ -26,16 +23,13 @@ from watchdog.events import (
     FileDeletedEvent,
     FileMovedEvent,
     FileSystemEvent,
-    FileSystemEventHandler,
 )
 
 from treadle.support.lifetime import Lifetime, background
 from treadle.watch.folder_watch import FolderWatch
+from treadle.watch.waker import Look, Waker, Watch
 
 log = logging.getLogger(__name__)
-
-Look = Callable[[str | None], None]
-"""Called in the event loop, with the name of an entry that may be new, or None to look at all entries."""
 
 ARRIVALS: Sequence[type[FileSystemEvent]] = (
     FileCreatedEvent,
@@ -55,18 +49,8 @@ _CHECK_INTERVAL = 1.0
 """Seconds between two checks that watchdog's threads are alive."""
 POLL_INTERVAL = 0.25
 """Seconds between two looks at a folder that can't be watched."""
-_TOLD_AT_ONCE = 1000
-"""Events that are passed on before the event loop does something else."""
 _REVIVAL_INTERVAL = 30.0
 """Seconds until it is tried again to watch it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    folder: Path
-    events: Sequence[type[FileSystemEvent]]
-    look: Look
-    known: Callable[[str], bool]
 
 
 class Arrivals(Lifetime):
@@ -81,7 +65,7 @@ class Arrivals(Lifetime):
         self.restarts = 0
         """How often watchdog had died and was replaced."""
         self._rescan = rescan
-        self._watches: list[_Watch] = []
+        self._watches: list[Watch] = []
         self._folders: list[FolderWatch] = []
         self._told: set[str] = set()
         """The reasons for polling that are logged already."""
@@ -97,7 +81,7 @@ class Arrivals(Lifetime):
 
         look is not called for an entry that is known; known is called in watchdog's thread.
         """
-        self._watches.append(_Watch(folder, events, look, known))
+        self._watches.append(Watch(folder, events, look, known))
 
     @property
     def healthy(self) -> bool:
@@ -133,7 +117,7 @@ class Arrivals(Lifetime):
             watches = [watch for watch in self._watches if watch.folder == path]
             kinds = {kind for watch in watches for kind in watch.events}
             wanted = sorted(kinds, key=lambda kind: kind.__name__)
-            self._folders.append(FolderWatch(path, _Waker(loop, watches), wanted))
+            self._folders.append(FolderWatch(path, Waker(loop, watches), wanted))
 
     def _start_all(self) -> None:
         for folder in self._folders:
@@ -215,37 +199,3 @@ class Arrivals(Lifetime):
 
 def _names(folders: Sequence[FolderWatch]) -> str:
     return "/, ".join(sorted(folder.path.name for folder in folders)) + "/"
-
-
-class _Waker(FileSystemEventHandler):
-    """The handler of events in watchdog's thread: it wakes the event loop, and does nothing else.
-
-    Events that come before the loop has taken the last ones do not wake it again: so a flood costs little.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, watches: Sequence[_Watch]) -> None:
-        self._loop = loop
-        self._watches = watches
-        self._news: deque[tuple[Look, str]] = deque()
-        self._woken = False
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
-        name = os.fsdecode(path).rpartition("/")[2]
-        for watch in self._watches:
-            if type(event) in watch.events and not watch.known(name):
-                self._news.append((watch.look, name))
-        if self._news and not self._woken:
-            self._woken = True
-            with suppress(RuntimeError):  # the loop has been closed
-                self._loop.call_soon_threadsafe(self._tell)
-
-    def _tell(self) -> None:
-        """Call the looks, in the event loop."""
-        self._woken = False  # first: what is appended from now on wakes the loop again
-        for _ in range(min(len(self._news), _TOLD_AT_ONCE)):
-            look, name = self._news.popleft()
-            look(name)
-        if self._news and not self._woken:
-            self._woken = True
-            self._loop.call_soon(self._tell)
