@@ -117,8 +117,6 @@ async def test_health_tells_why_dropped_files_wait_and_the_log_tells_it_once(har
         before, until_checked = said(), checks + 5
         await until(lambda: checks > until_checked)
         assert said() == before
-        end(engine, "first", code=0)
-        await until(lambda: len(engine.dispatcher.runs) == 1 and "first" not in engine.dispatcher.runs)
 
 
 async def test_an_error_of_the_disk_concerns_one_entry(harness, monkeypatch):
