@@ -74,7 +74,7 @@ class Taking:
         return stays
 
     def _present(self) -> Iterator[os.stat_result]:
-        with os.scandir(self._drop) as entries:
+        with suppress(OSError), os.scandir(self._drop) as entries:  # the folder may be missing just now
             for entry in entries:
                 with suppress(OSError):
                     yield entry.stat(follow_symlinks=False)

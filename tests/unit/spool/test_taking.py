@@ -233,6 +233,15 @@ def test_what_was_left_is_forgotten_when_it_is_gone(spool, owner, drop):
 
 
 @pytest.mark.usefixtures("stuck")
+def test_a_drop_folder_that_is_missing_at_the_start_is_no_error(owner, drop):
+    put_in_place(drop, "a.json", JOB)
+    drop.take("a.json", anything)
+    (drop.path / "a.json").unlink()
+    drop.path.rmdir()
+    drop_folder(owner)
+
+
+@pytest.mark.usefixtures("stuck")
 def test_a_damaged_line_of_what_was_left_hides_no_other(spool, owner, drop):
     put_in_place(drop, "a.json", JOB)
     (spool.root / LEFT).write_bytes(b'{"name": "cut o')
