@@ -23,16 +23,13 @@ REPLACED = int(os.environ.get("TREADLE_REPLACED", "20"))
 NOBODY = 65534
 
 SLOW_CHECK = """
-import os, time
+import time
 from treadle import hookimpl
 
-class SlowCheck:
-    @hookimpl
-    def validate_job(self, job, service):
-        time.sleep(float(job.labels.get("slow", "0")))
-        return []
-
-plugin = SlowCheck()
+@hookimpl
+def validate_job(job, service):
+    time.sleep(float(job.labels.get("slow", "0")))
+    return []
 """
 
 
@@ -52,7 +49,8 @@ def reasons(server) -> list[str]:
 
 
 def slow(seconds: float) -> bytes:
-    return json.dumps({"service": "sum", "labels": {"slow": str(seconds)}}).encode()
+    job = {"service": "sum", "data": {"values": [2]}, "labels": {"slow": str(seconds)}}
+    return json.dumps(job).encode()
 
 
 @pytest.fixture
