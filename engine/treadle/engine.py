@@ -77,6 +77,7 @@ class Engine(Lifetime):
         problems = self.gateway.problems()
         problems += (stuck := self.dispatcher.problems())
         problems += [f"jobs wait for service {name!r}, which is not served" for name in unserved]
+        problems += self.intake.troubles.problems()
         return Health(
             ready=not problems,
             problems=tuple(problems),
@@ -84,6 +85,7 @@ class Engine(Lifetime):
             queued=len(self.dispatcher.backlog),
             running=len(self.dispatcher.runs),
             stuck=len(stuck),
+            notes=tuple(self.gateway.arrivals.notes() + self.intake.troubles.notes()),
         )
 
     def _assemble(self, owner: Owner, finish: Finish) -> None:
@@ -143,6 +145,7 @@ class ApiProcess(Lifetime):
             watcher_restarts=self.gateway.arrivals.restarts,
             queued=max(0, self._owed(spool) - running),
             running=running,
+            notes=tuple(self.gateway.arrivals.notes()),
         )
 
     def _owed(self, spool: Spool) -> int:

@@ -1,7 +1,9 @@
 """Treadle's on-disk queue. FORMAT.md beside this package is its public contract."""
 
 from treadle_spool.descriptor import EMPTY, Accepted, Descriptor, JobOptions, Origin
-from treadle_spool.drop import DropFolder, NotYet, Refused, Taken
+from treadle_spool.drop import DropFolder
+from treadle_spool.drop_names import is_hidden
+from treadle_spool.drop_outcomes import Faulty, Found, LeftAlone, NotYet, Refused, Taken
 from treadle_spool.errors import (
     InvalidDescriptor,
     NameTaken,
@@ -25,8 +27,11 @@ __all__ = [
     "Descriptor",
     "DropFolder",
     "Expired",
+    "Faulty",
+    "Found",
     "InvalidDescriptor",
     "JobOptions",
+    "LeftAlone",
     "LiveAttempt",
     "NameTaken",
     "NotASpool",
@@ -48,6 +53,7 @@ __all__ = [
     "collect",
     "decode_from_client",
     "expired",
+    "is_hidden",
     "new_id",
     "now",
 ]

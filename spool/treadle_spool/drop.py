@@ -1,132 +1,223 @@
 """The intake of drop/: a file <name>.json there becomes the job <name>, or is refused and moved to bad/.
 
-Anyone may drop files, so a file is untrusted, and may be incomplete. The steps for one file:
+The steps for one entry; each is a call of its own, so that a slow step of one delays no other:
 
-1. Leave a file that is named like a partial file (".x", "x.tmp", "x~"). Refuse an unsafe name.
-2. Open it without following links and without blocking. Check the open file: a regular file, one hard link,
-   not too large.
-3. Ask for a read lease (F_SETLEASE). EAGAIN means that a process has the file open for writing: leave it.
-   Where no lease is possible, leave a recently changed file that is not valid yet. Leave a recently changed
-   empty file in any case.
-4. Read it. If its size or modification time has changed meanwhile, leave the file.
-5. Accept a copy as the job, with the identity of the file as the job's `origin`. Then unlink the file.
+1. `look`: leave what is named like a partial file, has a writer or is not finished (dropped.py). Leave what
+   has no job's name until it has been quiet for some seconds. Read and parse the others.
+2. The engine checks the job.
+3. `accept`: a copy becomes the job, with the identity of the file as the job's `origin`. Then the file is
+   taken away (taking.py). Or `refuse_all`: the files are taken away, and moved to bad/ with their reasons.
 
-Invariant: a file leaves drop/ only when its job, or the reason of its refusal, is durable. After a crash
-before the unlink the file is found again. A job with its name and `origin` exists by then, so the file is
-only unlinked. If the job's `origin` is another one, the file is refused: its name is in use.
+Invariant: a file leaves drop/ only when its job, or the reason of its refusal, is durable. After a crash it
+is found again, under its own name or the hidden one. If a job with its name and `origin` exists, the file is
+only taken away. If the job's `origin` is another one, the file is refused: its name is in use.
 
-The device number was part of `origin` before, and was dropped: it may change at a reboot.
+An entry that can't be taken away is remembered (left.py), and left alone from then on.
+
+To unlink by name what was read by descriptor was tried before: a file that was renamed onto the name
+meanwhile was lost. The device number was part of `origin` before: it may change at a reboot.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import signal
 import stat
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from treadle_spool.descriptor import Descriptor, Origin
-from treadle_spool.errors import (
-    HardLinked,
-    InvalidDescriptor,
-    NameTaken,
-    NotAFile,
-    SpoolError,
-    TooLarge,
-    Unreadable,
-    UnsafeName,
-)
+from treadle_spool.drop_names import Kind, dropped_name, job_name, kind_of
+from treadle_spool.drop_outcomes import Faulty, Found, LeftAlone, NotYet, Refused, Taken
+from treadle_spool.dropped import OpenFile, Unfinished, parse
+from treadle_spool.errors import HardLinked, InvalidDescriptor, NameTaken, SpoolError, Unreadable
 from treadle_spool.folder import JOB
-from treadle_spool.names import check_name
+from treadle_spool.left import origin_of
 from treadle_spool.owner import Owner
+from treadle_spool.patience import Patience
+from treadle_spool.quarantine import UNMOVABLE, Refusal, Stuck
 from treadle_spool.status import Status
+from treadle_spool.taking import Replaced, Taking
 
-_SUFFIX = ".json"
-_PARTIAL_SUFFIXES = (".tmp", ".part", ".swp", "~")
-_CHUNK = 1024 * 1024
+_QUIET = 2.5
+"""How many times longer one waits for an entry to get another name than for the rest of its content."""
 
 Check = Callable[[Descriptor], None]
 """A callback that raises a SpoolError for a job that the engine does not accept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The file was accepted as a job, and is removed."""
-
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The file was refused, and is in bad/ now."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """The file is left in drop/."""
-
-    unfinished: bool
-    """Whether to retry soon: a process may still be writing the file."""
-
-
-class _Unfinished(Exception):
-    """A process may still be writing the file."""
-
-
 class DropFolder:
-    """The reader of drop/, for as long as its owner holds the spool; it keeps no state."""
+    """The reader of drop/, for as long as its owner holds the spool.
 
-    def __init__(self, owner: Owner, *, max_bytes: int, settle: float = 2.0) -> None:
-        """Refuse files of more than max_bytes; a file counts as recent for settle seconds after a change."""
+    `names` and `look` are called in one thread at a time, the others in any. What it remembers of unfinished
+    entries may be lost; what it must not forget is in left.jsonl.
+    """
+
+    def __init__(
+        self, owner: Owner, *, max_bytes: int, settle: float = 2.0, quiet: float | None = None
+    ) -> None:
+        """Refuse files of more than max_bytes.
+
+        A file whose end can't be seen counts as finished when it has been unchanged for `settle` seconds,
+        and one that has no job's name when it has been unchanged for `quiet` seconds.
+        """
         self.path = owner.spool.drop
         self._spool = owner.spool
         self._max_bytes = max_bytes
         self._settle = settle
+        self._quiet = settle * _QUIET if quiet is None else quiet
+        self._patience = Patience()
+        self._taking = Taking(self.path, owner.spool.root)
 
     def names(self) -> list[str]:
         """Return the names of all entries of the folder."""
-        return [entry.name for entry in os.scandir(self.path)]
+        with os.scandir(self.path) as entries:
+            names = [entry.name for entry in entries]
+        self._patience.keep(names)
+        return names
 
-    def take(self, name: str, check: Check) -> Taken | Refused | NotYet:
-        """Accept the file as a job, refuse it and move it to bad/, or leave it because it is not finished.
+    def take(self, entry: str, check: Check) -> Taken | Refused | LeftAlone | NotYet:
+        """Accept the file as a job, refuse it and move it to bad/, or leave it: one step after the other.
 
-        The file is opened without following links, and copied, not adopted. Raises OSError only for errors
-        of the disk, never for faults of the file.
+        Raises OSError only for errors of the disk, never for faults of the file.
         """
-        if name.startswith(".") or name.endswith(_PARTIAL_SUFFIXES):
+        looked: Found | Faulty | Taken | LeftAlone | NotYet = self.look(entry)
+        if isinstance(looked, Found):
+            try:
+                check(looked.descriptor)
+            except SpoolError as error:
+                looked = Faulty(entry, error, looked.file)
+            else:
+                looked = self.accept(looked)
+        if isinstance(looked, Faulty):
+            (outcome,) = self.refuse_all([looked])
+            if isinstance(outcome, OSError):
+                raise outcome
+            return outcome
+        return looked
+
+    def look(self, entry: str, most: int | None = None) -> Found | Faulty | LeftAlone | NotYet:
+        """Read an entry if it is finished; a file of more than `most` bytes is not read now.
+
+        Raises OSError only for errors of the disk.
+        """
+        kind = kind_of(dropped_name(entry))
+        if kind is Kind.PARTIAL:
             return NotYet(unfinished=False)
         try:
-            return Taken(self._accept(name, check))
+            file = (self.path / entry).lstat()
+            if stays := self._taking.reason(file):
+                return LeftAlone(stays)
+            return self._look(entry, kind, file, most)
         except FileNotFoundError:
+            self._patience.forget(entry)
             return NotYet(unfinished=False)
-        except _Unfinished:
-            return NotYet(unfinished=True)
-        except SpoolError as error:
-            self._spool.quarantine.take(self.path / name, error)
-            return Refused(name, str(error))
+        except Unfinished:
+            return NotYet(unfinished=True, again=self._settle)
 
-    def _accept(self, name: str, check: Check) -> Status:
-        job = _job_name(name)
-        raw, origin = self._read(name)
-        descriptor = Descriptor.from_client(raw)
-        check(descriptor)
-        descriptor = msgspec.structs.replace(descriptor, created=None, origin=origin)
+    def _look(
+        self, entry: str, kind: Kind, file: os.stat_result, most: int | None
+    ) -> Found | Faulty | NotYet:
+        wait = self._quiet if kind is Kind.DOUBTFUL else 0.0
+        is_complete = False
+        try:
+            with OpenFile(self.path / entry) as opened:
+                file = opened.file
+                is_complete = opened.has_no_writer() and file.st_size > 0
+                opened.check(self._max_bytes)
+                if wait and (missing := self._patience.missing(entry, file, wait)):
+                    return NotYet(unfinished=True, again=missing)
+                job_name(dropped_name(entry))
+                if most is not None and file.st_size > most:
+                    return NotYet(unfinished=True, again=self._settle / 10)
+                return Found(entry, parse(opened.read(self._max_bytes)), file)
+        except SpoolError as error:
+            wait = max(wait, self._wait_for_better(error, file, is_complete))
+            if missing := self._patience.missing(entry, file, wait):
+                return NotYet(unfinished=True, again=missing)
+            return Faulty(entry, _without_frames(error), file)
+
+    def _wait_for_better(self, error: SpoolError, file: os.stat_result, is_complete: bool) -> float:
+        """Return how many seconds the entry must have been unchanged before it is refused for this error."""
+        if isinstance(error, Unreadable):  # its writer may change its mode at the end
+            return self._quiet
+        if isinstance(error, HardLinked) or stat.S_ISDIR(file.st_mode):
+            # A writer may publish a file by link and unlink; a folder may still be filled.
+            return self._settle
+        return self._settle if stat.S_ISREG(file.st_mode) and not is_complete else 0.0
+
+    def accept(self, found: Found) -> Taken | Faulty:
+        """Accept a checked job, durably, and take its file away; Faulty if the job's name is in use.
+
+        Raises OSError; then the entry is to be looked at again, and its job does not become a second one.
+        """
+        job, origin = job_name(dropped_name(found.entry)), origin_of(found.file)
+        descriptor = msgspec.structs.replace(found.descriptor, created=None, origin=origin)
         try:
             status = self._find_accepted(job, origin) or self._spool.accept(descriptor, job)
         except NameTaken as error:
-            raise NameTaken(f"{error}: choose another file name") from None
-        (self.path / name).unlink(missing_ok=True)
-        return status
+            error = NameTaken(f"{error}: choose another file name")
+            return Faulty(found.entry, _without_frames(error), found.file)
+        try:
+            self._taking.take_away(found.entry, found.file).unlink(missing_ok=True)
+        except Replaced as other:
+            return Taken(status, again=other.entry)
+        except FileNotFoundError:
+            return Taken(status)
+        except OSError as error:
+            return Taken(status, stays=self._taking.leave(found.entry, found.file, error))
+        return Taken(status)
+
+    def refuse_all(self, faults: Sequence[Faulty]) -> list[Refused | NotYet | OSError]:
+        """Refuse entries: move them to bad/, with their reasons. Returns the outcome of each.
+
+        After an OSError the entry is in drop/, and is to be looked at again.
+        """
+        places = [self._take_away(fault) for fault in faults]
+        refusals = {
+            number: Refusal(
+                place if isinstance(place, Path) else None, dropped_name(fault.entry), fault.error
+            )
+            for number, (fault, place) in enumerate(zip(faults, places, strict=True))
+            if isinstance(place, Path) or (isinstance(place, OSError) and place.errno in UNMOVABLE)
+        }
+        moved = dict(zip(refusals, self._spool.quarantine.take_all(list(refusals.values())), strict=True))
+        return [
+            self._refused(fault, place, moved.get(number))
+            for number, (fault, place) in enumerate(zip(faults, places, strict=True))
+        ]
+
+    def _take_away(self, fault: Faulty) -> Path | NotYet | OSError:
+        try:
+            return self._taking.take_away(fault.entry, fault.file)
+        except FileNotFoundError:
+            return NotYet(unfinished=False)
+        except Replaced as other:
+            return NotYet(unfinished=True, entry=other.entry)
+        except OSError as error:
+            return error
+
+    def _refused(
+        self, fault: Faulty, place: Path | NotYet | OSError, moved: Path | Stuck | OSError | None
+    ) -> Refused | NotYet | OSError:
+        """Return the outcome of a refusal; what could not be moved is put back, and remembered."""
+        if isinstance(place, NotYet):
+            return place
+        if moved is None and isinstance(place, OSError):
+            return place
+        entry, stays = fault.entry, place if isinstance(place, OSError) else None
+        if isinstance(place, Path) and not isinstance(moved, Path):
+            entry = self._taking.put_back(place, entry)
+            stays = moved.why if isinstance(moved, Stuck) else None
+        if isinstance(moved, OSError):
+            return moved
+        try:
+            why = self._taking.leave(entry, fault.file, stays) if stays else None
+        except OSError as error:
+            return error
+        return Refused(dropped_name(entry), str(fault.error), why)
 
     def _find_accepted(self, job: str, origin: Origin) -> Status | None:
         """Return the job that was accepted from this same file before a crash, or None.
@@ -142,97 +233,15 @@ class DropFolder:
             return self._spool.look_up(job)
         return None
 
-    def _read(self, name: str) -> tuple[bytes, Origin]:
-        """Return the content of a finished file, and the file's identity."""
-        fd = _open(self.path / name)
-        try:
-            before = os.fstat(fd)
-            self._check_kind(before)
-            has_no_writer = _has_no_writer(fd)
-            raw = self._read_all(fd)
-            after = os.fstat(fd)
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                raise _Unfinished
-            if not has_no_writer and self._is_recent(after.st_mtime) and not _is_valid(raw):
-                raise _Unfinished
-            if not raw and self._is_recent(after.st_mtime):
-                raise _Unfinished
-            return raw, Origin(before.st_ino, before.st_mtime_ns, before.st_size)
-        finally:
-            os.close(fd)
-
-    def _check_kind(self, file: os.stat_result) -> None:
-        if not stat.S_ISREG(file.st_mode):
-            raise NotAFile("only regular files are taken: no links, folders, pipes, sockets or devices")
-        if file.st_nlink > 1:
-            # A writer that publishes the file by link and unlink gives it two names for a moment only.
-            if self._is_recent(file.st_ctime):
-                raise _Unfinished
-            raise HardLinked("the file has another name elsewhere: copy it instead of linking it")
-        if file.st_size > self._max_bytes:
-            raise TooLarge(f"the file has {file.st_size} bytes, and {self._max_bytes} are allowed")
-
-    def _read_all(self, fd: int) -> bytes:
-        chunks, size = [], 0
-        while chunk := os.read(fd, _CHUNK):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise TooLarge(f"the file has more than the {self._max_bytes} bytes that are allowed")
-        return b"".join(chunks)
-
-    def _is_recent(self, timestamp: float) -> bool:
-        return time.time() - timestamp < self._settle
-
-
-def _job_name(name: str) -> str:
-    if not name.endswith(_SUFFIX):
-        raise UnsafeName("a job's file is named <name>.json")
-    return check_name(name.removesuffix(_SUFFIX))
-
-
-def _open(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise NotAFile("symbolic links are not followed: copy the file instead") from None
-        if error.errno in {errno.ENXIO, errno.ENODEV}:
-            raise NotAFile("only regular files are taken: no sockets or devices") from None
-        if error.errno in {errno.EACCES, errno.EPERM}:
-            raise Unreadable("the engine may not read the file: change its mode or owner") from None
-        raise
-
-
-def _has_no_writer(fd: int) -> bool:
-    """Return True if no process has the file open for writing, False if the kernel can't tell.
-
-    Raises _Unfinished if a process has it open for writing. A granted lease is released at once. If a writer
-    opens the file meanwhile, the kernel sends SIGURG, which is ignored unless a handler is set.
-    """
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            raise _Unfinished from None
-        return False  # another user's file, or a file system without leases
-    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return True
-
 
 def _read_origin(path: Path) -> Origin | None:
     """Return the `origin` of an accepted descriptor: the dropped file that it was copied from."""
-    try:
+    with suppress(OSError, InvalidDescriptor):
         return Descriptor.from_json(path.read_bytes()).origin
-    except (OSError, InvalidDescriptor):
-        return None
+    return None
 
 
-def _is_valid(raw: bytes) -> bool:
-    """Return whether the bytes are a valid descriptor, so that nothing can be missing at the end."""
-    try:
-        Descriptor.from_client(raw)
-    except InvalidDescriptor:
-        return False
-    return True
+def _without_frames(error: SpoolError) -> SpoolError:
+    """Return the error without its traceback, whose frames hold the content of the file."""
+    error.__context__ = None
+    return error.with_traceback(None)

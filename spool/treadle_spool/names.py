@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -39,6 +40,14 @@ def check_name(name: str) -> str:
     if name in RESERVED:
         raise UnsafeName(f"{name!r} has a meaning of its own in URLs: choose another job name")
     return name
+
+
+def shortened(name: str, most: int) -> str:
+    """Return the name, or, if it has more bytes than `most`, its beginning and a digest of the whole."""
+    raw = os.fsencode(name)
+    if len(raw) <= most:
+        return name
+    return os.fsdecode(raw[: most - 13]) + "~" + hashlib.sha256(raw).hexdigest()[:12]
 
 
 def printable(text: str) -> str:

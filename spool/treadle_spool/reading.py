@@ -64,9 +64,9 @@ def _invalid(message: str, shape: type) -> InvalidDescriptor:
         message, path = located["what"], located["path"]
     if unknown := _UNKNOWN_FIELD.fullmatch(message):
         field = unknown["field"]
-        similar = difflib.get_close_matches(
-            field, [known.encode_name for known in msgspec.structs.fields(shape)], 1
-        )
+        # Not msgspec.structs.fields: it evaluates all annotations anew, which takes half a millisecond.
+        known: tuple[str, ...] = getattr(shape, "__struct_encode_fields__", ())
+        similar = difflib.get_close_matches(field, known, 1)
         hint = f"; did you mean {similar[0]!r}?" if similar else ""
         return InvalidDescriptor(f"unknown field {field!r}{hint}", f"{path}.{field}")
     return InvalidDescriptor(message[:1].lower() + message[1:], path)

@@ -1,117 +1,146 @@
-"""Removing trees that a program has made: no links are followed, and no depth is too deep.
+"""The removal of files and folders that others may change meanwhile: by descriptor, never by a longer path.
 
-`shutil.rmtree` descends by recursion, so a thousand folders, one in the other, end it with a RecursionError;
-and it stops at a folder without permissions. Here a folder that is found inside another one is renamed to
-stand beside the first one, and is removed in its turn. So there is no recursion, two descriptors are open at
-a time, and no path is long. A tree that was half removed is a number of folders in tmp/, which the next sweep
-removes.
+To remove a folder:
+
+1. Open it without following links. From then on each step names one entry of an open folder, so whatever is
+   put in place of an entry, a link is unlinked and never followed.
+2. Unlink each entry. An entry that is a folder is opened in the same way. Unlink its files, and move its
+   folders up into the first folder, under new names. Remove the folder, which is empty now.
+3. Repeat this with what was moved up, until the first folder is empty. Then remove it.
+
+So two descriptors are open at a time, however deep the tree is. `shutil.rmtree` was tried before: it is as
+safe, but needs a descriptor and a stack frame for each level, and a deep tree ends it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
+import time
 from contextlib import suppress
+from pathlib import Path
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
-_TRIES = 3
-"""How often a folder is listed that is not empty afterwards: some file systems skip entries meanwhile."""
+_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
+_NO_FOLDER = {errno.ENOTDIR, errno.ELOOP}
+_PATIENCE = 60.0
+"""Seconds after which a removal gives up: somebody may fill the folder while it is emptied."""
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with its content; no error if it is gone.
+
+    The folder that path is in must be the engine's own. Raises OSError for what can't be removed.
+    """
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        top = _unlink(path.name, parent)
+        if top is None:
+            return
+        try:
+            _empty(top, time.monotonic() + _PATIENCE)
+        finally:
+            os.close(top)
+        os.rmdir(path.name, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    finally:
+        os.close(parent)
 
 
 def remove_tree(path: str | os.PathLike[str]) -> bool:
-    """Remove a file, or a folder with all that is in it; return whether nothing is left. Raises no OSError.
+    """Remove as `remove` does; return False, and raise nothing, if something of it is left.
 
     Blocks on the disk, for seconds where there are a million files.
     """
-    parent, name = os.path.split(os.fspath(path))
     try:
-        parent_fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        remove(Path(path))
     except OSError:
         return False
-    try:
-        return _Removal(parent_fd, name).run()
-    finally:
-        os.close(parent_fd)
+    return True
 
 
-class _Removal:
-    """The removal of one tree; it lives for one call."""
-
-    def __init__(self, parent: int, name: str) -> None:
-        self._parent = parent
-        self._name = name
-        self._waiting = [name]
-        """The names of the folders that are still to be removed; all of them are beside the first one."""
-        self._number = 0
-
-    def run(self) -> bool:
-        complete = True
-        while self._waiting:
-            complete = self._remove(self._waiting.pop()) and complete
-        return complete
-
-    def _remove(self, name: str) -> bool:
-        for _ in range(_TRIES):
-            self._empty(name)
-            for remove in (os.unlink, os.rmdir):
-                with suppress(OSError):
-                    remove(name, dir_fd=self._parent)
+def _empty(top: int, deadline: float) -> None:
+    """Remove everything in an open folder."""
+    while names := _names(top):
+        for name in names:
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "the folder is filled faster than it can be emptied")
+            folder = _unlink(name, top)
+            if folder is None:
+                continue
             try:
-                os.lstat(name, dir_fd=self._parent)
-            except FileNotFoundError:
-                return True
-            except OSError:
-                break
-        return False
+                _flatten(folder, top)
+            finally:
+                os.close(folder)
+            with suppress(NotADirectoryError):  # it was exchanged meanwhile
+                _remove_folder(name, top)
 
-    def _empty(self, name: str) -> None:
-        """Remove the files of a folder, and move its folders out of it; anything else is left alone."""
-        try:
-            fd = self._open(name)
-        except OSError:
-            return
-        try:
-            with os.scandir(fd) as entries:
-                for entry in entries:
-                    with suppress(OSError):
-                        if entry.is_dir(follow_symlinks=False):
-                            self._take_out(fd, entry.name)
-                        else:
-                            os.unlink(entry.name, dir_fd=fd)
-        except OSError:
-            pass  # the disk fails: what is left is reported by the caller
-        finally:
-            os.close(fd)
 
-    def _open(self, name: str) -> int:
-        """Open a folder, and permit this user to change it; its mode is of its program's making."""
-        try:
-            fd = os.open(name, _FOLDER, dir_fd=self._parent)
-        except PermissionError:
-            self._permit(self._parent, name)
-            fd = os.open(name, _FOLDER, dir_fd=self._parent)
-        with suppress(OSError):
-            os.fchmod(fd, 0o700)
-        return fd
+def _flatten(folder: int, top: int) -> None:
+    """Remove the files of an open folder, and move its folders up to the top, under new names."""
+    for name in _names(folder):
+        inner = _unlink(name, folder)
+        if inner is not None:
+            os.close(inner)
+            with suppress(FileNotFoundError):
+                os.rename(name, os.urandom(8).hex(), src_dir_fd=folder, dst_dir_fd=top)
 
-    def _take_out(self, fd: int, name: str) -> None:
-        """Give an inner folder a name beside the first one."""
-        while True:
-            self._number += 1
-            beside = f"{self._name}-{self._number}"
-            try:
-                os.rename(name, beside, src_dir_fd=fd, dst_dir_fd=self._parent)
-            except PermissionError:  # to move a folder changes its `..`
-                self._permit(fd, name)
-                os.rename(name, beside, src_dir_fd=fd, dst_dir_fd=self._parent)
-            except OSError as error:
-                if error.errno in _TAKEN:  # by what an earlier removal has left
-                    continue
+
+def _unlink(name: str, parent: int) -> int | None:
+    """Remove one entry of an open folder; return a descriptor of it if it is a folder that is not empty."""
+    while True:
+        try:
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # EISDIR, and EPERM on some file systems: it is a folder
+            if error.errno not in {errno.EISDIR, errno.EPERM}:
                 raise
-            self._waiting.append(beside)
-            return
+            refused = error
+        else:
+            return None
+        try:
+            return None if _remove_folder(name, parent) else _open_folder(name, parent)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno not in _NO_FOLDER:
+                raise
+            if refused.errno == errno.EPERM:
+                raise refused from None
+            # It was a folder, and is none any more: it was exchanged meanwhile.
 
-    @staticmethod
-    def _permit(folder: int, name: str) -> None:
-        os.chmod(name, 0o700, dir_fd=folder)
+
+def _remove_folder(name: str, parent: int) -> bool:
+    """Remove a folder if it is empty; return whether it was."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno not in _NOT_EMPTY:
+            raise
+        return False
+    return True
+
+
+def _open_folder(name: str, parent: int) -> int:
+    """Open a folder, whatever its mode is, if the engine owns it; raise OSError if it is a mount point."""
+    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        folder = os.fstat(handle)
+        if folder.st_dev != os.fstat(parent).st_dev:
+            raise OSError(errno.EBUSY, "another file system is mounted there", name)
+        itself = Path(f"/proc/self/fd/{handle}")
+        if folder.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            with suppress(PermissionError):
+                itself.chmod(stat.S_IRWXU)
+        return os.open(itself, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(handle)
+
+
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]

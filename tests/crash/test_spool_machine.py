@@ -25,6 +25,7 @@ from tests.crash.transition import DATA, DROPPED, SERVICES, descriptor, status
 from treadle.dispatch.recovery import recover
 from treadle.testing import live_attempt
 from treadle_spool import DropFolder, LiveAttempt, NameTaken, Retention, Spool, State, UnknownJob
+from treadle_spool.drop_names import dropped_name
 from treadle_spool.retention import collect
 
 EXAMPLES = int(os.environ.get("TREADLE_MACHINE", "10"))
@@ -101,9 +102,9 @@ class Peace(RuleBasedStateMachine):
         self.disk.sync()
         self.take(name)
 
-    def take(self, name: str) -> None:
+    def take(self, name: str, entry: str | None = None) -> None:
         known = name in self.owed | self.unsure | set(self.ended)
-        DropFolder(self.owner, max_bytes=10_000, settle=0).take(f"{name}.json", lambda _: None)
+        DropFolder(self.owner, max_bytes=10_000, settle=0).take(entry or f"{name}.json", lambda _: None)
         if not known:
             self.owed.add(name)
 
@@ -233,7 +234,7 @@ class SpoolMachine(Peace):
         self.running = {found.job.id: found.live for found in recover(self.owner, SERVICES, lambda _: True)}
         self.cancelled = {name for name in self.cancelled if name in self.owed}
         for entry in list(self.spool.drop.iterdir()):
-            self.take(entry.name.removesuffix(".json"))
+            self.take(dropped_name(entry.name).removesuffix(".json"), entry.name)
         for name in list(self.unsure):
             self.become_sure(name)
 

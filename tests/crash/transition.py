@@ -145,7 +145,10 @@ def start_and_wait(owner: Owner) -> None:
 
 
 def take(owner: Owner) -> None:
-    DropFolder(owner, max_bytes=10_000, settle=0).take(f"{JOB}.json", lambda _: None)
+    """Take what lies in drop/, under its own name or the one that a killed engine has given it."""
+    drop = DropFolder(owner, max_bytes=10_000, settle=0)
+    for entry in drop.names():
+        drop.take(entry, lambda _: None)
 
 
 def dropped_badly(owner: Owner) -> None:

@@ -91,6 +91,7 @@ class _Pages:
             "alive": True,
             "ready": health.ready,
             "problems": list(health.problems),
+            "notes": list(health.notes),
             "watcher": {"restarts": health.watcher_restarts},
             "jobs": {"queued": health.queued, "running": health.running, "stuck": health.stuck},
         }

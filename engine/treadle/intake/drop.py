@@ -1,69 +1,242 @@
 """The intake of the drop folder: each complete file in drop/ becomes a job, or is refused with a reason.
 
-The checks of the file itself are the spool's (treadle_spool/drop.py); here is the order in which names are
-looked at, and what waits for another look.
+The steps for one entry are the spool's (treadle_spool/drop.py). Here is what calls them, in three lanes, so
+that no entry waits long for the others (support/lanes.py):
+
+1. Looking: entries are opened and read, many at a time. This is quick: 20,000 take about a second.
+2. Judging and accepting: several files at a time. One whose check is slow counts no more after a moment.
+3. Refusing: many entries at a time share their fsyncs.
+
+An entry is in one lane at most; what happens to it meanwhile has it looked at again afterwards.
+An error of the disk concerns one entry: it is looked at again later, and the others go on. While there is no
+room for a job, nothing is looked at.
+
+To take one entry after the other was tried before: a good file waited for a minute behind 20,000 bad ones.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
 from treadle.intake.admission import Admission, DiskFull, QueueFull, ShuttingDown
-from treadle.support.lifetime import Lifetime, background
+from treadle.intake.drop_troubles import Troubles
+from treadle.intake.drop_visits import Visits
+from treadle.support.lanes import Lane
+from treadle.support.lifetime import Lifetime
 from treadle.watch.arrivals import ARRIVALS, Arrivals
-from treadle_spool import DropFolder, NotYet, Refused
+from treadle_spool import (
+    DropFolder,
+    Faulty,
+    Found,
+    LeftAlone,
+    NotYet,
+    Refused,
+    SpoolError,
+    Taken,
+    is_hidden,
+)
 
 log = logging.getLogger(__name__)
 
+Value = TypeVar("Value")
+Looked = Found | Faulty | LeftAlone | NotYet | Exception
+
 _RETRY_DELAY = 2.0
-"""Seconds until the next look at an unfinished file, where no event comes before."""
+"""Seconds until the next look at an entry after an error, and for room."""
+_LOOKED_AT = 64
+"""Entries that are looked at together."""
+_FLOODED = 0.5
+"""Seconds between two listings while many entries wait: what came last is found by these, not by events."""
+_REFUSED = 64
+"""Entries that are refused together."""
+_JUDGES, _MOST_JUDGES = 4, 24
+_SLOW = 0.3
+"""Seconds after which a check counts as slow, and another one begins beside it."""
+_MIB = 1024 * 1024
+_ROOM = 128 * _MIB
+"""Bytes of files that are read and not yet accepted; a file of more waits."""
+_SMALL = _MIB
+"""Bytes of a file that is read all the same, up to as many small ones as fit into the half of the room."""
 
 
 class Intake(Lifetime):
-    """A background task that takes dropped files, from `async with` to its end; the engine has one."""
+    """The background tasks that take dropped files, from `async with` to its end; the engine has one."""
 
     def __init__(self, drop: DropFolder, admission: Admission) -> None:
         self.refused = 0
         """How many files were refused since the start."""
+        self.troubles = Troubles()
+        """What health tells of the intake."""
         self._drop = drop
         self._admission = admission
-        self._names: dict[str | None, None] = {}
-        self._wake = asyncio.Event()
+        self._held = 0
+        """Bytes of the files that are read and not yet accepted."""
+        self._threads = ThreadPoolExecutor(_MOST_JUDGES + 3, "intake")
+        self._listing = False
+        self._listed = 0.0
+        self._looking = Lane(self._look_at, batch=_LOOKED_AT)
+        self._visits = Visits(self._looking.put)
+        self._judging = Lane(self._judge, workers=_JUDGES, slow=_SLOW, most=_MOST_JUDGES)
+        self._refusing = Lane(self._refuse, batch=_REFUSED)
 
     def attach(self, arrivals: Arrivals) -> None:
         """Have the watcher tell of what arrives in drop/."""
-        arrivals.watch(self._drop.path, ARRIVALS, self._look)
+        arrivals.watch(self._drop.path, ARRIVALS, self._hear)
 
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:
-        async with background(self._take_all()):
+        async with AsyncExitStack() as stack:
+            # What a thread has begun is awaited: the spool's lock is left afterwards.
+            stack.push_async_callback(asyncio.to_thread, self._threads.shutdown, cancel_futures=True)
+            for lane in (self._refusing, self._judging, self._looking):
+                await stack.enter_async_context(lane)
             yield
+            self._visits.stop()
 
-    def _look(self, name: str | None) -> None:
-        self._names[name] = None
-        self._wake.set()
+    def _hear(self, entry: str | None) -> None:
+        """Take a hint of the watcher: an entry may be new, or any may."""
+        if entry is not None:
+            if not is_hidden(entry):
+                self._visits.want(entry)
+        elif not self._listing:
+            self._listing = True
+            self._looking.put(None)
 
-    async def _take_all(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            names, self._names = self._names, {}
+    async def _look_at(self, entries: Sequence[str | None]) -> None:
+        await self._await_room()
+        names = [entry for entry in entries if entry is not None]
+        if None in entries or self._is_flooded():
+            await self._list()
+        outcomes = await self._in_thread(self._look_at_all, names, self._held)
+        self._looking.put_back(names[len(outcomes) :])
+        for entry, outcome in zip(names, outcomes, strict=False):
+            match outcome:
+                case Found():
+                    self._held += outcome.file.st_size
+                    self._judging.put(outcome)
+                case Faulty():
+                    self._refusing.put(outcome)
+                case Exception():
+                    self._failed(entry, outcome)
+                case _:
+                    self._note(entry, outcome)
+
+    def _look_at_all(self, entries: Sequence[str], held: int) -> list[Looked]:
+        """Look at entries, one after the other, until much has been read."""
+        outcomes: list[Looked] = []
+        for entry in entries:
+            if held > _ROOM:
+                break
             try:
-                listed = await asyncio.to_thread(self._drop.names) if None in names else list(names)
-                for name in listed:
-                    await self._take(str(name))
-            except (OSError, QueueFull, DiskFull, ShuttingDown) as error:
-                log.warning("what was dropped has to wait: %s", error)
-                asyncio.get_running_loop().call_later(_RETRY_DELAY, self._look, None)
+                outcome = self._drop.look(entry, max(_SMALL, _ROOM - held))
+            except Exception as error:  # noqa: BLE001  # it concerns this entry only, such as a lack of memory
+                outcomes.append(error)
+                continue
+            if isinstance(outcome, Found):
+                held += outcome.file.st_size
+            outcomes.append(outcome)
+        return outcomes
 
-    async def _take(self, name: str) -> None:
-        self._admission.check_room()
-        match await asyncio.to_thread(self._drop.take, name, self._admission.check):
-            case NotYet(unfinished=True):
-                asyncio.get_running_loop().call_later(_RETRY_DELAY, self._look, name)
-            case Refused() as refused:
+    def _is_flooded(self) -> bool:
+        """Return whether to list the folder although nobody asked: events may come seconds late."""
+        late = asyncio.get_running_loop().time() > self._listed + _FLOODED
+        return late and len(self._looking) > _LOOKED_AT
+
+    async def _list(self) -> None:
+        self._listing = False
+        try:
+            names = await self._in_thread(self._drop.names)
+            new = await self._in_thread(lambda: [name for name in names if name not in self._visits])
+        except OSError as error:
+            self.troubles.unlisted = str(error)
+            asyncio.get_running_loop().call_later(_RETRY_DELAY, self._hear, None)
+            return
+        self.troubles.unlisted = None
+        self.troubles.keep(names)
+        for entry in new:
+            if entry not in self._visits:
+                self._visits.want(entry)
+        self._listed = asyncio.get_running_loop().time()
+
+    async def _await_room(self) -> None:
+        """Wait until there is room for a job, and for its bytes."""
+        while not self._has_room() or self._held > _ROOM:  # noqa: ASYNC110  # nobody tells of a disk's room
+            await asyncio.sleep(_RETRY_DELAY / 10)
+
+    def _has_room(self) -> bool:
+        try:
+            self._admission.check_room()
+        except (QueueFull, DiskFull, ShuttingDown, OSError) as error:
+            self.troubles.wait(error)
+            return False
+        self.troubles.go_on()
+        return True
+
+    async def _judge(self, items: Sequence[Found]) -> None:
+        (found,) = items
+        try:
+            await self._check(found)
+            if self._has_room():
+                self._note(found.entry, await self._in_thread(self._drop.accept, found))
+            else:
+                self._visits.done(found.entry, _RETRY_DELAY)
+        except SpoolError as error:
+            self._refusing.put(Faulty(found.entry, error.with_traceback(None), found.file))
+        except Exception as error:  # noqa: BLE001  # a plugin's check may raise anything
+            self._failed(found.entry, error)
+        finally:
+            self._held -= found.file.st_size
+
+    async def _check(self, found: Found) -> None:
+        """Raise SpoolError if the job can't be run."""
+        if self._admission.is_quick(found.descriptor):
+            self._admission.check(found.descriptor)
+        else:
+            await self._in_thread(self._admission.check, found.descriptor)
+
+    async def _refuse(self, faults: Sequence[Faulty]) -> None:
+        try:
+            outcomes = await self._in_thread(self._drop.refuse_all, faults)
+        except Exception as error:  # noqa: BLE001  # nothing may be lost here: all are looked at again
+            for fault in faults:
+                self._failed(fault.entry, error)
+            return
+        for fault, outcome in zip(faults, outcomes, strict=True):
+            if isinstance(outcome, OSError):
+                self._failed(fault.entry, outcome)
+            else:
+                self._note(fault.entry, outcome)
+
+    def _note(self, entry: str, outcome: Taken | Faulty | Refused | LeftAlone | NotYet) -> None:
+        """Take note of what has become of an entry, and let it leave its lane."""
+        again: float | None = None
+        other: str | None = None
+        match outcome:
+            case Faulty():
+                self._refusing.put(outcome)
+                return
+            case NotYet():
+                again = outcome.again if outcome.unfinished and outcome.entry is None else None
+                other = outcome.entry
+            case Taken():
+                other = outcome.again
+            case Refused():
                 self.refused += 1
-                log.warning("%r was refused: %s", refused.name, refused.reason)
+                log.warning("%r was refused: %s", outcome.name, outcome.reason)
+        self.troubles.done(entry, getattr(outcome, "stays", None))
+        self._visits.done(entry, again)
+        if other is not None:
+            self._visits.want(other)
+
+    def _failed(self, entry: str, error: Exception) -> None:
+        """Take note of an error of the disk, or of a plugin: the entry is looked at again later."""
+        self.troubles.failed(entry, error)
+        self._visits.done(entry, _RETRY_DELAY)
+
+    async def _in_thread(self, work: Callable[..., Value], *arguments: Any) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

@@ -111,9 +111,7 @@ class Gateway(Lifetime):
 
     def problems(self) -> list[str]:
         """Return why jobs are not accepted or not noticed, for the health answer."""
-        problems = self.admission.problems()
-        if not self.arrivals.healthy:
-            problems.append("the folder watcher is dead; it is being started again")
+        problems = self.admission.problems() + self.arrivals.problems()
         if self._failure is not None and time.monotonic() - self._failure[0] < _REMEMBERED:
             problems.append(f"the last job could not be written to the disk: {self._failure[1]}")
         return problems

@@ -20,3 +20,5 @@ class Health:
     """How many jobs run."""
     stuck: int = 0
     """How many problems tell of jobs that run without being followed, or of slots that no job has."""
+    notes: tuple[str, ...] = ()
+    """What somebody should mend, although it stops nothing; each is a sentence."""

@@ -2,19 +2,18 @@
 
 An event is only a hint to look; the listing is the truth. The kernel drops events when its queue overflows,
 and a thread of watchdog can die while its `Observer` looks alive. So each folder is listed at the start and
-from time to time as well, and a dead watchdog is replaced. Handlers do nothing but wake the event loop: one
-that raises would end watchdog's thread. No file is ever renamed out of a watched folder: that delays all
-later events of the folder by half a second (the kernel's two halves of a move are paired there).
+from time to time as well, and a dead watch is replaced. Where the kernel can't watch a folder, it is polled
+(folder_watch.py). Handlers do nothing but wake the event loop: one that raises would end watchdog's thread.
+No file is ever renamed out of a watched folder: that delays all later events of the folder by half a second
+(the kernel's two halves of a move are paired there). A rename inside of it delays nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from watchdog.events import (
@@ -24,17 +23,13 @@ from watchdog.events import (
     FileDeletedEvent,
     FileMovedEvent,
     FileSystemEvent,
-    FileSystemEventHandler,
 )
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
 
 from treadle.support.lifetime import Lifetime, background
+from treadle.watch.folder_watch import FolderWatch
+from treadle.watch.waker import Look, Waker, Watch
 
 log = logging.getLogger(__name__)
-
-Look = Callable[[str | None], None]
-"""Called in the event loop, with the name of an entry that may be new, or None to look at all entries."""
 
 ARRIVALS: Sequence[type[FileSystemEvent]] = (
     FileCreatedEvent,
@@ -52,29 +47,28 @@ FOLDERS: Sequence[type[FileSystemEvent]] = (DirCreatedEvent,)
 
 _CHECK_INTERVAL = 1.0
 """Seconds between two checks that watchdog's threads are alive."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    folder: Path
-    events: Sequence[type[FileSystemEvent]]
-    look: Look
-    known: Callable[[str], bool]
+POLL_INTERVAL = 0.25
+"""Seconds between two looks at a folder that can't be watched."""
+_REVIVAL_INTERVAL = 30.0
+"""Seconds until it is tried again to watch it."""
 
 
 class Arrivals(Lifetime):
     """The watcher of folders for new files, from `async with` to its end.
 
     It calls every look with None at the start, and again every `rescan` seconds, so that entries without
-    an event are found as well. When watchdog has died it is replaced, and every look is called.
+    an event are found as well. When the watch of a folder has died, or the folder was made anew, the watch is
+    replaced, and the looks at that folder are called.
     """
 
     def __init__(self, rescan: float) -> None:
         self.restarts = 0
         """How often watchdog had died and was replaced."""
         self._rescan = rescan
-        self._watches: list[_Watch] = []
-        self._watchdog: BaseObserver | None = None
+        self._watches: list[Watch] = []
+        self._folders: list[FolderWatch] = []
+        self._told: set[str] = set()
+        """The reasons for polling that are logged already."""
 
     def watch(
         self,
@@ -87,86 +81,121 @@ class Arrivals(Lifetime):
 
         look is not called for an entry that is known; known is called in watchdog's thread.
         """
-        self._watches.append(_Watch(folder, events, look, known))
+        self._watches.append(Watch(folder, events, look, known))
 
     @property
     def healthy(self) -> bool:
-        """Whether watchdog's thread and all that feed it are alive."""
-        watchdog = self._watchdog
-        return (
-            watchdog is not None
-            and watchdog.is_alive()
-            and all(each.is_alive() for each in watchdog.emitters)
-        )
+        """Whether all folders are watched by watchdog, and all its threads are alive."""
+        return bool(self._folders) and all(folder.watched for folder in self._folders)
+
+    def problems(self) -> list[str]:
+        """Return why new entries are not noticed, in sentences."""
+        problems = [f"the folder {folder.path} is missing" for folder in self._folders if folder.missing]
+        if not problems and any(folder.trouble is None and not folder.watched for folder in self._folders):
+            problems = ["the folder watcher is dead; it is being started again"]
+        return problems
+
+    def notes(self) -> list[str]:
+        """Return which folders are polled, in sentences: new entries are noticed a moment later."""
+        return [f"{_names(polled)} is polled: {why}" for why, polled in self._polled().items()]
 
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:
-        self._start()
+        self._make()
+        await asyncio.to_thread(self._start_all)
         self._look_at_everything()
         try:
             async with background(self._check()):
                 yield
         finally:
-            await asyncio.to_thread(self._stop)
+            await asyncio.to_thread(self._stop_all)
 
-    def _start(self) -> None:
+    def _make(self) -> None:
         loop = asyncio.get_running_loop()
-        watchdog = Observer()
-        for folder in {watch.folder for watch in self._watches}:
+        for path in {watch.folder: None for watch in self._watches}:
             # One watch a folder: inotify knows a folder once, and the last mask it is given wins.
-            watches = [watch for watch in self._watches if watch.folder == folder]
-            wanted = sorted(
-                {kind for watch in watches for kind in watch.events}, key=lambda kind: kind.__name__
-            )
-            watchdog.schedule(_Waker(loop, watches), str(folder), recursive=False, event_filter=wanted)
-        self._watchdog = watchdog
-        watchdog.start()
+            watches = [watch for watch in self._watches if watch.folder == path]
+            kinds = {kind for watch in watches for kind in watch.events}
+            wanted = sorted(kinds, key=lambda kind: kind.__name__)
+            self._folders.append(FolderWatch(path, Waker(loop, watches), wanted))
 
-    def _stop(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.stop()
-            self._watchdog.join()
+    def _start_all(self) -> None:
+        for folder in self._folders:
+            folder.start()
+        self._tell_of_polling()
+
+    def _stop_all(self) -> None:
+        for folder in self._folders:
+            folder.stop()
 
     def _look_at_everything(self) -> None:
         for watch in self._watches:
             watch.look(None)
 
+    def _look_at(self, folders: Sequence[FolderWatch]) -> None:
+        paths = {folder.path for folder in folders}
+        for watch in self._watches:
+            if watch.folder in paths:
+                watch.look(None)
+
     async def _check(self) -> None:
         loop = asyncio.get_running_loop()
-        next_rescan = loop.time() + self._rescan
+        next_rescan, next_revival = loop.time() + self._rescan, loop.time() + _REVIVAL_INTERVAL
         while True:
-            await asyncio.sleep(min(_CHECK_INTERVAL, self._rescan))
-            if not self.healthy:
-                await self._replace()
-            elif loop.time() < next_rescan:
-                continue
-            next_rescan = loop.time() + self._rescan
-            self._look_at_everything()
+            polled = any(folder.trouble for folder in self._folders)
+            await asyncio.sleep(min(POLL_INTERVAL if polled else _CHECK_INTERVAL, self._rescan))
+            revive = loop.time() >= next_revival
+            changed = await asyncio.to_thread(self._survey, revive)
+            if revive:
+                next_revival = loop.time() + _REVIVAL_INTERVAL
+            if loop.time() >= next_rescan:
+                next_rescan = loop.time() + self._rescan
+                self._look_at_everything()
+            else:
+                self._look_at(changed)
 
-    async def _replace(self) -> None:
-        log.warning("the folder watcher has died; starting it again")
-        try:
-            await asyncio.to_thread(self._stop)
-            self._start()
-        except (OSError, RuntimeError):
-            log.exception(
-                "the folder watcher can't be started; the folders are looked at every %s s", _CHECK_INTERVAL
-            )
-        else:
-            self.restarts += 1
+    def _survey(self, revive: bool) -> list[FolderWatch]:
+        """Replace the watches that have died, and return the folders in which something may be new.
+
+        What can't be watched is tried again at each revival, and when the folder has come back.
+        """
+        changed = []
+        for folder in self._folders:
+            if folder.trouble is None:
+                if not folder.watched:
+                    log.warning("the watch of %s has died; starting it again", folder.path)
+                    self._restart(folder)
+                    changed.append(folder)
+            else:
+                came_back = folder.was_missing and not folder.missing
+                if (came_back or revive) and self._restart(folder):
+                    log.info("%s is watched again", folder.path)
+                if folder.changed():
+                    changed.append(folder)
+        self._tell_of_polling()
+        return changed
+
+    def _restart(self, folder: FolderWatch) -> bool:
+        folder.stop()
+        started = folder.start()
+        self.restarts += started
+        return started
+
+    def _polled(self) -> dict[str, list[FolderWatch]]:
+        """Return the folders that are polled, by the reason."""
+        polled: dict[str, list[FolderWatch]] = {}
+        for folder in self._folders:
+            if folder.trouble is not None:
+                polled.setdefault(folder.trouble, []).append(folder)
+        return polled
+
+    def _tell_of_polling(self) -> None:
+        """Log which folders can't be watched: one line for each reason, when it is new."""
+        polled = self._polled()
+        for why in polled.keys() - self._told:
+            log.warning("%s is looked at every %g s: %s", _names(polled[why]), POLL_INTERVAL, why)
+        self._told = set(polled)
 
 
-class _Waker(FileSystemEventHandler):
-    """The handler of events in watchdog's thread: it wakes the event loop, and does nothing else."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, watches: Sequence[_Watch]) -> None:
-        self._loop = loop
-        self._watches = watches
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
-        name = os.fsdecode(path).rpartition("/")[2]
-        with suppress(RuntimeError):  # the loop has been closed
-            for watch in self._watches:
-                if type(event) in watch.events and not watch.known(name):
-                    self._loop.call_soon_threadsafe(watch.look, name)
+def _names(folders: Sequence[FolderWatch]) -> str:
+    return "/, ".join(sorted(folder.path.name for folder in folders)) + "/"

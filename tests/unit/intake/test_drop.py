@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.generated import COUNT, bodies
 from treadle import State
+from treadle.intake import drop as intake
+from treadle.intake.admission import Admission
 from treadle.testing import end, ended, until
-from treadle_spool import Spool
+from treadle_spool import Descriptor, DropFolder, Spool
 from treadle_spool.quarantine import MOST, SLACK
 
 JOB = b'{"service": "test"}'
@@ -88,3 +91,100 @@ async def test_what_is_dropped_waits_while_the_queue_is_full(harness):
         (engine.spool.drop / "second.json").write_bytes(JOB)
         end(engine, "first", code=0)
         await until(lambda: "second" in engine.dispatcher.runs)
+
+
+async def test_health_tells_why_dropped_files_wait_and_the_log_tells_it_once(harness, caplog, monkeypatch):
+    harness.service(waits=True)
+    checks = 0
+    check_room = Admission.check_room
+
+    def count(admission: Admission) -> None:
+        nonlocal checks
+        checks += 1
+        check_room(admission)
+
+    def said() -> int:
+        return len([each for each in caplog.records if "has to wait" in each.message])
+
+    monkeypatch.setattr(Admission, "check_room", count)
+    async with harness.engine(queue_limit=1) as engine:
+        (engine.spool.drop / "first.json").write_bytes(JOB)
+        await until(lambda: "first" in engine.dispatcher.runs)
+        for number in range(3):
+            (engine.spool.drop / f"later-{number}.json").write_bytes(JOB)
+        await until(lambda: any("has to wait" in each for each in engine.health().problems), "the problem")
+        assert not engine.health().ready
+        before, until_checked = said(), checks + 5
+        await until(lambda: checks > until_checked)
+        assert said() == before
+
+
+async def test_an_error_of_the_disk_concerns_one_entry(harness, monkeypatch):
+    harness.service()
+    look = DropFolder.look
+
+    def fail(drop: DropFolder, entry: str, most: int | None = None) -> object:
+        if entry == "bad.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return look(drop, entry, most)
+
+    monkeypatch.setattr(DropFolder, "look", fail)
+    async with harness.engine() as engine:
+        (engine.spool.drop / "bad.json").write_bytes(JOB)
+        await until(lambda: any("'bad.json'" in each for each in engine.health().notes), "the note")
+        (engine.spool.drop / "good.json").write_bytes(JOB)
+        await until((engine.spool.done / "good").exists)
+        assert engine.health().ready
+        monkeypatch.undo()
+        await until((engine.spool.done / "bad").exists)
+        assert engine.health().notes == ()
+
+
+async def test_a_plugin_that_fails_concerns_one_entry(harness, monkeypatch):
+    harness.service()
+    check = Admission.check
+
+    def fail(admission: Admission, job: Descriptor) -> None:
+        if job.labels:
+            raise ValueError("no idea")
+        check(admission, job)
+
+    monkeypatch.setattr(Admission, "check", fail)
+    async with harness.engine() as engine:
+        (engine.spool.drop / "bad.json").write_bytes(b'{"service": "test", "labels": {"a": "b"}}')
+        await until(lambda: any("no idea" in each for each in engine.health().notes), "the note")
+        (engine.spool.drop / "good.json").write_bytes(JOB)
+        await until((engine.spool.done / "good").exists)
+
+
+async def test_large_files_are_not_all_read_at_once(harness, monkeypatch):
+    monkeypatch.setattr(intake, "_ROOM", 3000)
+    monkeypatch.setattr(intake, "_SMALL", 100)
+    harness.service()
+    most = 0
+    check = Admission.is_quick
+
+    def note(admission: Admission, job: Descriptor) -> bool:
+        nonlocal most
+        most = max(most, engine.intake._held)
+        return check(admission, job)
+
+    monkeypatch.setattr(Admission, "is_quick", note)
+    async with harness.engine() as engine:
+        for number in range(20):
+            data = '{"text": "' + "x" * 1000 + '"}'
+            path = engine.spool.drop / f".{number}"
+            path.write_text('{"service": "test", "data": ' + data + "}")
+            path.rename(engine.spool.drop / f"job-{number}.json")
+        await until(lambda: len(list(engine.spool.done.iterdir())) == 20)
+        assert engine.intake._held == 0
+    assert 1000 < most <= 3200
+
+
+async def test_what_a_killed_engine_had_taken_runs(harness):
+    harness.service()
+    drop = Spool.open(harness.spool).drop
+    (drop / ".taking-00000000-mine.json").write_bytes(JOB)
+    async with harness.engine() as engine:
+        await until((engine.spool.done / "mine").exists)
+        await until(lambda: not list(drop.iterdir()))

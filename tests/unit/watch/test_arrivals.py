@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import os
 
 import pytest
 
 from treadle.testing import until
+from treadle.watch import arrivals as module
 from treadle.watch.arrivals import ARRIVALS, FOLDERS, LINKS, UNLINKS, Arrivals
+from treadle.watch.folder_watch import FolderWatch
 
 
 class Looks:
@@ -84,7 +89,8 @@ async def test_a_watcher_that_dies_is_started_again_and_everything_looked_at(tmp
     arrivals = Arrivals(rescan=0.2)
     arrivals.watch(tmp_path, ARRIVALS, looks)
     async with arrivals:
-        watchdog = arrivals._watchdog
+        (folder,) = arrivals._folders
+        watchdog = folder._watchdog
         if what == "observer":
             watchdog.stop()
             watchdog.join()
@@ -106,3 +112,77 @@ async def test_a_name_that_is_not_utf8_is_reported(tmp_path):
     async with arrivals:
         (tmp_path / "\udcff").write_text("x")
         await looks.until("\udcff")
+
+
+async def test_a_folder_that_is_removed_and_made_again_is_watched_again(tmp_path):
+    looks = Looks()
+    (tmp_path / "watched").mkdir()
+    arrivals = Arrivals(rescan=100)
+    arrivals.watch(tmp_path / "watched", ARRIVALS, looks)
+    async with arrivals:
+        (tmp_path / "watched").rmdir()
+        await until(lambda: any("is missing" in problem for problem in arrivals.problems()), "the problem")
+        (tmp_path / "watched").mkdir()
+        await until(lambda: arrivals.healthy and not arrivals.notes(), "the new watch")
+        assert arrivals.problems() == []
+        (tmp_path / "watched" / "new").write_text("x")
+        await looks.until("new")
+
+
+@pytest.mark.parametrize("how", ["at once", "by another folder"])
+async def test_a_folder_that_is_replaced_is_watched(tmp_path, how):
+    looks = Looks()
+    (tmp_path / "watched").mkdir()
+    arrivals = Arrivals(rescan=100)
+    arrivals.watch(tmp_path / "watched", ARRIVALS, looks)
+    async with arrivals:
+        if how == "at once":
+            (tmp_path / "watched").rmdir()
+        else:
+            (tmp_path / "watched").rename(tmp_path / "away")
+        (tmp_path / "watched").mkdir()
+        await until(lambda: arrivals.restarts, "the new watch")
+        (tmp_path / "watched" / "new").write_text("x")
+        await looks.until("new")
+
+
+async def test_a_folder_behind_a_link_is_watched(tmp_path):
+    looks = Looks()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "watched").symlink_to(tmp_path / "elsewhere")
+    arrivals = Arrivals(rescan=100)
+    arrivals.watch(tmp_path / "watched", ARRIVALS, looks)
+    async with arrivals:
+        (tmp_path / "watched" / "new").write_text("x")
+        await looks.until("new")
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOSPC, errno.ENOSYS])
+async def test_a_folder_that_can_t_be_watched_is_polled_and_that_is_said_once(
+    tmp_path, monkeypatch, caplog, code
+):
+    def fail(_: FolderWatch) -> None:
+        raise OSError(code, os.strerror(code))
+
+    looks = Looks()
+    folders = [tmp_path / name for name in ("a", "b")]
+    arrivals = Arrivals(rescan=100)
+    for folder in folders:
+        folder.mkdir()
+        arrivals.watch(folder, ARRIVALS, looks)
+    monkeypatch.setattr(module, "_REVIVAL_INTERVAL", 0.3)
+    with monkeypatch.context() as limited:
+        limited.setattr(FolderWatch, "_start", fail)
+        async with arrivals:
+            for number in range(3):
+                before = looks.told.count(None)
+                (folders[0] / str(number)).write_text("x")
+                await looks.until(None, times=before + 1)
+            (said,) = [each.message for each in caplog.records if each.levelno >= logging.WARNING]
+            assert said.startswith("a/, b/ is looked at every 0.25 s: ")
+            assert arrivals.problems() == []
+            assert "a/, b/ is polled" in arrivals.notes()[0]
+            limited.undo()
+            await until(lambda: arrivals.healthy and not arrivals.notes(), "watching again")
+            (folders[0] / "new").write_text("x")
+            await looks.until("new")

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+
+import pytest
+from asyncinotify import Inotify
 
 from treadle.watch.changes import Changes
 
@@ -71,3 +75,25 @@ async def test_a_folder_that_is_renamed_wakes_its_followers(tmp_path):
             (tmp_path / "run").rename(tmp_path / "done")
             async with asyncio.timeout(10):
                 await changed.wait()
+
+
+@pytest.mark.parametrize("limit", ["instances", "watches"])
+async def test_where_inotify_is_at_its_limit_followers_are_woken_from_time_to_time(
+    tmp_path, monkeypatch, caplog, limit
+):
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE if limit == "instances" else errno.ENOSPC, "no more")
+
+    monkeypatch.setattr(Inotify, "__init__" if limit == "instances" else "add_watch", fail)
+    monkeypatch.setattr(Inotify, "__del__", lambda _: None, raising=False)
+    async with Changes() as changes:
+        with changes.inside(tmp_path) as first, changes.inside(tmp_path, "name") as second:
+            async with asyncio.timeout(10):
+                await first.wait()
+                await second.wait()
+            first.clear()
+            async with asyncio.timeout(10):
+                await first.wait()
+        with pytest.raises(FileNotFoundError), changes.inside(tmp_path / "nowhere"):
+            pass
+    assert len([each for each in caplog.records if "inotify" in each.message]) == 1

@@ -58,7 +58,8 @@ async def test_an_end_that_the_watcher_missed_is_found_by_the_next_rescan(spool,
     completions.attach(arrivals)
     spool.accept(Descriptor(service="s"), "mine")
     async with arrivals:
-        arrivals._watchdog.unschedule_all()
+        (folder,) = arrivals._folders
+        folder._watchdog.unschedule_all()
         waiting = asyncio.create_task(completions.status("mine", 60))
         await until(lambda: completions._waiting.get("mine"))
         end(owner, "mine")

@@ -1,0 +1,99 @@
+"""Taking entries out of drop/, while others may rename files onto their names.
+
+To take an entry away: rename it inside drop/ to a hidden name, `.taking-<number>-<name>`. What has that name
+now is what somebody may have put in place of the file that was read. So look at it: if it is another file, or
+has a writer, put it back without overwriting. If its name is in use again, it stays under the hidden name,
+and is an entry of its own from then on. Otherwise the caller unlinks it, or moves it to bad/.
+
+A rename inside a watched folder delays its watcher by nothing; a rename out of it by half a second.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from treadle_spool.drop_names import dropped_name, taken_name
+from treadle_spool.dropped import OpenFile, Unfinished
+from treadle_spool.errors import SpoolError
+from treadle_spool.left import Left, origin_of
+from treadle_spool.quarantine import UNMOVABLE
+from treadle_spool.renaming import rename_new
+
+
+class Replaced(Exception):
+    """Another file has taken the place of the one that was read; it is under the name `entry`."""
+
+    def __init__(self, entry: str) -> None:
+        self.entry = entry
+
+
+class Taking:
+    """The way out of drop/, and the memory of what can't be moved; used in any thread."""
+
+    def __init__(self, drop: Path, root: Path) -> None:
+        self._drop = drop
+        self._left = Left(root, self._present())
+
+    def take_away(self, entry: str, file: os.stat_result) -> Path:
+        """Rename the entry to a hidden name, and return its path there.
+
+        Raises Replaced if it is not that file any more or has a writer, FileNotFoundError if it is gone, and
+        OSError if it can't be renamed.
+        """
+        hidden = self._drop / taken_name(entry)
+        (self._drop / entry).rename(hidden)
+        if not _is_unchanged(hidden, file):
+            raise Replaced(self.put_back(hidden, entry))
+        return hidden
+
+    def put_back(self, hidden: Path, entry: str) -> str:
+        """Give a taken file its name again, without overwriting; return the name that it has now."""
+        try:
+            rename_new(str(hidden), str(self._drop / entry))
+        except OSError:  # the name is in use again: the file is an entry of its own from now on
+            return hidden.name
+        return entry
+
+    def reason(self, file: os.stat_result) -> str | None:
+        """Return why an entry could not be moved away when it was dealt with, or None."""
+        return self._left.reason(file)
+
+    def leave(self, entry: str, file: os.stat_result, error: OSError) -> str:
+        """Remember, durably, that an entry was dealt with and can't be moved; return why.
+
+        Raises the error if another try to move it may succeed.
+        """
+        if error.errno not in UNMOVABLE:
+            raise error
+        stays = error.strerror or str(error)
+        self._left.add(dropped_name(entry), origin_of(file), stays)
+        return stays
+
+    def _present(self) -> Iterator[os.stat_result]:
+        with suppress(OSError), os.scandir(self._drop) as entries:  # the folder may be missing just now
+            for entry in entries:
+                with suppress(OSError):
+                    yield entry.stat(follow_symlinks=False)
+
+
+def _is_unchanged(path: Path, file: os.stat_result) -> bool:
+    """Return whether the path is that file, not written since, and open for writing in no process."""
+    try:
+        if _identity(path.lstat()) != _identity(file):
+            return False
+        if stat.S_ISREG(file.st_mode):
+            with OpenFile(path) as opened:
+                opened.has_no_writer()
+    except Unfinished:
+        return False
+    except (SpoolError, FileNotFoundError):
+        return True  # it can't be opened, as when it was looked at
+    return True
+
+
+def _identity(file: os.stat_result) -> tuple[int, int, int, int]:
+    return file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size
