@@ -1,15 +1,20 @@
 """The server: the process of `treadle serve`, from its start to the signal that ends it.
 
 The first SIGTERM or SIGINT closes the intake (503), starts no more jobs and answers long polls; then the
-engine is left, and running jobs go on for the next one. Asyncio's own signal handlers are not used: they end
-with the event loop, and a late signal would kill the process.
+engine is left, and running jobs go on for the next one. SIGHUP, which the end of a terminal sends, does
+nothing: it has a handler and is not ignored, since the programs of jobs would inherit that. Asyncio's own
+signal handlers are not used: they end with the event loop, and a late signal would kill the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import logging
+import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -21,11 +26,18 @@ from treadle.intake.gateway import Gateway
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
 from treadle.operate.systemd import notify
+from treadle.support.addresses import is_loopback, url_of
+
+log = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT = 0.5
 """Seconds that open requests have to end when the server stops."""
 _GC_THRESHOLD = 100_000
 """New objects after which the youngest generation is collected; a job leaves little garbage."""
+_OPEN_TO_ALL = (
+    "listening beyond this host (%s): whoever reaches it can start jobs, cancel them and read their results, "
+    "since there are no passwords; --host 127.0.0.1 is for this host alone"
+)
 _CANCEL_WINDOW = 3.0
 """Seconds after a Ctrl-C in which another one cancels the running jobs."""
 
@@ -58,6 +70,7 @@ class Server:
         """Serve until a signal comes, and leave the spool in order."""
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
+        _on(signal.SIGHUP, lambda: log.info("SIGHUP: the terminal has gone, or a reload was meant; going on"))
         async with self._kind(self._settings) as host:
             runner = web.AppRunner(
                 _app(host),
@@ -78,13 +91,16 @@ class Server:
             finally:
                 host.gateway.completions.wake_all()
                 await runner.cleanup()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
     async def _announce(self, runner: web.AppRunner, gateway: Gateway) -> None:
         """Listen, and print where, and which services there are."""
-        for url in await _listen(runner, self._settings):
-            self._tell(f"Serving at {url}")
+        addresses = await _listen(runner, self._settings)
+        for host, port in addresses:
+            self._tell(f"Serving at {url_of(host, port)}")
+        if not all(is_loopback(host) for host, _ in addresses):
+            log.warning(_OPEN_TO_ALL, self._settings.host or "every address")
         for service in gateway.services.values():
             self._tell(f"  {service.name} ({service.runtime}): {service.path}")
         self._tell(f"Spool: {gateway.spool.root}")
@@ -157,10 +173,20 @@ async def _first(*waits: Awaitable[object]) -> None:
             task.cancel()
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> list[str]:
+async def _listen(runner: web.AppRunner, settings: Settings) -> list[tuple[str, int]]:
+    """Listen, and return the addresses; raise TreadleError that names the setting to change."""
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise TreadleError(f"can't listen on {where}: {error.strerror}; choose another --port") from error
-    return [f"http://{host}:{port}" for host, port, *_ in runner.addresses]
+    except (OSError, UnicodeError, OverflowError) as error:
+        where = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+        raise TreadleError(f"can't listen on {where}: {_why_not(error)}") from error
+    return [(host, port) for host, port, *_ in runner.addresses]
+
+
+def _why_not(error: Exception) -> str:
+    """Return why an address can't be listened on, and which setting to change."""
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else None
+    if number in {errno.EADDRINUSE, errno.EACCES}:
+        return f"{os.strerror(number).lower()}; choose another --port"
+    reason = os.strerror(number).lower() if number else getattr(error, "strerror", None) or error
+    return f"{reason}; choose another --host"

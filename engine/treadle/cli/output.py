@@ -57,24 +57,27 @@ class Output(io.FileIO):
         )
         return output
 
-    def drop(self) -> None:
-        """Lead everything that is written from now on to /dev/null, and forget the error."""
-        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(null, 1)
-        os.close(null)
-        self.error = None
-
     def finish(self, code: int) -> int:
         """Write what is buffered, and return the exit code: `code`, unless an output was lost."""
         with suppress(OSError):
             sys.stdout.flush()
         if (error := self.error) is None:
             return code
-        self.drop()  # Python flushes once more
+        detach_stdout()  # Python flushes once more
         if error.errno == errno.EPIPE:
             return BROKEN_PIPE
         say_error(f"standard output can't be written: {error.strerror}")
         return 1
+
+
+def detach_stdout() -> None:
+    """Lead standard output to /dev/null from now on, and forget what could not be written."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, 1)
+    os.close(null)
+    sys.stdout.flush()
+    if isinstance(raw := getattr(getattr(sys.stdout, "buffer", None), "raw", None), Output):
+        raw.error = None
 
 
 def say_error(text: str) -> None:

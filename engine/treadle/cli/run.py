@@ -20,6 +20,7 @@ from treadle.engine import Engine
 from treadle.interface.settings import Settings
 from treadle_spool import Descriptor, State, Status
 from treadle_spool.folder import LOGS, RESULT
+from treadle_spool.place import check_place
 
 _FOREVER = 10 * 365 * 86400.0
 
@@ -45,6 +46,7 @@ def run(
     }
     folder = Path(tempfile.mkdtemp(prefix="treadle-run-"))
     try:
+        check_place(folder / "spool")
         settings = settings_of(projects=(project,), **options, jobs=1, spool=folder / "spool")
         sys.exit(asyncio.run(_run(settings, inputs, timeout, verbose)))
     finally:

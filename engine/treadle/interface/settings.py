@@ -10,6 +10,7 @@ import os
 import stat
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -171,12 +172,11 @@ def setting_types() -> Mapping[str, Any]:
 
 
 def config_file() -> Path | None:
-    """Return the default engine.toml: the user's, else the host's, else None."""
-    home = _user_folder("XDG_CONFIG_HOME", "~/.config")
-    for folder in (home / "treadle", Path("/etc/treadle")):
-        if (path := folder / "engine.toml").exists():
-            return path
-    return None
+    """Return the default engine.toml: the user's, else the host's, else None; a user may have no home."""
+    folders = [Path("/etc/treadle")]
+    with suppress(SettingsError):
+        folders.insert(0, _user_folder("XDG_CONFIG_HOME", "~/.config") / "treadle")
+    return next((path for folder in folders if _exists(path := folder / "engine.toml")), None)
 
 
 def read_config(path: Path | None) -> TomlFile | None:
@@ -221,6 +221,14 @@ def _user_folder(variable: str, default: str) -> Path:
         return Path(value).expanduser()
     except RuntimeError as error:
         raise SettingsError(f"{value} is below an unknown home: set HOME or {variable}") from error
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is a file; what this user may not look for is none of theirs."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _absolute(value: Any) -> Any:
