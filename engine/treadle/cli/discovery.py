@@ -89,4 +89,4 @@ def _settings(config: Path | None, *variables: str) -> Settings:
     """Return the settings that a client needs: the folders that the engine reads may be gone."""
     if (file := read_config(config or config_file())) is not None:
         file = replace(file, values={key: file.values[key] for key in _NEEDED if key in file.values})
-    return make_settings(file, read_environment(variables, os.environ))
+    return make_settings(file, read_environment(variables, os.environ), needs_spool=not variables)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from treadle.cli.discovery import with_spool
+from treadle.cli.options import FiniteRange
 from treadle.interface.errors import TreadleError
 from treadle_spool import Retention, Spool, collect, expired
 
 
 @click.command()
 @with_spool
-@click.option("--days", type=click.FloatRange(0), help="Keep this many days of ended jobs and refused files.")
+@click.option("--days", type=FiniteRange(0), help="Keep this many days of ended jobs and refused files.")
 @click.option("--jobs", type=click.IntRange(0), help="Keep this many jobs of each service, the newest.")
 @click.option("--bytes", "size", type=click.IntRange(0), help="Keep this many bytes of each service's jobs.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")

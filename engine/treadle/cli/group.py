@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 import click
@@ -39,11 +38,6 @@ class LazyGroup(click.Group):
         if not self._extended:
             self._extended = True
             from treadle.extend.loader import Plugins  # noqa: PLC0415  # most commands need no plugin, and start faster
-            from treadle.interface.errors import SettingsError  # noqa: PLC0415  # likewise
-            from treadle.interface.settings import Settings  # noqa: PLC0415  # likewise
+            from treadle.interface.settings import make_settings  # noqa: PLC0415  # likewise
 
-            try:
-                settings = Settings()
-            except SettingsError:  # this user has no home, and so no default spool; no command needs it here
-                settings = Settings(spool=Path("/nonexistent"))
-            Plugins(settings).extend("register_commands", cli=self)
+            Plugins(make_settings(None, {}, needs_spool=False)).extend("register_commands", cli=self)

@@ -11,6 +11,7 @@ import orjson
 from treadle.cli.backends.base import Backend, Request
 from treadle.cli.backends.choose import with_backend, with_listing_backend
 from treadle.cli.job_options import job_options
+from treadle.cli.options import FiniteRange
 from treadle.cli.output import say_error
 from treadle.cli.payload import read_payload
 
@@ -92,7 +93,7 @@ def cancel(backend: Backend, job: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("job", metavar="ID")
-@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait.  [default: no limit]")
+@click.option("--timeout", type=FiniteRange(0), help="Seconds to wait.  [default: no limit]")
 @_as_json
 @with_backend
 def wait(backend: Backend, job: str, timeout: float | None, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from treadle.cli.options import FOLDER, engine_options, settings_of
+from treadle.cli.options import FOLDER, FiniteRange, engine_options, settings_of
 from treadle.cli.payload import read_payload
 from treadle.engine import Engine
 from treadle.interface.settings import Settings
@@ -29,7 +29,7 @@ _FOREVER = 10 * 365 * 86400.0
 @click.argument("project", type=FOLDER, default=".")
 @click.option("--data", help="The input: JSON, or @FILE.  [default: the project's input/data.json]")
 @click.option("--params", help="The parameters: JSON, or @FILE.  [default: the project's input/params.json]")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds it may take.")
+@click.option("--timeout", type=FiniteRange(0, min_open=True), help="Seconds it may take.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the program prints.")
 @engine_options("plugins_dir", "data_pools", "grace", "max_result")
 def run(

@@ -28,6 +28,8 @@ from treadle_spool import Retention
 
 MIB = 1024 * 1024
 
+_NOWHERE = Path("/nonexistent")
+
 Section = TypeVar("Section", bound=msgspec.Struct)
 
 Count = Annotated[int, Meta(gt=0)]
@@ -202,11 +204,23 @@ def read_environment(names: Iterable[str], environment: Mapping[str, str]) -> di
     }
 
 
-def make_settings(config: TomlFile | None, given: Mapping[str, Any]) -> Settings:
-    """Return the settings from what is given (None and () are not), then engine.toml, then the defaults."""
-    values = dict(config.values) if config else {}
+def make_settings(config: TomlFile | None, given: Mapping[str, Any], *, needs_spool: bool = True) -> Settings:
+    """Return the settings from what is given (None and () are not), then engine.toml, then the defaults.
+
+    Where no spool is needed, a user without a home folder need not name one: then it is one that is nowhere.
+    """
+    values: dict[str, Any] = {} if needs_spool or _has_default_spool() else {"spool": _NOWHERE}
+    values |= dict(config.values) if config else {}
     values |= {name: value for name, value in given.items() if value not in (None, ())}
     return Settings(**values, file=config)
+
+
+def _has_default_spool() -> bool:
+    try:
+        default_spool()
+    except SettingsError:
+        return False
+    return True
 
 
 def _place_in(file: TomlFile, *table: str) -> Place:
@@ -220,7 +234,8 @@ def _user_folder(variable: str, default: str) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError as error:
-        raise SettingsError(f"{value} is below an unknown home: set HOME or {variable}") from error
+        also = ", or name a spool" if variable == "XDG_STATE_HOME" else ""
+        raise SettingsError(f"{value} is below an unknown home: set HOME or {variable}{also}") from error
 
 
 def _exists(path: Path) -> bool:

@@ -56,6 +56,7 @@ class ServerUrl:
             raise TreadleError(f"{self._root} has not answered within {_TIMEOUT:g} s{unknown}") from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
+            reason = getattr(reason, "strerror", None) or reason
             raise TreadleError(
                 f"{self._root} can't be reached: {reason}; is `treadle serve` running?"
             ) from None
