@@ -8,13 +8,14 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
 import orjson
 
 from treadle.cli.backends.base import Request
 from treadle.cli.backends.server import NotFound, ServerUrl
 from treadle.cli.spools import complete, ids_of
 from treadle.interface.errors import TreadleError
-from treadle_spool import State, check_name
+from treadle_spool import InvalidDescriptor, State, check_name, decode_from_client
 
 Value = TypeVar("Value")
 
@@ -63,7 +64,10 @@ class HttpBackend:
     def interim(self, job: str, last: bool) -> bytes:
         """Return the JSON of all interim results, or of the newest one."""
         query = f"/interim-results?last={str(last).lower()}"
-        return self._of(job, lambda path: self._server.ask("GET", path + query))
+        values = self._of(job, lambda path: self._server.ask("GET", path + query))
+        if not _is_json(values) or not (last or values.startswith(b"[")):
+            raise self._stranger()
+        return values
 
     def cancel(self, job: str) -> dict[str, Any]:
         """Cancel the job and return it."""
@@ -98,10 +102,19 @@ class HttpBackend:
         except (ValueError, RecursionError):
             job = None
         if not isinstance(job, dict) or not {"id", "status"} <= job.keys():
-            raise TreadleError(
-                f"{self._server.base} does not answer like a service: check --url and --service"
-            )
+            raise self._stranger()
         return job
+
+    def _stranger(self) -> TreadleError:
+        return TreadleError(f"{self._server.base} does not answer like a service: check --url and --service")
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        decode_from_client(raw, msgspec.Raw)
+    except InvalidDescriptor:
+        return False
+    return True
 
 
 def _quote(text: str) -> str:

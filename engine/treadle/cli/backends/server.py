@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import json
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from treadle.interface.errors import TreadleError
 from treadle.support.addresses import is_here
@@ -19,6 +19,21 @@ _TIMEOUT = 80.0
 
 class NotFound(TreadleError):
     """The server has no such job."""
+
+
+class _ErrorBody(msgspec.Struct):
+    """The body of an error of the Service API."""
+
+    code: str
+    detail: str
+    path: str = ""
+
+
+class _SpoolBody(msgspec.Struct):
+    """The body of `/-/spool`."""
+
+    path: str
+    id: str
 
 
 class ServerUrl:
@@ -38,10 +53,11 @@ class ServerUrl:
     def spool(self) -> tuple[Path, str] | None:
         """Return the folder and the id of the server's spool, if the server is on this host and tells."""
         try:
-            fields = json.loads(self._ask(f"{self._root}/-/spool", "GET", None))
-            return Path(fields["path"]), str(fields["id"])
-        except (TreadleError, ValueError, TypeError, KeyError):
+            raw = self._ask(f"{self._root}/-/spool", "GET", None)
+            body = msgspec.json.decode(raw, type=_SpoolBody)
+        except (TreadleError, msgspec.DecodeError, RecursionError):
             return None
+        return Path(body.path), body.id
 
     def _ask(self, url: str, method: str, body: bytes | None) -> bytes:
         try:
@@ -87,9 +103,8 @@ def _explain(error: urllib.error.HTTPError) -> TreadleError:
     """Return the error that a response tells of."""
     try:
         with error:
-            fields: dict[str, Any] = json.loads(error.read())
-        where = f" (at {fields['path']})" if "path" in fields else ""
-        kind = NotFound if fields.get("code") == "NOT_FOUND" else TreadleError
-        return kind(f"{fields['detail']}{where}")
-    except (ValueError, TypeError, KeyError, RecursionError, OSError, http.client.HTTPException):
+            body = msgspec.json.decode(error.read(), type=_ErrorBody)
+    except (msgspec.DecodeError, RecursionError, OSError, http.client.HTTPException):
         return TreadleError(f"the server answered {error.code}")
+    where = f" (at {body.path})" if body.path else ""
+    return (NotFound if body.code == "NOT_FOUND" else TreadleError)(f"{body.detail}{where}")
