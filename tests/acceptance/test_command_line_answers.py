@@ -191,27 +191,19 @@ def test_a_job_whose_files_are_damaged_does_not_end_the_list(serve):
     assert "job broken can't be read" in ran.stderr
 
 
-def test_a_beginning_that_no_other_id_has_stands_for_the_id(serve):
-    server = serve(EXAMPLES / "sum")
-    spool = ["--spool", server.spool]
-    for job in ("run-1", "run-12", "run-2"):
-        assert treadle("submit", *spool, *SUM, "--name", job, "--wait").returncode == 0
-    for backend in (spool, ["--url", server.url]):
-        for command in BY_ID:
-            assert treadle(command, "run-2"[:-1], *backend).returncode == 1
-            ran = treadle(command, "run-2", *backend)
-            assert ran.returncode == 0
-        for beginning, whole in (("run-12"[:6], "run-12"), ("run-1", "run-1")):
-            assert json.loads(treadle("status", beginning, *backend, "--json").stdout)["id"] == whole
-        assert_one_clear_line(treadle("result", "run", *backend), "run-1, run-12, run-2")
-    job = treadle("submit", *spool, *SUM, "--wait").stderr.strip().removeprefix("job ")
-    for backend in (spool, ["--url", server.url]):
-        for command in BY_ID:
-            ran = treadle(command, job[:10], *backend)
-            assert (ran.returncode, ran.stderr) == (0, ""), command
-    assert treadle("logs", job[:10], *spool).returncode == 0
-    assert treadle("logs", "-f", job[:10], *spool).returncode == 0
-    assert_one_clear_line(treadle("logs", "run", *spool), "run-1, run-12, run-2")
+def test_a_beginning_that_no_other_id_has_stands_for_the_id(server, where, name):
+    for number in ("1", "12"):
+        arguments = ["--spool", server.spool, *SUM, "--name", f"{name}-{number}"]
+        assert treadle("submit", *arguments, "--wait").returncode == 0
+    for beginning, whole in ((f"{name}-12"[:-1], f"{name}-1"), (f"{name}-12", f"{name}-12")):
+        shown = treadle("status", beginning, *where, "--service", "sum", "--json")
+        assert json.loads(shown.stdout)["id"] == whole
+    both = f"{name}-1, {name}-12"
+    assert_one_clear_line(treadle("result", name, *where, "--service", "sum"), both)
+    job = treadle("submit", *where, *SUM, "--wait").stderr.strip().removeprefix("job ")
+    for command in BY_ID:
+        ran = treadle(command, job[:-1], *where, "--service", "sum")
+        assert (ran.returncode, ran.stderr) == (0, ""), command
 
 
 def test_no_id_is_cut_in_a_narrow_terminal(server, spool):

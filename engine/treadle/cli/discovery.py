@@ -19,7 +19,8 @@ import click
 from treadle.cli.options import ANY_PATH, SettingOption, config_option
 from treadle.cli.spools import open_spool
 from treadle.interface.errors import TreadleError
-from treadle.interface.settings import Settings, config_file, make_settings, read_config, read_environment
+from treadle.interface.settings import Settings, make_settings, read_config, read_environment
+from treadle.interface.user_folders import config_file
 from treadle.support.addresses import url_of
 from treadle_spool.identity import is_spool
 

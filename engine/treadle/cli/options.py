@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from treadle.interface.errors import SettingsError
-from treadle.interface.settings import Settings, config_file, make_settings, read_config, setting_types
+from treadle.interface.settings import Settings, make_settings, read_config, setting_types
+from treadle.interface.user_folders import config_file
 from treadle.support.expected import description, members, path_expected
 from treadle.support.toml import TomlFile
 

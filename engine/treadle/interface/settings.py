@@ -10,7 +10,6 @@ import os
 import stat
 import typing
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from treadle.interface.errors import SettingsError
+from treadle.interface.user_folders import default_spool, has_default_spool
 from treadle.support.expected import members
 from treadle.support.hints import nearest
 from treadle.support.toml import TomlFile
@@ -35,11 +35,6 @@ Section = TypeVar("Section", bound=msgspec.Struct)
 Count = Annotated[int, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 _NotNegative = Annotated[int, Meta(ge=0)]
-
-
-def default_spool() -> Path:
-    """Return the default path of the spool, below the user's state directory (XDG)."""
-    return _user_folder("XDG_STATE_HOME", "~/.local/state") / "treadle" / "spool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,14 +168,6 @@ def setting_types() -> Mapping[str, Any]:
     return {each.name: hints[each.name] for each in fields(Settings) if each.name != "file"}
 
 
-def config_file() -> Path | None:
-    """Return the default engine.toml: the user's, else the host's, else None; a user may have no home."""
-    folders = [Path("/etc/treadle")]
-    with suppress(SettingsError):
-        folders.insert(0, _user_folder("XDG_CONFIG_HOME", "~/.config") / "treadle")
-    return next((path for folder in folders if _exists(path := folder / "engine.toml")), None)
-
-
 def read_config(path: Path | None) -> TomlFile | None:
     """Return an engine.toml, typed; raise SettingsError for an unknown key or a wrong value."""
     if path is None:
@@ -209,41 +196,15 @@ def make_settings(config: TomlFile | None, given: Mapping[str, Any], *, needs_sp
 
     Where no spool is needed, a user without a home folder need not name one: then it is one that is nowhere.
     """
-    values: dict[str, Any] = {} if needs_spool or _has_default_spool() else {"spool": _NOWHERE}
+    values: dict[str, Any] = {} if needs_spool or has_default_spool() else {"spool": _NOWHERE}
     values |= dict(config.values) if config else {}
     values |= {name: value for name, value in given.items() if value not in (None, ())}
     return Settings(**values, file=config)
 
 
-def _has_default_spool() -> bool:
-    try:
-        default_spool()
-    except SettingsError:
-        return False
-    return True
-
-
 def _place_in(file: TomlFile, *table: str) -> Place:
     """Return the place of a table of engine.toml."""
     return Place(SettingsError, file=file, table=table, folder=file.path.parent)
-
-
-def _user_folder(variable: str, default: str) -> Path:
-    """Return the user's folder that a variable of XDG names; raise SettingsError if it is below no home."""
-    value = os.environ.get(variable) or default
-    try:
-        return Path(value).expanduser()
-    except RuntimeError as error:
-        also = ", or name a spool" if variable == "XDG_STATE_HOME" else ""
-        raise SettingsError(f"{value} is below an unknown home: set HOME or {variable}{also}") from error
-
-
-def _exists(path: Path) -> bool:
-    """Return whether there is a file; what this user may not look for is none of theirs."""
-    try:
-        return path.exists()
-    except PermissionError:
-        return False
 
 
 def _absolute(value: Any) -> Any:
