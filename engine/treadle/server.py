@@ -1,16 +1,21 @@
 """The server: the process of `treadle serve`, from its start to the signal that ends it.
 
 The first SIGTERM or SIGINT closes the intake (503), starts no more jobs and answers long polls; then the
-engine is left, and running jobs go on for the next one. Asyncio's own signal handlers are not used: they end
-with the event loop, and a late signal would kill the process.
+engine is left, and running jobs go on for the next one. SIGHUP, which the end of a terminal sends, does
+nothing: it has a handler and is not ignored, since the programs of jobs would inherit that. Asyncio's own
+signal handlers are not used: they end with the event loop, and a late signal would kill the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import logging
+import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import web
@@ -23,12 +28,19 @@ from treadle.intake.gateway import Gateway
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
 from treadle.operate.systemd import notify
+from treadle.support.addresses import is_loopback, url_of
 from treadle.support.log_limit import limit_repeated_lines
+
+log = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT = 0.5
 """Seconds that open requests have to end when the server stops."""
 _GC_THRESHOLD = 100_000
 """New objects after which the youngest generation is collected; a job leaves little garbage."""
+_OPEN_TO_ALL = (
+    "listening beyond this host (%s): whoever reaches it can start jobs, cancel them and read their results, "
+    "since there are no passwords; --host 127.0.0.1 is for this host alone"
+)
 _CANCEL_WINDOW = 3.0
 """Seconds after a Ctrl-C in which another one cancels the running jobs."""
 
@@ -62,13 +74,14 @@ class Server:
         limit_repeated_lines()
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
+        _on(signal.SIGHUP, lambda: log.info("SIGHUP: the terminal has gone, or a reload was meant; going on"))
         async with self._kind(self._settings) as host:
             runner = Runner(_app(host), raise_descriptor_limit(), _REQUEST_TIMEOUT)
             await runner.setup()
             try:
                 async with AsyncExitStack() as stack:
-                    urls = await stack.enter_async_context(_listen(runner, self._settings))
-                    self._announce(urls, host.gateway)
+                    addresses = await stack.enter_async_context(_listen(runner, self._settings))
+                    self._announce(addresses, host.gateway)
                     _collect_less_garbage()
                     notify("READY=1")
                     await self._stop.wait()
@@ -79,13 +92,15 @@ class Server:
             finally:
                 host.gateway.completions.wake_all()
                 await runner.cleanup()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
-    def _announce(self, urls: Iterable[str], gateway: Gateway) -> None:
+    def _announce(self, addresses: Collection[tuple[str, int]], gateway: Gateway) -> None:
         """Print where the server listens, and which services there are."""
-        for url in urls:
-            self._tell(f"Serving at {url}")
+        for host, port in addresses:
+            self._tell(f"Serving at {url_of(host, port)}")
+        if not all(is_loopback(host) for host, _ in addresses):
+            log.warning(_OPEN_TO_ALL, self._settings.host or "every address")
         for service in gateway.services.values():
             self._tell(f"  {service.name} ({service.runtime}): {service.path}")
         self._tell(f"Spool: {gateway.spool.root}")
@@ -159,13 +174,25 @@ async def _first(*waits: Awaitable[object]) -> None:
 
 
 @asynccontextmanager
-async def _listen(runner: Runner, settings: Settings) -> AsyncIterator[list[str]]:
-    """Accept connections until the block is left; yield the URLs."""
+async def _listen(runner: Runner, settings: Settings) -> AsyncIterator[list[tuple[str, int]]]:
+    """Accept connections until the block is left; yield the addresses.
+
+    Raises TreadleError that names the setting to change.
+    """
     async with AsyncExitStack() as stack:
         try:
             accepting = listening(runner.connections, settings.host, settings.port)
             sockets = await stack.enter_async_context(accepting)
-        except OSError as error:
-            where = f"{settings.host}:{settings.port}"
-            raise TreadleError(f"can't listen on {where}: {error.strerror}; choose another --port") from error
-        yield [f"http://{host}:{port}" for host, port, *_ in (each.getsockname() for each in sockets)]
+        except (OSError, UnicodeError, OverflowError) as error:
+            where = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+            raise TreadleError(f"can't listen on {where}: {_why_not(error)}") from error
+        yield [(host, port) for host, port, *_ in (each.getsockname() for each in sockets)]
+
+
+def _why_not(error: Exception) -> str:
+    """Return why an address can't be listened on, and which setting to change."""
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else None
+    if number in {errno.EADDRINUSE, errno.EACCES}:
+        return f"{os.strerror(number).lower()}; choose another --port"
+    reason = os.strerror(number).lower() if number else getattr(error, "strerror", None) or error
+    return f"{reason}; choose another --host"

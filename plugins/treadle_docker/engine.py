@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import aiohttp
-from aiodocker import Docker, DockerError
 
 from treadle_containers import (
     Address,
@@ -24,6 +23,7 @@ from treadle_containers import (
     Report,
     whole,
 )
+from treadle_docker.client import Docker, DockerError
 from treadle_docker.config import config_of
 
 _UNREACHABLE = 900

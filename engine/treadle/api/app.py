@@ -16,6 +16,7 @@ from treadle.api.web_pages import refuse_web_pages
 from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
 from treadle.interface.service import Service
+from treadle.support.addresses import is_loopback
 from treadle.support.hints import nearest
 
 
@@ -37,7 +38,7 @@ def make_app(
     pages_of_others = refuse_web_pages(settings.host, settings.hosts)
     app = web.Application(middlewares=[refusals, pages_of_others], client_max_size=settings.max_body)
     incoming = Incoming(settings.max_body)
-    pages = _Pages(services, health, metrics)
+    pages = _Pages(gateway, health, metrics)
     app.add_routes(pages.routes())
     gateway.plugins.extend("register_routes", app=app)
     for name, service in services.items():
@@ -69,11 +70,12 @@ class _Pages:
 
     def __init__(
         self,
-        services: Mapping[str, Service],
+        gateway: Gateway,
         health: Callable[[], Health],
         metrics: Callable[[], bytes] | None,
     ) -> None:
-        self._services = services
+        self._services: Mapping[str, Service] = gateway.services
+        self._spool = gateway.spool
         self._health = health
         self._metrics = metrics
 
@@ -83,6 +85,7 @@ class _Pages:
             web.get("/-/health", self.health),
             web.get("/-/metrics", self.metrics),
             web.get("/-/services", self.services),
+            web.get("/-/spool", self.spool),
         ]
 
     async def health(self, _: web.Request) -> web.Response:
@@ -114,6 +117,12 @@ class _Pages:
                 for name, service in self._services.items()
             ]
         )
+
+    async def spool(self, request: web.Request) -> web.Response:
+        """Tell the command line on this host where the spool is; whether it may look there, the files say."""
+        if not is_loopback(request.remote or ""):
+            raise ApiError(404, "NOT_FOUND", "only clients on this host are told where the spool is")
+        return answer({"path": str(self._spool.root), "id": self._spool.id})
 
     async def overview(self, _: web.Request) -> web.Response:
         paths = {name: base_path(name) for name in self._services}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 import click
 
+from treadle.cli.explain import EXIT_CODES, describe, describe_fault
 from treadle.cli.group import LazyGroup
+from treadle.cli.output import Output, say_error
 from treadle.interface.errors import TreadleError
 from treadle_spool import SpoolError
 
@@ -30,6 +34,7 @@ from treadle_spool import SpoolError
         "plugins": "treadle.cli.plugins:plugins",
         "init": "treadle.cli.init:init",
     },
+    epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="treadle")
@@ -38,17 +43,34 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit. An error that a user can mend is one line on stderr, no traceback."""
+    """Run the command line and exit, by the codes of EXIT_CODES; an error is one line on stderr."""
+    output = Output.install()
+    try:
+        code = _call(output)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    sys.exit(output.finish(code))
+
+
+def _call(output: Output) -> int:
+    """Run the command and return its exit code."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
+        return code if isinstance(code, int) else 0
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return 130
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        with suppress(OSError):
+            error.show()
+        return error.exit_code
     except (TreadleError, SpoolError) as error:
-        click.echo(f"Error: {error}", err=True)
-        code = 1
-    except BrokenPipeError:
-        code = 141
-    sys.exit(code if isinstance(code, int) else 0)
+        say_error(str(error))
+        return getattr(error, "exit_code", 1)
+    except OSError as error:
+        if error is not output.error:  # of that, `finish` tells
+            say_error(describe(error))
+    except Exception as error:
+        if os.environ.get("TREADLE_TRACEBACK"):
+            raise
+        say_error(describe_fault(error))
+    return 1

@@ -25,7 +25,7 @@ def build(project: Path, **options: Any) -> None:
     An image is built again only if the project has changed.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    plugins = Plugins(settings_of(**options))
+    plugins = Plugins(settings_of(needs_spool=False, **options))
     service = read_service(project, plugins.options, image_runtimes(plugins))
     asyncio.run(_prepare(plugins, service))
     click.echo(f"{service.name} is ready")

@@ -17,20 +17,20 @@ from typing import Any, TypeVar
 import click
 
 from treadle.cli.options import ANY_PATH, SettingOption, config_option
+from treadle.cli.spools import open_spool
 from treadle.interface.errors import TreadleError
-from treadle.interface.settings import Settings, config_file, make_settings, read_config, read_environment
+from treadle.interface.settings import Settings, make_settings, read_config, read_environment
+from treadle.interface.user_folders import config_file
+from treadle.support.addresses import url_of
 from treadle_spool.identity import is_spool
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NEEDED = ("host", "port", "spool")
 
-_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound to it here
-"""What a client connects to where a server listens on all addresses."""
-
 
 def with_spool(command: Command) -> Command:
-    """Add --spool and --config to a command, and pass it the spool's folder as first argument."""
+    """Add --spool and --config to a command, and pass it the spool as first argument."""
 
     @click.option(
         "--spool",
@@ -42,7 +42,7 @@ def with_spool(command: Command) -> Command:
     @exposed_config
     @wraps(command)
     def wrapped(spool: Path | None, config: Path | None, **rest: Any) -> Any:
-        return command(spool_folder(config) if spool is None else spool, **rest)
+        return command(open_spool(spool_folder(config) if spool is None else spool), **rest)
 
     return wrapped  # type: ignore[return-value]  # the command, with its first argument filled in
 
@@ -59,14 +59,17 @@ def server_url(config: Path | None) -> str:
         raise TreadleError(
             "the server's port is chosen when it starts (port = 0): name the server with --url"
         )
-    host = _LOOPBACK.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    return url_of(settings.host, settings.port)
 
 
 def spool_folder(config: Path | None) -> Path:
     """Return the spool's folder by the settings of this host; raise TreadleError if there is none yet."""
     settings = _settings(config)
-    if not is_spool(settings.spool):
+    try:
+        found = is_spool(settings.spool)
+    except OSError:
+        found = True  # who opens it says what is wrong
+    if not found:
         raise TreadleError(
             f"there is no spool at {settings.spool} ({_origin(settings)}): name the folder with --spool or "
             "TREADLE_SPOOL"
@@ -87,4 +90,4 @@ def _settings(config: Path | None, *variables: str) -> Settings:
     """Return the settings that a client needs: the folders that the engine reads may be gone."""
     if (file := read_config(config or config_file())) is not None:
         file = replace(file, values={key: file.values[key] for key in _NEEDED if key in file.values})
-    return make_settings(file, read_environment(variables, os.environ))
+    return make_settings(file, read_environment(variables, os.environ), needs_spool=not variables)

@@ -26,7 +26,7 @@ def doctor(**options: Any) -> None:
     Exits with 1 if something does not work.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    settings = settings_of(**options)
+    settings = settings_of(needs_spool=False, **options)
     diagnoses = asyncio.run(_diagnose(Plugins(settings), settings))
     rows = [[each.subject, "works" if each.works else "DOES NOT WORK", _details(each)] for each in diagnoses]
     print_table(("what", "state", "what was found"), rows)

@@ -38,6 +38,6 @@ class LazyGroup(click.Group):
         if not self._extended:
             self._extended = True
             from treadle.extend.loader import Plugins  # noqa: PLC0415  # most commands need no plugin, and start faster
-            from treadle.interface.settings import Settings  # noqa: PLC0415  # likewise
+            from treadle.interface.settings import make_settings  # noqa: PLC0415  # likewise
 
-            Plugins(Settings()).extend("register_commands", cli=self)
+            Plugins(make_settings(None, {}, needs_spool=False)).extend("register_commands", cli=self)

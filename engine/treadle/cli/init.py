@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -26,4 +27,5 @@ def init(path: Path) -> None:
                 target = path / source.relative_to(template)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(source.read_text("utf-8").replace(_NAME, name), "utf-8")
-    click.echo(f"{path} is ready: try `treadle run {path}`, then `treadle serve {path}`")
+    quoted = shlex.quote(str(path))
+    click.echo(f"{path} is ready: try `treadle run {quoted}`, then `treadle serve {quoted}`")

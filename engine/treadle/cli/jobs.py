@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import orjson
@@ -11,6 +11,8 @@ import orjson
 from treadle.cli.backends.base import Backend, Request
 from treadle.cli.backends.choose import with_backend, with_listing_backend
 from treadle.cli.job_options import job_options
+from treadle.cli.options import FiniteRange
+from treadle.cli.output import say_error
 from treadle.cli.payload import read_payload
 
 _STATES = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
@@ -27,21 +29,27 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def submit(
     backend: Backend, data: str | None, params: str | None, name: str | None, wait_: bool, **options: Any
 ) -> None:
-    """Submit a job and print its id."""
+    """Submit a job and print its id.
+
+    With --wait its result is printed instead, and the id on standard error; it exits as `treadle result`.
+    """
     request = Request(
         data=read_payload(data, "--data"),
         params=read_payload(params, "--params"),
         name=name,
         **options,
     )
-    job = backend.submit(request)
+    job = backend.submit(request, patient=wait_)
     if not wait_:
         click.echo(job)
         return
-    ended = backend.wait(job, None)
-    if ended["status"] != "CANCELLED":
-        _print(backend.result(job))
-    _exit_by(ended)
+    click.echo(f"job {job}", err=True)
+    try:
+        ended = backend.wait(job, None)
+    except KeyboardInterrupt:
+        click.echo(f"job {job} goes on; `treadle wait` waits for it, `treadle cancel` ends it", err=True)
+        raise
+    _print_result(backend, ended)
 
 
 @click.command()
@@ -57,8 +65,12 @@ def status(backend: Backend, job: str, as_json: bool) -> None:
 @click.argument("job", metavar="ID")
 @with_backend
 def result(backend: Backend, job: str) -> None:
-    """Print the result of a job, exactly as it was returned."""
-    _print(backend.result(job))
+    """Print the result of a job, exactly as it was returned.
+
+    Exits with 0 if the job has succeeded, 1 if it has failed (then its failure is printed) or was cancelled,
+    2 if it has not ended.
+    """
+    _print_result(backend, backend.status(job))
 
 
 @click.command()
@@ -81,7 +93,7 @@ def cancel(backend: Backend, job: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("job", metavar="ID")
-@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait.  [default: no limit]")
+@click.option("--timeout", type=FiniteRange(0), help="Seconds to wait.  [default: no limit]")
 @_as_json
 @with_backend
 def wait(backend: Backend, job: str, timeout: float | None, as_json: bool) -> None:
@@ -125,5 +137,17 @@ def _print(raw: bytes) -> None:
     sys.stdout.buffer.write(raw + b"\n")
 
 
-def _exit_by(job: dict[str, Any]) -> None:
+def _print_result(backend: Backend, job: dict[str, Any]) -> NoReturn:
+    """Print the result of a job, or why there is none, and exit by its state."""
+    state = job["status"]
+    if state in {"SUCCEEDED", "FAILED"}:
+        _print(backend.result(job["id"]))
+    if state == "FAILED":
+        say_error(f"job {job['id']} has failed")
+    elif state != "SUCCEEDED":
+        say_error(f"job {job['id']} has no result: it is {state}")
+    _exit_by(job)
+
+
+def _exit_by(job: dict[str, Any]) -> NoReturn:
     sys.exit({"SUCCEEDED": 0, "FAILED": 1, "CANCELLED": 1}.get(job["status"], 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from treadle.interface.errors import SettingsError
-from treadle.interface.settings import Settings, config_file, make_settings, read_config, setting_types
+from treadle.interface.settings import Settings, make_settings, read_config, setting_types
+from treadle.interface.user_folders import config_file
 from treadle.support.expected import description, members, path_expected
 from treadle.support.toml import TomlFile
 
@@ -32,6 +34,17 @@ class AbsolutePath(click.Path):
         if expected := path_expected(value):
             self.fail(f"It must be {expected}, not {str(value)!r}.", param, ctx)
         return super().convert(Path(value).expanduser().absolute(), param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """The type of a number with bounds; `nan`, which no bound keeps out, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fail for one that is out of bounds."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 FOLDER = AbsolutePath(exists=True, file_okay=False, path_type=Path)
@@ -81,10 +94,10 @@ def engine_options(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def settings_of(**given: Any) -> Settings:
+def settings_of(*, needs_spool: bool = True, **given: Any) -> Settings:
     """Return the settings from a command's options, then engine.toml, then the defaults."""
     config: TomlFile | None = click.get_current_context().meta.get(_CONFIG)
-    return make_settings(config, given)
+    return make_settings(config, given, needs_spool=needs_spool)
 
 
 def _option(name: str, type_: Any) -> Callable[[Command], Command]:
@@ -125,9 +138,7 @@ def click_type(type_: Any) -> click.ParamType[Any]:
             lowest if limits.gt is None else lowest + 1, highest, max_open=limits.lt is not None
         )
     if base is float:
-        return click.FloatRange(
-            lowest, highest, min_open=limits.gt is not None, max_open=limits.lt is not None
-        )
+        return FiniteRange(lowest, highest, min_open=limits.gt is not None, max_open=limits.lt is not None)
     if base is str:
         return click.STRING
     raise TypeError(f"no option can be made for {base}")

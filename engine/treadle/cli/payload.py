@@ -16,6 +16,8 @@ def read_payload(text: str | None, option: str) -> msgspec.Raw:
     if text is None:
         return msgspec.Raw()
     if text.startswith("@"):
+        if text == "@-" and sys.stdin is None:
+            raise click.BadParameter("standard input is closed", param_hint=option)
         try:
             raw = Path(text[1:]).read_bytes() if text != "@-" else sys.stdin.buffer.read()
         except OSError as error:

@@ -19,7 +19,7 @@ from treadle.extend.sources import PluginInfo
 @engine_options("plugins_dir")
 def plugins(as_json: bool, **options: Any) -> None:
     """List every plugin: its version, what it provides or, if it is broken, why."""
-    listing = Plugins(settings_of(**options)).listing
+    listing = Plugins(settings_of(needs_spool=False, **options)).listing
     if as_json:
         click.echo(orjson.dumps([dataclasses.asdict(each) for each in listing]))
         return

@@ -14,12 +14,13 @@ from typing import Any
 import click
 from rich.console import Console
 
-from treadle.cli.options import FOLDER, engine_options, settings_of
+from treadle.cli.options import FOLDER, FiniteRange, engine_options, settings_of
 from treadle.cli.payload import read_payload
 from treadle.engine import Engine
 from treadle.interface.settings import Settings
 from treadle_spool import Descriptor, State, Status
 from treadle_spool.folder import LOGS, RESULT
+from treadle_spool.place import check_place
 
 _FOREVER = 10 * 365 * 86400.0
 
@@ -28,7 +29,7 @@ _FOREVER = 10 * 365 * 86400.0
 @click.argument("project", type=FOLDER, default=".")
 @click.option("--data", help="The input: JSON, or @FILE.  [default: the project's input/data.json]")
 @click.option("--params", help="The parameters: JSON, or @FILE.  [default: the project's input/params.json]")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds it may take.")
+@click.option("--timeout", type=FiniteRange(0, min_open=True), help="Seconds it may take.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the program prints.")
 @engine_options("plugins_dir", "data_pools", "grace", "max_result")
 def run(
@@ -45,6 +46,7 @@ def run(
     }
     folder = Path(tempfile.mkdtemp(prefix="treadle-run-"))
     try:
+        check_place(folder / "spool")
         settings = settings_of(projects=(project,), **options, jobs=1, spool=folder / "spool")
         sys.exit(asyncio.run(_run(settings, inputs, timeout, verbose)))
     finally:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from treadle.cli.options import FOLDER, engine_options, settings_of
+from treadle.cli.output import detach_stdout
 from treadle.intake.projects import is_project
-from treadle.interface.errors import ServiceError
+from treadle.interface.errors import ServiceError, TreadleError
 from treadle.server import Server
+from treadle_spool import SpoolError
+from treadle_spool.place import check_place
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -41,4 +47,20 @@ def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool
                 "name a PROJECT, or a folder with --services: the current folder is not a service project"
             )
         settings = settings_of(projects=(here,), **options)
-    asyncio.run(Server(settings, click.echo, drain=drain, api_only=api_only).run())
+    check_place(settings.spool)
+    try:
+        asyncio.run(Server(settings, _tell, drain=drain, api_only=api_only).run())
+    except (TreadleError, SpoolError, OSError):
+        raise
+    except Exception:
+        log.exception("the server ends by a fault of its own")
+        sys.exit(1)
+
+
+def _tell(text: str) -> None:
+    """Print a line; the server goes on where standard output can't be written, or has no reader any more."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        log.warning("standard output can't be written: %s; the server goes on without it", error.strerror)
+        detach_stdout()

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from treadle.interface.errors import SettingsError
+from treadle.interface.user_folders import default_spool, has_default_spool
 from treadle.support.expected import members
 from treadle.support.folders import absolute, check_folder
 from treadle.support.hints import nearest
@@ -27,6 +28,8 @@ from treadle_spool import Retention
 
 MIB = 1024 * 1024
 
+_NOWHERE = Path("/nonexistent")
+
 Section = TypeVar("Section", bound=msgspec.Struct)
 
 Count = Annotated[int, Meta(gt=0)]
@@ -35,11 +38,6 @@ _NotNegative = Annotated[int, Meta(ge=0)]
 _HostName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._:-]+$", title="the name of a host, without scheme and port")
 ]
-
-
-def default_spool() -> Path:
-    """Return the default path of the spool, below the user's state directory (XDG)."""
-    return _user_folder("XDG_STATE_HOME", "~/.local/state") / "treadle" / "spool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,15 +185,6 @@ def setting_types() -> Mapping[str, Any]:
     return {each.name: hints[each.name] for each in fields(Settings) if each.name != "file"}
 
 
-def config_file() -> Path | None:
-    """Return the default engine.toml: the user's, else the host's, else None."""
-    home = _user_folder("XDG_CONFIG_HOME", "~/.config")
-    for folder in (home / "treadle", Path("/etc/treadle")):
-        if (path := folder / "engine.toml").exists():
-            return path
-    return None
-
-
 def read_config(path: Path | None) -> TomlFile | None:
     """Return an engine.toml, typed; raise SettingsError for an unknown key or a wrong value."""
     if path is None:
@@ -219,9 +208,13 @@ def read_environment(names: Iterable[str], environment: Mapping[str, str]) -> di
     }
 
 
-def make_settings(config: TomlFile | None, given: Mapping[str, Any]) -> Settings:
-    """Return the settings from what is given (None and () are not), then engine.toml, then the defaults."""
-    values = dict(config.values) if config else {}
+def make_settings(config: TomlFile | None, given: Mapping[str, Any], *, needs_spool: bool = True) -> Settings:
+    """Return the settings from what is given (None and () are not), then engine.toml, then the defaults.
+
+    Where no spool is needed, a user without a home folder need not name one: then it is one that is nowhere.
+    """
+    values: dict[str, Any] = {} if needs_spool or has_default_spool() else {"spool": _NOWHERE}
+    values |= dict(config.values) if config else {}
     values |= {name: value for name, value in given.items() if value not in (None, ())}
     return Settings(**values, file=config)
 
@@ -229,12 +222,3 @@ def make_settings(config: TomlFile | None, given: Mapping[str, Any]) -> Settings
 def _place_in(file: TomlFile, *table: str) -> Place:
     """Return the place of a table of engine.toml."""
     return Place(SettingsError, file=file, table=table, folder=file.path.parent)
-
-
-def _user_folder(variable: str, default: str) -> Path:
-    """Return the user's folder that a variable of XDG names; raise SettingsError if it is below no home."""
-    value = os.environ.get(variable) or default
-    try:
-        return Path(value).expanduser()
-    except RuntimeError as error:
-        raise SettingsError(f"{value} is below an unknown home: set HOME or {variable}") from error

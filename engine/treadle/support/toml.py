@@ -31,6 +31,8 @@ class TomlFile:
             return cls(path, text, tomllib.loads(text))
         except (OSError, ValueError) as reason:
             raise error(f"{path} can't be read: {reason}") from reason
+        except RecursionError:
+            raise error(f"{path} can't be read: it is nested too deeply") from None
 
     def where(self, *keys: str) -> str:
         """Return the file's path, with the line of the key or table where it is found."""

@@ -9,12 +9,11 @@ import pytest
 
 from treadle import Settings, SettingsError
 from treadle.interface.settings import (
-    config_file,
-    default_spool,
     make_settings,
     read_config,
     read_environment,
 )
+from treadle.interface.user_folders import config_file, default_spool
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -141,6 +140,16 @@ def test_a_folder_that_must_exist_is_checked_with_file_line_and_key(engine_toml,
 def test_a_text_that_is_no_path_is_refused(engine_toml, text, words):
     with pytest.raises(SettingsError, match=re.escape(words)):
         read_config(engine_toml(text))
+
+
+def test_a_user_without_home_has_no_engine_toml_of_their_own(monkeypatch):
+    for variable in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pathlib.os.path.expanduser", lambda path: path)  # no entry in /etc/passwd either
+    assert config_file() in {None, Path("/etc/treadle/engine.toml")}
+    with pytest.raises(SettingsError, match="set HOME or XDG_STATE_HOME, or name a spool"):
+        make_settings(None, {})
+    assert make_settings(None, {"port": 1}, needs_spool=False).port == 1
 
 
 def test_an_unknown_home_is_reported_with_the_variable(monkeypatch):

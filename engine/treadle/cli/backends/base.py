@@ -20,11 +20,12 @@ class Request(JobOptions, frozen=True, kw_only=True):
 class Backend(Protocol):
     """The jobs of one spool or one server, for the lifetime of a command.
 
-    Every method may block, and raises TreadleError or SpoolError for an error that a user can mend.
+    A job is named by its id, or by a beginning that no other id has. Every method may block, and raises
+    TreadleError or SpoolError for an error that a user can mend.
     """
 
-    def submit(self, request: Request) -> str:
-        """Submit a job and return its id."""
+    def submit(self, request: Request, *, patient: bool) -> str:
+        """Submit a job and return its id; a patient caller also waits for an engine that takes it."""
 
     def status(self, job: str) -> dict[str, Any]:
         """Return the job as the API's JSON object."""

@@ -52,6 +52,13 @@ def choose_listing(
     return choose(url if spool is None else None, spool, service, config)
 
 
+def _check_service(ctx: click.Context, param: click.Parameter, service: str | None) -> str | None:
+    """Refuse an empty name: a script's unset variable would otherwise mean any service."""
+    if service is not None and not service.strip():
+        raise click.BadParameter("it is empty: name a service, or leave the option out", ctx, param)
+    return service
+
+
 def _with(choose: Callable[..., Backend], command: Command) -> Command:
     @click.option(
         "--url",
@@ -71,6 +78,7 @@ def _with(choose: Callable[..., Backend], command: Command) -> Command:
         "--service",
         cls=SettingOption,
         envvar="TREADLE_SERVICE",
+        callback=_check_service,
         help="The service's name, if there are several.",
     )
     @exposed_config

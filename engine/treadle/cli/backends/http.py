@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import msgspec
 import orjson
 
 from treadle.cli.backends.base import Request
+from treadle.cli.backends.server import NotFound, ServerUrl
+from treadle.cli.spools import complete, ids_of
 from treadle.interface.errors import TreadleError
+from treadle_spool import InvalidDescriptor, State, check_name, decode_from_client
+
+Value = TypeVar("Value")
 
 _LONG_POLL = 50.0
 """Seconds of one long poll."""
-_RESPONSE_TIMEOUT = 30.0
-"""Seconds for a response, beyond those of a long poll."""
+_SHORT = 0.2
+"""Seconds between two polls of a server that answers at once, whatever it is asked to wait."""
+_ENDED = {state.value for state in State if state.ended}
 
 
 class HttpBackend:
     """The jobs of one service of a server."""
 
     def __init__(self, url: str, service: str | None) -> None:
-        if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
-            raise TreadleError(f"{url!r} is not an http:// or https:// URL")
-        self._url = url.rstrip("/")
-        self._base = self._url + (f"/services/{urllib.parse.quote(service, safe='')}" if service else "")
+        self._server = ServerUrl(url, "" if service is None else f"/services/{_quote(service)}")
 
-    def submit(self, request: Request) -> str:
+    def submit(self, request: Request, *, patient: bool) -> str:  # its server is there, or is not
         """Submit a job and return its id."""
         if request.name is not None:
             raise TreadleError("--name needs --spool: over HTTP the engine makes the id")
@@ -38,68 +40,82 @@ class HttpBackend:
         for name in ("data", "params"):
             if payload := bytes(getattr(request, name)):
                 fields[name] = orjson.Fragment(payload)
-        return str(self._json("POST", "", orjson.dumps(fields))["id"])
+        return str(self._job(self._server.ask("POST", "", orjson.dumps(fields)))["id"])
 
     def status(self, job: str) -> dict[str, Any]:
         """Return the job as the API's JSON object."""
-        return self._json("GET", f"/{_quote(job)}")
+        return self._of(job, lambda path: self._job(self._server.ask("GET", path)))
 
     def wait(self, job: str, timeout: float | None) -> dict[str, Any]:
         """Return the job when it has ended, or as it is after `timeout` seconds, by long polling."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = _LONG_POLL if end is None else max(0.0, min(_LONG_POLL, end - time.monotonic()))
-            status = self._json("GET", f"/{_quote(job)}?wait={left:.3f}")
-            if status["endedAt"] or left < _LONG_POLL:
-                return status
+        end = float("inf") if timeout is None else time.monotonic() + timeout
+        status = self.status(job)
+        path = f"/{_quote(status['id'])}"
+        while status["status"] not in _ENDED and (now := time.monotonic()) < end:
+            status = self._job(self._server.ask("GET", f"{path}?wait={min(_LONG_POLL, end - now):.3f}"))
+            if status["status"] not in _ENDED and time.monotonic() - now < _SHORT:
+                time.sleep(max(0.0, min(_SHORT, end - time.monotonic())))
+        return status
 
     def result(self, job: str) -> bytes:
         """Return the result's JSON."""
-        return self._ask("GET", f"/{_quote(job)}/result")
+        return self._of(job, lambda path: self._server.ask("GET", f"{path}/result"))
 
     def interim(self, job: str, last: bool) -> bytes:
         """Return the JSON of all interim results, or of the newest one."""
-        return self._ask("GET", f"/{_quote(job)}/interim-results?last={str(last).lower()}")
+        query = f"/interim-results?last={str(last).lower()}"
+        values = self._of(job, lambda path: self._server.ask("GET", path + query))
+        if not _is_json(values) or not (last or values.startswith(b"[")):
+            raise self._stranger()
+        return values
 
     def cancel(self, job: str) -> dict[str, Any]:
         """Cancel the job and return it."""
-        return self._json("PUT", f"/{_quote(job)}/cancel")
+        return self._of(job, lambda path: self._job(self._server.ask("PUT", f"{path}/cancel")))
 
     def jobs(self) -> list[dict[str, Any]]:
         """Raise TreadleError: the API has no list of jobs."""
         raise TreadleError("the first generation of the Service API has no list of jobs: use --spool")
 
-    def _json(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
-        answer = json.loads(self._ask(method, path, body))
-        if not isinstance(answer, dict):
-            raise TreadleError(f"{self._base} does not answer like a service: check --url and --service")
-        return answer
-
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        url = self._base + (path or "/")
-        request = urllib.request.Request(url, data=body, method=method)  # noqa: S310  # the scheme has been checked
+    def _of(self, job: str, ask: Callable[[str], Value]) -> Value:
+        """Ask about the job of this id; if there is none, about the only one whose id begins like this."""
+        check_name(job)
         try:
-            with urllib.request.urlopen(request, timeout=_LONG_POLL + _RESPONSE_TIMEOUT) as answer:  # noqa: S310  # likewise
-                content: bytes = answer.read()
-                return content
-        except urllib.error.HTTPError as error:
-            with error:
-                raise TreadleError(_explain(error.code, error.read())) from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise TreadleError(
-                f"{self._url} can't be reached: {reason}; is `treadle serve` running?"
-            ) from None
+            return ask(f"/{_quote(job)}")
+        except NotFound:
+            if (whole := self._complete(job)) is None:
+                raise
+        return ask(f"/{_quote(whole)}")
+
+    def _complete(self, prefix: str) -> str | None:
+        """Return the only id with this beginning, from the server's spool, if this user may read it here.
+
+        The API tells no ids: whoever reaches it could then read everybody's results.
+        """
+        ids = ids_of(self._server.spool())
+        return None if ids is None else complete(prefix, ids)
+
+    def _job(self, raw: bytes) -> dict[str, Any]:
+        """Return the job that a response holds; raise TreadleError if it holds none."""
+        try:
+            job = json.loads(raw)
+        except (ValueError, RecursionError):
+            job = None
+        if not isinstance(job, dict) or not {"id", "status"} <= job.keys():
+            raise self._stranger()
+        return job
+
+    def _stranger(self) -> TreadleError:
+        return TreadleError(f"{self._server.base} does not answer like a service: check --url and --service")
 
 
-def _quote(job: str) -> str:
-    return urllib.parse.quote(job, safe="")
-
-
-def _explain(status: int, body: bytes) -> str:
+def _is_json(raw: bytes) -> bool:
     try:
-        fields = json.loads(body)
-        where = f" (at {fields['path']})" if "path" in fields else ""
-        return f"{fields['detail']}{where}"
-    except (ValueError, TypeError, KeyError):
-        return f"the server answered {status}"
+        decode_from_client(raw, msgspec.Raw)
+    except InvalidDescriptor:
+        return False
+    return True
+
+
+def _quote(text: str) -> str:
+    return urllib.parse.quote(text, safe="")

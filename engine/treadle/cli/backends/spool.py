@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,119 +9,146 @@ import click
 import orjson
 
 from treadle.cli.backends.base import Request
+from treadle.cli.backends.dropping import DroppedFile
+from treadle.cli.polling import Pauses, until_ended
+from treadle.cli.spools import NotAccepted, find, open_spool
 from treadle.interface.errors import TreadleError
-from treadle.watch.arrivals import Arrivals
-from treadle.watch.completions import Completions
-from treadle_spool import Descriptor, Spool, Status, UnknownJob, check_name, new_id
+from treadle_spool import (
+    Descriptor,
+    NameTaken,
+    SpoolError,
+    State,
+    Status,
+    UnknownJob,
+    UnsafeName,
+    check_name,
+    new_id,
+)
 from treadle_spool.folder import RESULT
-from treadle_spool.identity import is_spool
 from treadle_spool.outputs import all_interim
 from treadle_spool.untrusted import LARGEST_DESCRIPTOR, read_regular
 
-_FOREVER = 10 * 365 * 86400.0
-"""Seconds; in effect no timeout."""
-_RESCAN = 30.0
-"""Seconds between two listings of queue/, for ends without an event."""
-_POLL_INTERVAL = 0.01
-"""Seconds between two polls for the job of a dropped file."""
 _INTAKE_TIMEOUT = 10.0
 """Seconds that a running engine has to accept or refuse a dropped file."""
+_CANCEL_WAIT = 2.0
+"""Seconds that a cancel waits for the job's end, so that it is normally seen."""
 
 
 class SpoolBackend:
-    """The jobs of one spool folder."""
+    """The jobs of one spool folder; with a service, only the jobs of this service."""
 
     def __init__(self, root: Path, service: str | None) -> None:
-        if not is_spool(root):
-            raise TreadleError(f"{root} is not a spool; `treadle serve --spool {root}` makes one")
-        self._spool = Spool.open(root)
+        self._spool = open_spool(root)
         self._service = service
 
-    def submit(self, request: Request) -> str:
+    def submit(self, request: Request, *, patient: bool) -> str:
         """Drop the job's file and return the job's name.
 
-        Waits until a running engine has accepted it; raises TreadleError if it is refused.
+        Waits until a running engine has accepted it; a patient caller waits for an engine as well. Raises
+        NameTaken if the name is in use, and TreadleError if the job is refused.
         """
         if self._service is None:
             raise TreadleError("--service is needed with --spool: a job's file names its service")
-        name = new_id() if request.name is None else check_name(request.name)
+        name = new_id() if request.name is None else self._free_name(request.name)
         job = Descriptor(service=self._service, data=request.data, params=request.params, **request.options())
-        draft = self._spool.drop / f".{name}.tmp"
-        draft.write_bytes(job.to_json())
-        draft.rename(self._spool.drop / f"{name}.json")
+        file = DroppedFile(self._spool, name, job.to_json())
         if self._spool.lock().holder() is None:
             click.echo("no engine is running: the job is taken when one starts", err=True)
-        else:
-            self._await_intake(name)
+            if not patient:
+                return name
+        self._await_intake(file, None if patient else _INTAKE_TIMEOUT)
         return name
 
     def status(self, job: str) -> dict[str, Any]:
         """Return the job as a JSON object like the API's, with its service."""
-        return _show(self._spool.look_up(job))
+        return _show(self._find(job))
 
     def wait(self, job: str, timeout: float | None) -> dict[str, Any]:
         """Return the job when it has ended, or as it is after `timeout` seconds."""
-
-        async def wait() -> Status:
-            arrivals = Arrivals(_RESCAN)
-            completions = Completions(self._spool)
-            completions.attach(arrivals)
-            async with arrivals:
-                return await completions.status(job, _FOREVER if timeout is None else timeout)
-
-        return _show(asyncio.run(wait()))
+        pauses = Pauses(timeout)
+        while True:
+            try:
+                name = self._find(job).id
+            except NotAccepted:
+                if pauses.over():
+                    raise
+                pauses.take()
+            else:
+                return _show(until_ended(self._spool, name, pauses.left()))
 
     def result(self, job: str) -> bytes:
         """Return the result's JSON."""
-        status = self._spool.look_up(job)
+        status = self._find(job)
         try:
-            return read_regular(self._spool.done / job / RESULT, LARGEST_DESCRIPTOR)
+            return read_regular(self._spool.done / status.id / RESULT, LARGEST_DESCRIPTOR)
         except FileNotFoundError:
-            raise TreadleError(f"job {job} has no result: it is {status.status}") from None
+            raise TreadleError(f"job {status.id} has no result: it is {status.status}") from None
 
     def interim(self, job: str, last: bool) -> bytes:
         """Return the JSON of all interim results, or of the newest one."""
-        self._spool.look_up(job)
-        values = all_interim(self._spool, job)
+        name = self._find(job).id
+        values = all_interim(self._spool, name)
         if not last:
             return b"[" + b",".join(values) + b"]"
         if not values:
-            raise TreadleError(f"job {job} has no interim result so far")
+            raise TreadleError(f"job {name} has no interim result so far")
         return values[-1]
 
     def cancel(self, job: str) -> dict[str, Any]:
         """Cancel the job and return it."""
-        status = self._spool.ask_to_cancel(job)
+        status = self._spool.ask_to_cancel(self._find(job).id)
         if not status.status.ended and self._spool.lock().holder() is None:
             click.echo("no engine is running: the job is cancelled when one starts", err=True)
             return _show(status)
-        return self.wait(job, 2.0)
+        return _show(until_ended(self._spool, status.id, _CANCEL_WAIT))
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Return all jobs, oldest first."""
-        names = {
-            name
-            for place in (self._spool.queue, self._spool.run, self._spool.done)
-            for name in self._spool.names(place)
-        }
-        jobs = []
-        for name in names:
-            with suppress(UnknownJob):
-                jobs.append(_show(self._spool.look_up(name)))
-        return sorted(jobs, key=lambda job: (job["createdAt"], job["id"]))
+        """Return all jobs, oldest first; one whose files can't be read is UNKNOWN, and stderr says why."""
+        places = (self._spool.queue, self._spool.run, self._spool.done)
+        names = {name for place in places for name in self._spool.names(place)}
+        jobs = [job for name in names if (job := self._listed(name)) is not None]
+        return sorted(jobs, key=lambda job: (job["createdAt"] or "", job["id"]))
 
-    def _await_intake(self, name: str) -> None:
+    def _listed(self, name: str) -> dict[str, Any] | None:
+        """Return a job for the list; None if it is of another service, gone, or nothing that has a name."""
+        try:
+            status = self._spool.look_up(check_name(name))
+        except (UnknownJob, UnsafeName):
+            return None
+        except (SpoolError, OSError) as error:
+            click.echo(f"job {name} can't be read: {error}", err=True)
+            unknown = {"service": None, "createdAt": None, "startedAt": None, "endedAt": None}
+            return None if self._service else {"id": name, "status": State.UNKNOWN.value, **unknown}
+        return _show(status) if self._service in {None, status.service} else None
+
+    def _find(self, job: str) -> Status:
+        """Return the job of this id, or beginning of an id."""
+        status = find(self._spool, job)
+        if self._service not in {None, status.service}:
+            raise UnknownJob(f"no job named {status.id!r} of service {self._service!r}")
+        return status
+
+    def _free_name(self, name: str) -> str:
+        """Return the name if no job has it; raise NameTaken or UnsafeName otherwise."""
+        try:
+            self._spool.look_up(name)
+        except UnknownJob:
+            return name
+        except UnsafeName:
+            raise
+        except SpoolError:  # its files are damaged
+            pass
+        raise NameTaken(f"a job named {name!r} exists already: choose another --name")
+
+    def _await_intake(self, file: DroppedFile, limit: float | None) -> None:
         """Wait until the engine has accepted the job; raise TreadleError if it refuses it."""
-        reason = self._spool.quarantine.reason_of(f"{name}.json")
-        end = time.monotonic() + _INTAKE_TIMEOUT
-        while time.monotonic() < end:
-            with suppress(UnknownJob):
-                self._spool.look_up(name)
+        pauses = Pauses(limit)
+        while not file.accepted():
+            if pauses.over():
+                taken = "it is gone from drop/, and there is no job" if file.gone() else "it waits in drop/"
+                click.echo(f"the engine has not accepted the job yet: {taken}", err=True)
                 return
-            with suppress(FileNotFoundError):
-                raise TreadleError(f"the job was refused: {json.loads(reason.read_bytes())['detail']}")
-            time.sleep(_POLL_INTERVAL)
-        click.echo("the engine has not taken the job yet", err=True)
+            pauses.take()
 
 
 def _show(status: Status) -> dict[str, Any]:
