@@ -227,10 +227,10 @@ def test_a_drop_folder_on_another_file_system_is_served(serve):
         assert refusal(server, "bad.json")["code"] == "INVALID_JOB"
         assert refusal(server, "folder.json")["code"] == "NOT_A_FILE"
         eventually(lambda: sorted(path.name for path in drop.iterdir()) == ["folder.json"], "the moves")
-        assert any("'folder.json'" in note for note in health(server)["notes"])
+        eventually(lambda: any("'folder.json'" in note for note in health(server)["notes"]), "the note")
         server.stop()
     finally:
-        subprocess.run(["umount", drop], check=True)
+        subprocess.run(["umount", "--lazy", drop], check=True)
 
 
 @pytest.mark.parametrize("suffix", [".filepart", ".partial", ".crdownload", ".XyZabC", ""])
