@@ -14,11 +14,11 @@ def default_spool() -> Path:
 
 
 def has_default_spool() -> bool:
-    """Return whether this user has a default spool."""
+    """Return whether this user has a default spool; a variable that names a wrong folder is an error."""
     try:
         default_spool()
     except SettingsError:
-        return False
+        return bool(os.environ.get("XDG_STATE_HOME"))
     return True
 
 

@@ -40,9 +40,11 @@ def stranger(answer: Answer) -> Iterator[str]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as web:
         thread = threading.Thread(target=web.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{web.server_address[1]}"
-        web.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{web.server_address[1]}"
+        finally:
+            web.shutdown()
+            thread.join()
 
 
 def saying(status: int, body: bytes) -> Answer:
