@@ -39,7 +39,14 @@ def gone(path):
 
 def replace(name, by):
     path = folder / name
-    gone(path)
+    while True:  # a log may be made by its writer in between
+        try:
+            gone(path)
+            return put(path, name, by)
+        except FileExistsError:
+            pass
+
+def put(path, name, by):
     if by == "fifo":
         os.mkfifo(path)
     elif by == "socket":
