@@ -66,7 +66,7 @@ class DropFolder:
         """
         self.path = owner.spool.drop
         self._spool = owner.spool
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._settle = settle
         self._quiet = settle * _QUIET if quiet is None else quiet
         self._patience = Patience()
@@ -127,13 +127,13 @@ class DropFolder:
             with OpenFile(self.path / entry) as opened:
                 file = opened.file
                 is_complete = opened.has_no_writer() and file.st_size > 0
-                opened.check(self._max_bytes)
+                opened.check(self.max_bytes)
                 if wait and (missing := self._patience.missing(entry, file, wait)):
                     return NotYet(unfinished=True, again=missing)
                 job_name(dropped_name(entry))
                 if most is not None and file.st_size > most:
                     return NotYet(unfinished=True, again=self._settle / 10)
-                return Found(entry, parse(opened.read(self._max_bytes)), file)
+                return Found(entry, parse(opened.read(self.max_bytes)), file)
         except SpoolError as error:
             wait = max(wait, self._wait_for_better(error, file, is_complete))
             if missing := self._patience.missing(entry, file, wait):
