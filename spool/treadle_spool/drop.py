@@ -33,13 +33,14 @@ from treadle_spool.drop_names import Kind, dropped_name, job_name, kind_of
 from treadle_spool.drop_outcomes import Faulty, Found, LeftAlone, NotYet, Refused, Taken
 from treadle_spool.dropped import OpenFile, Unfinished, parse
 from treadle_spool.errors import HardLinked, InvalidDescriptor, NameTaken, SpoolError, Unreadable
-from treadle_spool.folder import JOB
+from treadle_spool.folder import JOB, read_descriptor
 from treadle_spool.left import origin_of
 from treadle_spool.owner import Owner
 from treadle_spool.patience import Patience
 from treadle_spool.quarantine import UNMOVABLE, Refusal, Stuck
 from treadle_spool.status import Status
 from treadle_spool.taking import Replaced, Taking
+from treadle_spool.untrusted import UntrustedFile
 
 _QUIET = 2.5
 """How many times longer one waits for an entry to get another name than for the rest of its content."""
@@ -65,16 +66,16 @@ class DropFolder:
         """
         self.path = owner.spool.drop
         self._spool = owner.spool
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._settle = settle
         self._quiet = settle * _QUIET if quiet is None else quiet
         self._patience = Patience()
         self._taking = Taking(self.path, owner.spool.root)
 
     def names(self) -> list[str]:
-        """Return the names of all entries of the folder."""
+        """Return the names of all entries of the folder, but those that are being taken away just now."""
         with os.scandir(self.path) as entries:
-            names = [entry.name for entry in entries]
+            names = [entry.name for entry in entries if not self._taking.has_in_hand(entry.name)]
         self._patience.keep(names)
         return names
 
@@ -126,13 +127,13 @@ class DropFolder:
             with OpenFile(self.path / entry) as opened:
                 file = opened.file
                 is_complete = opened.has_no_writer() and file.st_size > 0
-                opened.check(self._max_bytes)
+                opened.check(self.max_bytes)
                 if wait and (missing := self._patience.missing(entry, file, wait)):
                     return NotYet(unfinished=True, again=missing)
                 job_name(dropped_name(entry))
                 if most is not None and file.st_size > most:
                     return NotYet(unfinished=True, again=self._settle / 10)
-                return Found(entry, parse(opened.read(self._max_bytes)), file)
+                return Found(entry, parse(opened.read(self.max_bytes)), file)
         except SpoolError as error:
             wait = max(wait, self._wait_for_better(error, file, is_complete))
             if missing := self._patience.missing(entry, file, wait):
@@ -161,7 +162,9 @@ class DropFolder:
             error = NameTaken(f"{error}: choose another file name")
             return Faulty(found.entry, _without_frames(error), found.file)
         try:
-            self._taking.take_away(found.entry, found.file).unlink(missing_ok=True)
+            hidden = self._taking.take_away(found.entry, found.file)
+            with self._taking.letting_go(hidden):
+                hidden.unlink(missing_ok=True)
         except Replaced as other:
             return Taken(status, again=other.entry)
         except FileNotFoundError:
@@ -176,6 +179,12 @@ class DropFolder:
         After an OSError the entry is in drop/, and is to be looked at again.
         """
         places = [self._take_away(fault) for fault in faults]
+        with self._taking.letting_go(*(place for place in places if isinstance(place, Path))):
+            return self._move_all(faults, places)
+
+    def _move_all(
+        self, faults: Sequence[Faulty], places: Sequence[Path | NotYet | OSError]
+    ) -> list[Refused | NotYet | OSError]:
         refusals = {
             number: Refusal(
                 place if isinstance(place, Path) else None, dropped_name(fault.entry), fault.error
@@ -224,21 +233,14 @@ class DropFolder:
 
         Raises NameTaken if the name belongs to another job.
         """
-        folders = (self._spool.done / job, self._spool.run / job)
-        for place, file in (*((each, each / JOB) for each in folders), (self._spool.queued(job),) * 2):
-            if not os.path.lexists(place):
-                continue
-            if _read_origin(file) != origin:
-                raise NameTaken(f"a job named {job!r} exists already")
-            return self._spool.look_up(job)
+        # As long as the job is owed its file is in queue/. What is in run/ may be incomplete, or a program's.
+        for file in (self._spool.queued(job), self._spool.done / job / JOB):
+            with suppress(FileNotFoundError, UntrustedFile, InvalidDescriptor):
+                if read_descriptor(str(file)).origin == origin:
+                    return self._spool.look_up(job)
+        if any(os.path.lexists(place / job) for place in (self._spool.done, self._spool.run)):
+            raise NameTaken(f"a job named {job!r} exists already")
         return None
-
-
-def _read_origin(path: Path) -> Origin | None:
-    """Return the `origin` of an accepted descriptor: the dropped file that it was copied from."""
-    with suppress(OSError, InvalidDescriptor):
-        return Descriptor.from_json(path.read_bytes()).origin
-    return None
 
 
 def _without_frames(error: SpoolError) -> SpoolError:

@@ -1,12 +1,14 @@
 """What was dealt with, and can't be moved out of drop/: remembered in left.jsonl, so it never runs twice.
 
-Each line of the file is one entry, by the identity of its file: inode, modification time, size. A line is
+Each line of the file is one entry, by the identity of its file: inode, modification time, size. Of a folder
+only the inode counts, or each file that is put into it would have it refused once more. A line is
 durable before the entry counts as dealt with. At the start, the lines of entries that are gone are removed.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -80,5 +82,10 @@ class Left:
 
 
 def origin_of(file: os.stat_result) -> Origin:
-    """Return the identity of a file: the same after a restart, and after a rename."""
+    """Return the identity of a file: the same after a restart, and after a rename.
+
+    That of a folder is the same whatever is put into it.
+    """
+    if stat.S_ISDIR(file.st_mode):
+        return Origin(file.st_ino, 0, 0)
     return Origin(file.st_ino, file.st_mtime_ns, file.st_size)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from treadle_spool.drop_names import dropped_name, taken_name
@@ -37,6 +37,8 @@ class Taking:
     def __init__(self, drop: Path, root: Path) -> None:
         self._drop = drop
         self._left = Left(root, self._present())
+        self._in_hand: set[str] = set()
+        """The hidden names of what is being taken away: no entries of their own, whoever lists the folder."""
 
     def take_away(self, entry: str, file: os.stat_result) -> Path:
         """Rename the entry to a hidden name, and return its path there.
@@ -45,10 +47,27 @@ class Taking:
         OSError if it can't be renamed.
         """
         hidden = self._drop / taken_name(entry)
-        (self._drop / entry).rename(hidden)
-        if not _is_unchanged(hidden, file):
-            raise Replaced(self.put_back(hidden, entry))
+        self._in_hand.add(hidden.name)
+        try:
+            (self._drop / entry).rename(hidden)
+            if not _is_unchanged(hidden, file):
+                raise Replaced(self.put_back(hidden, entry))
+        except BaseException:
+            self._in_hand.discard(hidden.name)
+            raise
         return hidden
+
+    @contextmanager
+    def letting_go(self, *hidden: Path) -> Iterator[None]:
+        """At the end of the block, have what is left under these hidden names be entries again."""
+        try:
+            yield
+        finally:
+            self._in_hand.difference_update(path.name for path in hidden)
+
+    def has_in_hand(self, entry: str) -> bool:
+        """Return whether an entry is being taken away by this engine just now."""
+        return entry in self._in_hand
 
     def put_back(self, hidden: Path, entry: str) -> str:
         """Give a taken file its name again, without overwriting; return the name that it has now."""

@@ -30,7 +30,6 @@ ALLOWED = {
     "engine/treadle/support/toml.py": "configuration",
     "engine/treadle/testing": "tests",
     "engine/treadle/watch/folder_watch.py": "the watched folder",
-    "spool/treadle_spool/drop.py": "drop/, opened as carefully; and the descriptors of ended jobs",
     "spool/treadle_spool/dropped.py": "drop/, opened without following links",
     "spool/treadle_spool/durable.py": "new files, and folders for their fsync",
     "spool/treadle_spool/folder.py": "attempt.json in a folder that was just made; no link is followed",

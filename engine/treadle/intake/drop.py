@@ -58,8 +58,8 @@ _JUDGES, _MOST_JUDGES = 4, 24
 _SLOW = 0.3
 """Seconds after which a check counts as slow, and another one begins beside it."""
 _MIB = 1024 * 1024
-_ROOM = 128 * _MIB
-"""Bytes of files that are read and not yet accepted; a file of more waits."""
+_LEAST_ROOM = 128 * _MIB
+"""Bytes of files that are read and not yet accepted, at least; two of the largest fit. Further ones wait."""
 _SMALL = _MIB
 """Bytes of a file that is read all the same, up to as many small ones as fit into the half of the room."""
 
@@ -74,6 +74,7 @@ class Intake(Lifetime):
         """What health tells of the intake."""
         self._drop = drop
         self._admission = admission
+        self._room = max(_LEAST_ROOM, 2 * drop.max_bytes)
         self._held = 0
         """Bytes of the files that are read and not yet accepted."""
         self._threads = ThreadPoolExecutor(_MOST_JUDGES + 3, "intake")
@@ -130,10 +131,10 @@ class Intake(Lifetime):
         """Look at entries, one after the other, until much has been read."""
         outcomes: list[Looked] = []
         for entry in entries:
-            if held > _ROOM:
+            if held > self._room:
                 break
             try:
-                outcome = self._drop.look(entry, max(_SMALL, _ROOM - held))
+                outcome = self._drop.look(entry, max(_SMALL, self._room - held))
             except Exception as error:  # noqa: BLE001  # it concerns this entry only, such as a lack of memory
                 outcomes.append(error)
                 continue
@@ -165,7 +166,7 @@ class Intake(Lifetime):
 
     async def _await_room(self) -> None:
         """Wait until there is room for a job, and for its bytes."""
-        while not self._has_room() or self._held > _ROOM:  # noqa: ASYNC110  # nobody tells of a disk's room
+        while not self._has_room() or self._held > self._room:  # noqa: ASYNC110  # nobody tells of a disk's room
             await asyncio.sleep(_RETRY_DELAY / 10)
 
     def _has_room(self) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from treadle.cli.backends import dropping
 from treadle.cli.backends.dropping import DroppedFile
 from treadle.interface.errors import TreadleError
-from treadle_spool import Descriptor, DropFolder, NameTaken, Refused, Spool, Taken
+from treadle_spool import Descriptor, DropFolder, NameTaken, Refused, Spool, Taken, renaming
 
 CONTENT = b'{"service": "sum"}'
 
@@ -61,7 +60,7 @@ def test_a_refusal_of_a_later_file_is_not_its_own(spool):
 @pytest.mark.parametrize("has_renameat2", [True, False])
 def test_a_file_that_waits_is_not_replaced(spool, monkeypatch, has_renameat2):
     if not has_renameat2:
-        monkeypatch.setattr(dropping, "_NOREPLACE", 1 << 30)  # a flag that no kernel knows: EINVAL
+        monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     DroppedFile(spool, "one", CONTENT)
     with pytest.raises(NameTaken, match="waits in drop/ already"):
         DroppedFile(spool, "one", b"{}")

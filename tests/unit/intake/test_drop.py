@@ -158,7 +158,7 @@ async def test_a_plugin_that_fails_concerns_one_entry(harness, monkeypatch):
 
 
 async def test_large_files_are_not_all_read_at_once(harness, monkeypatch):
-    monkeypatch.setattr(intake, "_ROOM", 3000)
+    monkeypatch.setattr(intake, "_LEAST_ROOM", 3000)
     monkeypatch.setattr(intake, "_SMALL", 100)
     harness.service()
     most = 0
@@ -170,7 +170,7 @@ async def test_large_files_are_not_all_read_at_once(harness, monkeypatch):
         return check(admission, job)
 
     monkeypatch.setattr(Admission, "is_quick", note)
-    async with harness.engine() as engine:
+    async with harness.engine(max_body=1500) as engine:
         for number in range(20):
             data = '{"text": "' + "x" * 1000 + '"}'
             path = engine.spool.drop / f".{number}"
@@ -179,6 +179,15 @@ async def test_large_files_are_not_all_read_at_once(harness, monkeypatch):
         await until(lambda: len(list(engine.spool.done.iterdir())) == 20)
         assert engine.intake._held == 0
     assert 1000 < most <= 3200
+
+
+async def test_the_largest_file_that_is_allowed_is_taken(harness, monkeypatch):
+    monkeypatch.setattr(intake, "_LEAST_ROOM", 3000)
+    monkeypatch.setattr(intake, "_SMALL", 100)
+    harness.service()
+    async with harness.engine(max_body=10_000) as engine:
+        (engine.spool.drop / "large.json").write_bytes(JOB.ljust(10_000))
+        await until((engine.spool.done / "large").exists)
 
 
 async def test_what_a_killed_engine_had_taken_runs(harness):

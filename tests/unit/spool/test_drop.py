@@ -261,7 +261,9 @@ def test_the_reason_is_on_the_disk_before_the_file_has_left(spool, drop, monkeyp
     order: list[str] = []
     sync = durable.sync_folder
     monkeypatch.setattr(
-        durable, "sync_folder", lambda path: (sync(path), order.append(drop.names()[0].partition("x.")[2]))
+        durable,
+        "sync_folder",
+        lambda path: (sync(path), order.append(next(drop.path.iterdir()).name.partition("x.")[2])),
     )
     (drop.path / "x.json").write_bytes(b"[]")
     drop.take("x.json", anything)

@@ -25,8 +25,10 @@ from treadle_spool import (
     Status,
     Taken,
     collect,
+    durable,
     now,
     renaming,
+    taking,
 )
 from treadle_spool.drop_names import dropped_name, taken_name
 from treadle_spool.left import LEFT
@@ -249,17 +251,22 @@ def test_a_damaged_line_of_what_was_left_hides_no_other(spool, owner, drop):
     assert isinstance(drop_folder(owner).look("a.json"), LeftAlone)
 
 
-def test_a_folder_of_another_user_stays_with_its_reason(spool, owner, drop, monkeypatch):
-    """It may be renamed inside drop/, and not to another folder."""
-    (drop.path / "theirs.json").mkdir()
+@pytest.fixture
+def stuck_folder(spool, monkeypatch):
+    """Have a folder be one that may be renamed inside drop/, and not to another folder."""
     rename = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
-        if path.parent == drop.path and Path(target).parent == spool.bad:
+        if path.parent == spool.drop and Path(target).parent == spool.bad:
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
+
+
+@pytest.mark.usefixtures("stuck_folder")
+def test_a_folder_of_another_user_stays_with_its_reason(spool, owner, drop):
+    (drop.path / "theirs.json").mkdir()
     put(drop, "mine.json", JOB)
     refused = drop.take("theirs.json", anything)
     assert isinstance(refused, Refused)
@@ -344,3 +351,64 @@ def test_a_file_that_replaces_another_at_any_moment_is_refused_with_the_reason(s
         for number in range(ROUNDS)
     ]
     assert (accepted, refused) == (["first"] * ROUNDS, ["second"] * ROUNDS)
+
+
+@pytest.mark.parametrize("content", [JOB, b"{}"], ids=["accepted", "refused"])
+def test_what_is_being_taken_away_is_no_entry_of_its_own(drop, monkeypatch, content):
+    """A listing meanwhile would have it dealt with twice: two reasons for one file."""
+    put(drop, "mine.json", content)
+    listed = []
+    is_unchanged = taking._is_unchanged
+
+    def listing(path: Path, file: os.stat_result) -> bool:
+        listed.append((path.exists(), drop.names()))
+        return is_unchanged(path, file)
+
+    monkeypatch.setattr(taking, "_is_unchanged", listing)
+    drop.take("mine.json", anything)
+    assert listed == [(True, [])]
+    assert drop.names() == []
+
+
+def test_a_refused_file_is_no_entry_until_it_is_in_bad(spool, drop, monkeypatch):
+    put(drop, "mine.json", b"{}")
+    listed = []
+    sync_folder = durable.sync_folder
+
+    def listing(folder: Path) -> None:
+        listed.append((len(list(drop.path.iterdir())), drop.names()))
+        sync_folder(folder)
+
+    monkeypatch.setattr(durable, "sync_folder", listing)
+    assert isinstance(drop.take("mine.json", anything), Refused)
+    assert listed == [(1, [])]
+    assert drop.names() == []
+    assert len(codes(spool)) == 1
+
+
+@pytest.mark.usefixtures("stuck_folder")
+def test_a_folder_that_stays_is_refused_once_whatever_is_put_into_it(spool, owner, drop):
+    (drop.path / "archive").mkdir()
+    assert isinstance(drop.take("archive", anything), Refused)
+    (drop.path / "archive" / "file").touch()
+    os.utime(drop.path / "archive", ns=(5, 5))
+    assert isinstance(drop.take("archive", anything), LeftAlone)
+    assert isinstance(drop_folder(owner).take("archive", anything), LeftAlone)
+    assert len(codes(spool)) == 1
+
+
+def test_a_file_is_known_again_by_its_job_while_this_is_claimed(owner, drop):
+    """A claim is made in steps; in between, run/<job> has no descriptor."""
+    put(drop, "mine.json", JOB)
+    found = drop.look("mine.json")
+    assert isinstance(found, Found)
+    drop.accept(found)
+    (owner.spool.run / "mine").mkdir()
+    assert isinstance(drop.accept(found), Taken)
+
+
+def test_a_job_s_file_that_its_program_has_replaced_is_not_read(owner, drop):
+    put(drop, "mine.json", JOB)
+    owner.spool.run.joinpath("mine").mkdir()
+    os.mkfifo(owner.spool.run / "mine" / "job.json")
+    assert isinstance(drop.take("mine.json", anything), Refused)

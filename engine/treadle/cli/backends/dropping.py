@@ -12,8 +12,6 @@ is recognised by its inode, which the engine writes down as the job's `origin` a
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,10 +24,7 @@ from treadle_spool import InvalidDescriptor, NameTaken, Origin, Spool
 from treadle_spool.durable import sync_folder
 from treadle_spool.folder import JOB, read_descriptor
 from treadle_spool.quarantine import REASON_SUFFIX
-
-_AT_FDCWD = -100
-_NOREPLACE = 1
-_NO_SUCH_CALL = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+from treadle_spool.renaming import rename_new
 
 
 class _Refusal(msgspec.Struct):
@@ -56,7 +51,7 @@ class DroppedFile:
                 os.fsync(file.fileno())
                 stat = os.fstat(file.fileno())
             self._origin = Origin(stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            _rename_to_new(draft, self._path)
+            rename_new(str(draft), str(self._path))
             sync_folder(spool.drop)
         except FileExistsError:
             raise NameTaken(f"a file {name}.json waits in drop/ already: choose another --name") from None
@@ -98,26 +93,3 @@ class DroppedFile:
             if refused.st_dev == self._spool.drop.stat().st_dev:
                 return refused.st_ino == self._origin.inode
         return self.gone()
-
-
-def _rename_to_new(draft: Path, target: Path) -> None:
-    """Rename a file; raise FileExistsError if the target exists."""
-    try:
-        _renameat2(draft, target)
-    except OSError as error:
-        if error.errno not in _NO_SUCH_CALL:
-            raise
-        os.link(draft, target)  # the engine leaves a file with two names alone
-        draft.unlink()
-
-
-def _renameat2(draft: Path, target: Path) -> None:
-    """Call renameat2(2) with RENAME_NOREPLACE, which Python does not offer."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    try:
-        call = libc.renameat2
-    except AttributeError:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
-    if call(_AT_FDCWD, os.fsencode(draft), _AT_FDCWD, os.fsencode(target), _NOREPLACE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(draft), None, str(target))
