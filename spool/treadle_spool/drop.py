@@ -31,7 +31,7 @@ import msgspec
 from treadle_spool.descriptor import Descriptor, Origin
 from treadle_spool.drop_names import Kind, dropped_name, job_name, kind_of
 from treadle_spool.drop_outcomes import Faulty, Found, LeftAlone, NotYet, Refused, Taken
-from treadle_spool.dropped import OpenFile, Unfinished, parse
+from treadle_spool.dropped import OpenFile, Unfinished, holder_of, parse
 from treadle_spool.errors import HardLinked, InvalidDescriptor, NameTaken, SpoolError, Unreadable
 from treadle_spool.folder import JOB, read_descriptor
 from treadle_spool.left import origin_of
@@ -162,7 +162,8 @@ class DropFolder:
             error = NameTaken(f"{error}: choose another file name")
             return Faulty(found.entry, _without_frames(error), found.file)
         try:
-            hidden = self._taking.take_away(found.entry, found.file)
+            is_same = holder_of(found.descriptor, self.max_bytes)
+            hidden = self._taking.take_away(found.entry, found.file, is_same)
             with self._taking.letting_go(hidden):
                 hidden.unlink(missing_ok=True)
         except Replaced as other:

@@ -18,6 +18,7 @@ import fcntl
 import os
 import signal
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from treadle_spool.descriptor import Descriptor
@@ -25,6 +26,7 @@ from treadle_spool.errors import (
     HardLinked,
     InvalidJson,
     NotAFile,
+    SpoolError,
     TooLarge,
     Unreadable,
 )
@@ -123,3 +125,15 @@ def _open(path: Path) -> int:
         if error.errno in {errno.EACCES, errno.EPERM}:
             raise Unreadable("the engine may not read the file: change its mode or owner") from None
         raise
+
+
+def holder_of(descriptor: Descriptor, most: int) -> Callable[[OpenFile], bool]:
+    """Return a function that tells whether an open file holds this job; most as for OpenFile.read."""
+
+    def holds(opened: OpenFile) -> bool:
+        try:
+            return parse(opened.read(most)).to_json() == descriptor.to_json()
+        except SpoolError:
+            return False
+
+    return holds

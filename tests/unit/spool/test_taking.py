@@ -360,9 +360,9 @@ def test_what_is_being_taken_away_is_no_entry_of_its_own(drop, monkeypatch, cont
     listed = []
     is_unchanged = taking._is_unchanged
 
-    def listing(path: Path, file: os.stat_result) -> bool:
+    def listing(path: Path, *arguments: object) -> bool:
         listed.append((path.exists(), drop.names()))
-        return is_unchanged(path, file)
+        return is_unchanged(path, *arguments)
 
     monkeypatch.setattr(taking, "_is_unchanged", listing)
     drop.take("mine.json", anything)
@@ -412,3 +412,24 @@ def test_a_job_s_file_that_its_program_has_replaced_is_not_read(owner, drop):
     owner.spool.run.joinpath("mine").mkdir()
     os.mkfifo(owner.spool.run / "mine" / "job.json")
     assert isinstance(drop.take("mine.json", anything), Refused)
+
+
+def test_a_file_whose_time_is_set_when_it_has_been_read_runs_and_is_not_refused(spool, drop):
+    """`rsync --inplace` closes a file, and then sets its time."""
+    put(drop, "mine.json", JOB)
+    found = drop.look("mine.json")
+    assert isinstance(found, Found)
+    os.utime(drop.path / "mine.json", (1, 1))
+    assert drop.accept(found).again is None
+    assert (codes(spool), drop.names()) == ([], [])
+
+
+def test_a_file_of_the_same_size_that_is_written_when_it_has_been_read_is_put_back(drop):
+    for content in (OTHER, b"{" * len(JOB)):
+        put(drop, "mine.json", JOB)
+        found = drop.look("mine.json")
+        assert isinstance(found, Found)
+        (drop.path / "mine.json").write_bytes(content)
+        outcome = drop.accept(found)
+        assert isinstance(outcome, Faulty) or outcome.again == "mine.json"
+        assert (drop.path / "mine.json").read_bytes() == content
