@@ -40,6 +40,7 @@ from . import containment
 from .connection import receive_first, receive_next
 from .ending import run_and_exit
 from .freshness import Freshness
+from .namespaces import UsedUp
 from .preimport import Preimport
 from .protocol import CANNOT_FORK, LEASE, MAX_RECEIVED, OUTDATED, transient_error
 from .supervisor import RunProgram, Supervisor
@@ -225,6 +226,9 @@ def _enter_namespace(contain: str, connection: socket.socket) -> None:
     """
     try:
         kind = containment.enter(contain)
+    except UsedUp as error:
+        connection.send(transient_error(error))
+        os._exit(0)
     except OSError:
         kind = containment.SUBREAPER
     if kind == containment.SUBREAPER:

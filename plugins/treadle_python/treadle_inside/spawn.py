@@ -10,6 +10,7 @@ import os
 import sys
 
 from . import containment
+from .namespaces import UsedUp
 from .protocol import (
     ALREADY_PUBLISHED,
     EXIT_ALREADY_PUBLISHED,
@@ -45,7 +46,10 @@ def _launch(request: bytes) -> NoReturn:
     """
     read_end, write_end = os.pipe()
     fields = json.loads(request)
-    kind = containment.enter(fields["contain"])
+    try:
+        kind = containment.enter(fields["contain"])
+    except UsedUp as error:
+        os._exit(EXIT_TRANSIENT_ERROR + (error.errno or 0))
     if os.fork() == 0:
         os.close(read_end)
         engine = fields.get("reply_fd")  # an engine of an earlier version waits for this process to end
