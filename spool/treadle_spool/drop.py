@@ -47,6 +47,7 @@ from treadle_spool.folder import JOB
 from treadle_spool.names import check_name
 from treadle_spool.owner import Owner
 from treadle_spool.status import Status
+from treadle_spool.untrusted import LARGEST_DESCRIPTOR, UntrustedFile, read_untrusted
 
 _SUFFIX = ".json"
 _PARTIAL_SUFFIXES = (".tmp", ".part", ".swp", "~")
@@ -222,10 +223,13 @@ def _has_no_writer(fd: int) -> bool:
 
 
 def _read_origin(path: Path) -> Origin | None:
-    """Return the `origin` of an accepted descriptor: the dropped file that it was copied from."""
+    """Return the `origin` of an accepted descriptor: the dropped file that it was copied from.
+
+    A descriptor that its program has damaged has none. Raises OSError where the disk fails.
+    """
     try:
-        return Descriptor.from_json(path.read_bytes()).origin
-    except (OSError, InvalidDescriptor):
+        return Descriptor.from_json(read_untrusted(path, LARGEST_DESCRIPTOR)).origin
+    except (FileNotFoundError, UntrustedFile, InvalidDescriptor):
         return None
 
 
