@@ -84,8 +84,8 @@ def _exit(attempt: Attempt, exit_: ExitName) -> Exit:
         ended=datetime.fromtimestamp(exit_.ended_ms / 1000, UTC),
         detail=_detail(attempt, exit_),
         returned=returned,
-        # Without its output, nobody can tell whether it printed a result.
-        failed=exit_.word == "error" or (exit_.unwritten is not None and returned is None),
+        failed=exit_.word == "error",
+        unwritten=exit_.unwritten is not None,
     )
 
 

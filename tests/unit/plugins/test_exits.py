@@ -70,17 +70,17 @@ def test_a_name_that_no_supervisor_writes_is_no_exit(attempt, name):
 
 
 @pytest.mark.parametrize(
-    ("options", "detail", "failed"),
+    ("options", "detail", "unwritten"),
     [
-        ("-returned-2-unwritten5", "its output could not be written to the disk: Input/output error", False),
+        ("-returned-2-unwritten5", "its output could not be written to the disk: Input/output error", True),
         ("-unwritten28", "its output could not be written to the disk: No space left on device", True),
         ("-cut", "its output was cut at 1073741824 bytes", False),
     ],
 )
-def test_what_became_of_the_output_is_told(attempt, options, detail, failed):
+def test_what_became_of_the_output_is_told(attempt, options, detail, unwritten):
     end(attempt, f"exit-code-0-1700000000000{options}", boot=boot())
     exit_ = recorded_exit(attempt)
-    assert (exit_.detail, exit_.failed) == (detail, failed)
+    assert (exit_.detail, exit_.failed, exit_.unwritten) == (detail, False, unwritten)
 
 
 async def test_an_attempt_under_another_boot_without_an_end_is_lost(attempt):
