@@ -165,13 +165,12 @@ def sockets() -> bool:
         "contain": "namespace",
         "output_limit": 100,
         "argv": ["/bin/sh", "-c", f"touch {OUTSIDE}"],
-        "environment": {},
         "workdir": None,
         "mounts": [],
     }
     reached = False
     for name in SOCKETS:
-        for message in (json.dumps(request).encode(), b"lease"):
+        for message in (json.dumps(request).encode() + b"\n{}", b"lease"):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 connection.settimeout(1)
                 with contextlib.suppress(ConnectionError):

@@ -113,7 +113,7 @@ class Engine(Lifetime):
             if each.problem:
                 self.dispatcher.end(each)
             else:
-                self.dispatcher.adopt(each.job, each.live)
+                self.dispatcher.adopt(each)
 
 
 class ApiProcess(Lifetime):

@@ -33,6 +33,7 @@ def register_programs(settings: Settings) -> list[Program]:
 
 
 @hookimpl
-async def diagnose() -> list[Diagnosis]:
+async def diagnose(settings: Settings) -> list[Diagnosis]:
     """Report which interpreter is used by default, and what programs see of the spool."""
-    return [await HostRuntime().diagnose(), await diagnose_isolation("auto")]
+    contain = settings.section("python-template", Section).contain
+    return [await HostRuntime(contain).diagnose(), await diagnose_isolation(contain)]

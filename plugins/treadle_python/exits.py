@@ -15,6 +15,7 @@ the outcome says so.)
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from datetime import UTC, datetime
@@ -25,20 +26,26 @@ from treadle_python.supervisor_handle import SupervisorHandle
 from treadle_python.treadle_inside.exit_names import ExitName, parse_exit_name
 from treadle_python.treadle_inside.protocol import RESULT_FILES
 
+_MOST = 100
+"""Names of exits that are looked at; a supervisor makes two."""
 NOT_DURABLE = "the host was restarted before its end was on the disk"
 
 
 def recorded_exit(attempt: Attempt) -> Exit | None:
-    """Return the exit that is recorded in the folder; LOST if it does not count, None if there is none."""
+    """Return the exit that is recorded in the folder; LOST if it does not count, None if there is none.
+
+    Blocks on the disk: a program without a mount namespace can make a million entries in its folder.
+    """
     try:
         folder = os.open(attempt.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):  # its program has removed it, or replaced it by a link
         return None
     try:
-        names = os.listdir(folder)  # noqa: PTH208  # a descriptor is listed
+        with os.scandir(folder) as entries:
+            found = (parse_exit_name(entry.name) for entry in entries)
+            recorded = list(itertools.islice((exit_ for exit_ in found if exit_ is not None), _MOST))
     finally:
         os.close(folder)
-    recorded = [exit_ for exit_ in map(parse_exit_name, names) if exit_ is not None]
     if not recorded:
         return None
     synced = [exit_ for exit_ in recorded if exit_.synced]
@@ -77,8 +84,8 @@ def _exit(attempt: Attempt, exit_: ExitName) -> Exit:
         ended=datetime.fromtimestamp(exit_.ended_ms / 1000, UTC),
         detail=_detail(attempt, exit_),
         returned=returned,
-        # Without its output, nobody can tell whether it printed a result.
-        failed=exit_.word == "error" or (exit_.unwritten is not None and returned is None),
+        failed=exit_.word == "error",
+        unwritten=exit_.unwritten is not None,
     )
 
 

@@ -31,9 +31,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import orjson
-
 from treadle_python.fork_server_process import ForkServerSpec, connect, is_listening, start_server
+from treadle_python.requests import encode
 from treadle_python.supervisor_link import SupervisedAttempt, SupervisorLink
 from treadle_python.treadle_inside.protocol import CANNOT_FORK, LEASE, MAX_REQUEST, OUTDATED
 
@@ -70,7 +69,7 @@ class ForkServers:
         The first reply has arrived when this returns. Raises OSError if a transient error prevents the start
         of a server.
         """
-        message = orjson.dumps(request)
+        message = encode(request)
         if len(message) > MAX_REQUEST:
             return None
         for _ in range(_MAX_TRIES):

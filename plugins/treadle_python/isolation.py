@@ -18,11 +18,11 @@ _SUBJECT = "isolation of programs"
 _HIDDEN = "a program sees nothing of the spool but what it is given"
 _SEEN = (
     "this host permits namespaces, but no mounts in them: a program sees the whole spool, "
-    "and can forge the outcome of a job"
+    "and can forge the outcome of its own job and of others"
 )
 _NONE = (
-    "programs have no namespaces here: a program sees the whole spool, can forge the outcome of a job, "
-    "and may signal its supervisor"
+    "programs have no namespaces here: a program sees the whole spool, can forge the outcome of its own job "
+    "and of others, and may signal its supervisor"
 )
 
 

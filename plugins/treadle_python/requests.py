@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from treadle import Attempt, Command, boot
 from treadle_python.exits import output_limit
@@ -28,3 +31,9 @@ def request_of(attempt: Attempt, command: Command, contain: str, mounts: MountTa
         }
     workdir = None if command.workdir is None else str(command.workdir)
     return request | {"argv": command.argv, "environment": command.environment, "workdir": workdir}
+
+
+def encode(request: Mapping[str, Any]) -> bytes:
+    """Return a request as it is sent: its environment is on a line of its own."""
+    head = {name: value for name, value in request.items() if name != "environment"}
+    return orjson.dumps(head) + b"\n" + orjson.dumps(request["environment"])

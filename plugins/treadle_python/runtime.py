@@ -1,6 +1,7 @@
 """The runtime `host`: it starts, waits for and stops commands on this host, by the files of a supervisor.
 
-1. start: if process.json exists, the attempt has its supervisor, or a fence: change nothing. Otherwise send
+1. start: if process.json exists, the attempt has its supervisor, or a fence: change nothing. Otherwise kill
+   what an earlier engine may have started: a program without a mount namespace can remove that file. Send
    the request to the service's fork server (fork_servers.py). Where that is impossible or not wanted
    (`start = "spawn"`), start a spawn process, which forks a supervisor and exits (spawning.py). The program
    of a PythonCall is the forked process itself; for any other command that process becomes the executable.
@@ -30,6 +31,7 @@ import os
 import platform
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
@@ -40,12 +42,13 @@ from treadle_python.environment import inherited, mark
 from treadle_python.exits import NOT_DURABLE, exit_of_name, output_limit, recorded_exit
 from treadle_python.fork_server_process import ForkServerSpec
 from treadle_python.fork_servers import ForkServers
+from treadle_python.leftovers import kill_marked, kill_unidentified
 from treadle_python.mount_table import MountTable
 from treadle_python.options import HostOptions
 from treadle_python.python_template import PythonCall
 from treadle_python.requests import request_of
 from treadle_python.spawning import spawn
-from treadle_python.supervisor_handle import SupervisorHandle, kill_marked, send, wait_for_end
+from treadle_python.supervisor_handle import SupervisorHandle, send, wait_for_end
 from treadle_python.supervisor_link import SupervisedAttempt
 from treadle_python.treadle_inside.protocol import ALREADY_PUBLISHED, TRANSIENT_ERROR
 
@@ -69,6 +72,8 @@ class HostRuntime(Runtime):
         Fork servers without a lease end after idle seconds.
         """
         self._contain = contain
+        self._made = datetime.now(UTC)
+        """An older attempt is that of an earlier engine."""
         self._mounts = MountTable()
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
@@ -94,7 +99,10 @@ class HostRuntime(Runtime):
 
     async def start(self, attempt: Attempt, command: Command) -> None:
         """Start a supervisor for the attempt, unless process.json exists. Idempotent."""
-        if SupervisorHandle.of(attempt.folder) is not None:
+        if SupervisorHandle.of(attempt.folder) is not None or self._has_begun(attempt):
+            return
+        is_older = attempt.started < self._made
+        if is_older and not await asyncio.to_thread(kill_unidentified, attempt.folder, mark(attempt)):
             return
         request = request_of(attempt, command, self._contain, self._mounts)
         supervised = None
@@ -162,7 +170,7 @@ class HostRuntime(Runtime):
         await self._kill_what_is_left(attempt, supervisor)
         if supervisor.fenced:
             return Exit(Reason.LOST, detail="the engine ended before it was started")
-        if (exit_ := recorded_exit(attempt)) is not None:
+        if (exit_ := await asyncio.to_thread(recorded_exit, attempt)) is not None:
             return exit_
         if not supervisor.of_this_boot:
             return Exit(Reason.LOST, detail=NOT_DURABLE)
@@ -213,6 +221,11 @@ class HostRuntime(Runtime):
     def _supervised_attempt(self, attempt: Attempt) -> SupervisedAttempt | None:
         number, supervised = self._supervised.get(_key(attempt), (0, None))
         return supervised if number == attempt.number else None
+
+    def _has_begun(self, attempt: Attempt) -> bool:
+        """Return whether this engine has begun the attempt; its program may have removed process.json."""
+        supervised = self._supervised_attempt(attempt)
+        return supervised is not None and supervised.begun
 
     def _has_ended(self, attempt: Attempt) -> bool:
         """Return whether the attempt's supervisor has reported the exit over its link."""

@@ -16,10 +16,9 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-import orjson
-
 from treadle import Attempt, StartError, UntrustedFile, may_pass, open_untrusted, read_untrusted
 from treadle_python.bootstrap import bootstrap
+from treadle_python.requests import encode
 from treadle_python.supervisor_handle import SupervisorHandle, wait_for_end
 from treadle_python.supervisor_link import SupervisedAttempt, SupervisorLink
 from treadle_python.treadle_inside.protocol import EXIT_ALREADY_PUBLISHED, EXIT_STARTED, EXIT_TRANSIENT_ERROR
@@ -92,7 +91,7 @@ async def _send_request(
         process.kill()  # it has no request, so it has forked no supervisor
         raise
     try:
-        process.stdin.write(orjson.dumps(request))
+        process.stdin.write(encode(request))
         process.stdin.close()
         await wait_for_end(pidfd)
     except BrokenPipeError:

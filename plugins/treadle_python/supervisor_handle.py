@@ -106,7 +106,7 @@ class SupervisorHandle(msgspec.Struct, frozen=True):
             fd = os.pidfd_open(self.pid)
         except (ProcessLookupError, FileNotFoundError):  # the latter for one that is dying (Linux 6.15)
             return None
-        if _start_time(self.pid) == self.started:
+        if start_time(self.pid) == self.started:
             return fd
         os.close(fd)
         return None
@@ -134,24 +134,7 @@ async def wait_for_end(pidfd: int) -> None:
         loop.remove_reader(pidfd)
 
 
-def kill_marked(mark: str) -> None:
-    """Kill every process that was started with `mark` in its environment.
-
-    These are the processes that a killed supervisor without a PID namespace leaves. A program's descendants
-    inherit the mark; a new session or a new parent does not change it.
-    """
-    variable = mark.encode()
-    alive = True
-    while alive:
-        alive = False
-        for environ in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):
-                if variable in environ.read_bytes().split(b"\0"):
-                    os.kill(int(environ.parent.name), signal.SIGKILL)
-                    alive = _start_time(int(environ.parent.name)) is not None
-
-
-def _start_time(pid: int) -> int | None:
+def start_time(pid: int) -> int | None:
     """Return the start time of a process; None if it has ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

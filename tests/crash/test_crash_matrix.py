@@ -33,7 +33,7 @@ from tests.processes import kill_supervisor
 from treadle.dispatch.recovery import Recovered, recover
 from treadle.engine import Engine
 from treadle.interface.settings import Settings
-from treadle_python.supervisor_handle import kill_marked
+from treadle_python.leftovers import kill_marked
 from treadle_spool import Spool, State, Status, UnknownJob
 from treadle_spool.status import FORMAT
 

@@ -25,8 +25,8 @@ ALLOWED = {
     "engine/treadle/intake/projects.py": "the service's project",
     "engine/treadle/intake/validation_process.py": "/proc",
     "engine/treadle/interface/boot.py": "/proc",
-    "engine/treadle/interface/inputs.py": "input/, before the program runs",
-    "engine/treadle/support/replacing.py": "folders, and drafts that must be new, in an open folder",
+    "engine/treadle/interface/inputs.py": "input/, opened without following links",
+    "engine/treadle/support/replacing.py": "folders, without following links, and files that must be new",
     "engine/treadle/support/toml.py": "configuration",
     "engine/treadle/testing": "tests",
     "engine/treadle/watch/folder_watch.py": "the watched folder",
@@ -51,6 +51,7 @@ ALLOWED = {
     "plugins/treadle_python/exits.py": "the attempt's folder, to list it, without following links",
     "plugins/treadle_python/host_mounts.py": "/proc",
     "plugins/treadle_python/isolation.py": "a folder of its own, for a trial",
+    "plugins/treadle_python/leftovers.py": "/proc",
     "plugins/treadle_python/mount_table.py": "/proc and /sys",
     "plugins/treadle_python/supervisor_handle.py": "/proc",
 }

@@ -10,6 +10,7 @@
   is read once, and needs no inotify watch.
 - The timeout counts from the attempt's start, not from ours: it continues over restarts of the engine.
 - A stop that fails ends the job as failed, since nobody knows whether its program is alive.
+- Without a command the job fails. Its attempt is stopped before: an earlier engine may have started it.
 - A transient error of the host (`may_pass`) ends this run, and not the attempt: `JobRun` makes a new run,
   which adopts the attempt as a new engine would. Any other exception of the runtime stops the attempt and
   becomes a StartError with the code RUNTIME_ERROR.
@@ -112,10 +113,17 @@ class AttemptRun:
             await self._runtime.start(self.attempt, await self._command(self._program))
 
     async def _command(self, program: Program) -> Command:
-        """Return the program's command; its own failure is not the runtime's."""
-        with _blaming(program):
-            command = await program.command(self.attempt)
-            check_command(command, program)
+        """Return the program's command; its own failure is not the runtime's.
+
+        Where there is none, the job ends. An earlier engine may have started the attempt, so it is stopped.
+        """
+        try:
+            with _blaming(program):
+                command = await program.command(self.attempt)
+                check_command(command, program)
+        except StartError:
+            await self._call_stop()
+            raise
         return command
 
     async def _wait(self) -> Exit:

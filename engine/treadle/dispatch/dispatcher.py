@@ -27,7 +27,7 @@ from treadle.interface.job import Job
 from treadle.interface.service import Service
 from treadle.support.lifetime import Lifetime
 from treadle.watch.arrivals import Arrivals
-from treadle_spool import LiveAttempt, State
+from treadle_spool import State
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +82,12 @@ class Dispatcher(Lifetime):
         self._cancelling.attach(arrivals)
         self.noticing.attach(arrivals)
 
-    def adopt(self, job: Job, live: LiveAttempt) -> None:
+    def adopt(self, found: Recovered) -> None:
         """Continue an attempt that an earlier engine started."""
+        job = found.job
         self.backlog.started(job.service)
-        self._begin(JobRun(job, self._services[job.service], live, self._tools))
+        service = self._services[job.service]
+        self._begin(JobRun(job, service, found.live, self._tools, put_away=found.put_away))
 
     def end(self, damaged: Recovered) -> None:
         """End a job that an earlier engine has claimed and whose descriptor can't be read any more."""

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from treadle.extend.loader import Plugins
+from treadle.interface.attempt import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -22,3 +27,16 @@ class Guarded:
             await self._context.__aexit__(*error)  # type: ignore[attr-defined]  # it has been entered
         except Exception:  # a plugin's code may raise anything
             log.exception("plugin %s failed in leaving wrap_run", self._name)
+
+
+@asynccontextmanager
+async def wrapped(plugins: Plugins, attempt: Attempt) -> AsyncIterator[None]:
+    """Enter the plugins' wrap_run contexts around an attempt, except those that fail."""
+    async with AsyncExitStack() as stack:
+        for name, implementation in plugins.implementations("wrap_run"):
+            try:
+                context = implementation(attempt=attempt)
+                await stack.enter_async_context(Guarded(name, context))
+            except Exception:  # a plugin's code may raise anything
+                log.exception("plugin %s failed in wrap_run", name)
+        yield

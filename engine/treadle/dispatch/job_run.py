@@ -17,18 +17,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
 from treadle.dispatch.attempt_run import AttemptRun
 from treadle.dispatch.attempt_sync import AttemptSync
-from treadle.dispatch.guarded import Guarded
+from treadle.dispatch.guarded import wrapped
 from treadle.dispatch.outcome import Outcome, conclude, failure
-from treadle.dispatch.output import OutputFollower, OutputReader
+from treadle.dispatch.output import Findings, OutputFollower, OutputReader
 from treadle.dispatch.records import bare_status, ended_record, ended_status, with_runtime
+from treadle.dispatch.stopping import stop_unfollowed
 from treadle.dispatch.toolbox import Toolbox
 from treadle.extend.selection import choose_runtime, program_for
 from treadle.interface.attempt import Attempt, Exit, Reason
@@ -42,8 +42,6 @@ from treadle_spool.untrusted import UntrustedFile, is_folder, is_misplaced
 
 log = logging.getLogger(__name__)
 
-_STOP_TIMEOUT = 30.0
-"""Seconds, besides the grace period, that a runtime has to stop an attempt that is not followed any more."""
 _BY_ITSELF = frozenset({Reason.ENDED, Reason.LOST, Reason.NOT_STARTED})
 """The reasons for which what an attempt has left in its folder decides about its outcome."""
 
@@ -54,10 +52,14 @@ class JobRun:
     Cancelling the task of `run` (the engine stops) leaves the job as it is, for the next engine.
     """
 
-    def __init__(self, job: Job, service: Service, live: LiveAttempt, tools: Toolbox) -> None:
+    def __init__(
+        self, job: Job, service: Service, live: LiveAttempt, tools: Toolbox, *, put_away: bool = False
+    ) -> None:
+        """Run a claimed job; put_away: its attempt was being put away for the next one (recovery.py)."""
         self.job = job
         self.service = service
         self._live = live
+        self._put_away = put_away
         self._tools = tools
         self._runtime: Runtime | None = tools.plugins.runtimes.get(live.attempt.runtime)
         self._attempt_run: AttemptRun | None = None
@@ -89,21 +91,18 @@ class JobRun:
         await self._clean_up()
 
     async def _give_up(self) -> None:
-        """Have the attempt stopped that is not followed any more; what fails in that is logged."""
-        if self._runtime is None:
-            return
-        grace = self._tools.settings.grace
-        try:
-            async with asyncio.timeout(grace + _STOP_TIMEOUT):
-                await self._runtime.stop(self._attempt(), grace)
-        except Exception:  # a plugin's code may raise anything
-            log.exception("runtime %s failed to stop job %s", self._runtime.name, self.job.id)
+        """Have the attempt stopped that is not followed any more."""
+        if self._runtime is not None:
+            await stop_unfollowed(self._runtime, self._attempt(), self._tools.settings.grace)
 
     async def _attempts(self) -> tuple[Exit, Outcome]:
         while True:
             runtime = self._runtime = self._runtime or await self._choose()
             attempt = self._attempt()
-            exit_, outcome = await self._outcome(attempt, runtime)
+            if self._put_away:
+                exit_, outcome = await self._interrupted(attempt)
+            else:
+                exit_, outcome = await self._outcome(attempt, runtime)
             if exit_.reason in _BY_ITSELF and not is_folder(attempt.folder):
                 return exit_, failure("FOLDER_DESTROYED", "its folder was removed or replaced while it ran")
             if not self._may_retry(exit_):
@@ -114,6 +113,14 @@ class JobRun:
                 f"the next attempt of job {self.job.id} can't be recorded",
                 hopeless=is_misplaced,
             )
+            self._put_away = False
+
+    async def _interrupted(self, attempt: Attempt) -> tuple[Exit, Outcome]:
+        """Return the end of an attempt that was being put away; if it is alive, it is stopped."""
+        await self._give_up()
+        reason = Reason.STOPPED if self._cancelled else Reason.LOST
+        exit_ = Exit(reason, detail="the engine ended while it put the attempt away")
+        return exit_, conclude(attempt, exit_, Findings(), None, 0)
 
     async def _choose(self) -> Runtime:
         """Choose the first runtime that works on this host, and record it before the attempt starts."""
@@ -128,7 +135,7 @@ class JobRun:
 
     async def _outcome(self, attempt: Attempt, runtime: Runtime) -> tuple[Exit, Outcome]:
         try:
-            async with self._wrapped(attempt):
+            async with wrapped(self._tools.plugins, attempt):
                 attempt_run, exit_ = await self._bring_to_end(attempt, runtime)
         except StartError as error:
             exit_ = Exit(Reason.NOT_STARTED, detail=str(error))
@@ -139,7 +146,11 @@ class JobRun:
     async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[AttemptRun, Exit]:
         """Run the attempt to its end; after a transient error adopt it again, as a new engine would."""
         for delay in backoff():
-            attempt_run = self._attempt_run = self._new_run(attempt, runtime)
+            try:
+                attempt_run = self._attempt_run = self._new_run(attempt, runtime)
+            except StartError:  # an earlier engine may have started it
+                await self._give_up()
+                raise
             if self._cancelled:
                 attempt_run.stop()
             try:
@@ -151,18 +162,6 @@ class JobRun:
                 log.error("job %s can't be followed: %s; trying again in %g s", self.job.id, error, delay)
                 await asyncio.sleep(delay)
         raise AssertionError("backoff has no end")
-
-    @asynccontextmanager
-    async def _wrapped(self, attempt: Attempt) -> AsyncIterator[None]:
-        """Enter the plugins' wrap_run contexts around the attempt, except those that fail."""
-        async with AsyncExitStack() as stack:
-            for name, implementation in self._tools.plugins.implementations("wrap_run"):
-                try:
-                    context = implementation(attempt=attempt)
-                    await stack.enter_async_context(Guarded(name, context))
-                except Exception:  # a plugin's code may raise anything
-                    log.exception("plugin %s failed in wrap_run", name)
-            yield
 
     def _attempt(self) -> Attempt:
         return Attempt(

@@ -56,6 +56,8 @@ def conclude(
 
 def _conclude_ended(attempt: Attempt, exit_: Exit, findings: Findings, max_result: int) -> Outcome:
     succeeded = exit_.code == 0 and not exit_.failed
+    if succeeded and exit_.unwritten and exit_.returned is None:
+        return failure("OUTPUT_NOT_WRITTEN", exit_.detail or "its output could not be written to the disk")
     result: bytes | Path | None = findings.result if exit_.returned is None else exit_.returned
     if result is not None and (fault := _fault(result, max_result)):
         return failure("INVALID_RESULT", fault)

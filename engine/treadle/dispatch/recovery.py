@@ -11,7 +11,7 @@ and a runtime leaves files of its own. Legal states of run/<id>:
 | yes | damaged, or gone | any | a power cut took it | it counts as begun, and is adopted (and lost) |
 | damaged, or gone | - | any | the same | the file in queue/ takes its place; then as above |
 | damaged, as in queue/ | - | any | a program did it, or the disk | the job is ended as FAILED |
-| yes | yes | attempts/<n> of its number | killed before the next attempt was recorded | that one is adopted |
+| yes | yes | attempts/<n> of its number | killed before the next one was recorded | it is stopped; the next |
 
 A run/<id> that is no folder of ours any more, such as a link, is the work of a program: the job is ended.
 If done/<id> exists too, the job has ended, and what is left in run/ is removed: the first outcome counts.
@@ -52,6 +52,11 @@ class Recovered:
 
     job: Job
     live: LiveAttempt
+    put_away: bool = False
+    """Whether the attempt was being put away, for the next one: its files may be in attempts/ already.
+
+    A program without a mount namespace can make that folder itself, so the attempt may be alive.
+    """
     problem: str = ""
     """Why it can only be ended: its descriptor, or its folder, can't be read any more."""
 
@@ -104,7 +109,8 @@ def _without_folder(owner: Owner, name: str, services: Mapping[str, Service]) ->
     job = Job.of(name, owner.spool.read_queued(name))
     runtime = services[job.service].runtime if job.service in services else ""
     live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=job.created))
-    return Recovered(job, live, "its folder in run/ has been replaced, and its attempt can't be found")
+    problem = "its folder in run/ has been replaced, and its attempt can't be found"
+    return Recovered(job, live, problem=problem)
 
 
 def _has_begun(folder: Path) -> bool:
@@ -120,12 +126,10 @@ def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered
     except _DAMAGED as error:
         problem = f"its descriptor can't be read any more: {error}"
         created = datetime.fromtimestamp(folder.lstat().st_mtime, UTC)
-        return Recovered(job := Job(name, "", created), _live(owner, job, ""), problem)
+        return Recovered(job := Job(name, "", created), _live(owner, job, ""), problem=problem)
     runtime = services[job.service].runtime if job.service in services else ""
     live = _live(owner, job, runtime)
-    if archive(folder, live.attempt.number).exists():
-        live = owner.next_attempt(name, live)
-    return Recovered(job, live)
+    return Recovered(job, live, put_away=os.path.lexists(archive(folder, live.attempt.number)))
 
 
 def _descriptor(owner: Owner, name: str) -> Accepted:

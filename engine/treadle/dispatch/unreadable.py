@@ -6,13 +6,12 @@ with it. What may be alive of it is stopped, and the job ends as FAILED, with th
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Iterable
 
 import orjson
 
 from treadle.dispatch.recovery import Recovered
+from treadle.dispatch.stopping import stop_unfollowed
 from treadle.dispatch.toolbox import Toolbox
 from treadle.extend.selection import candidates
 from treadle.interface.attempt import Attempt
@@ -20,11 +19,6 @@ from treadle.interface.service import Service
 from treadle.support.retrying import retry_until_done
 from treadle_spool import State, Status, now
 from treadle_spool.names import printable
-
-log = logging.getLogger(__name__)
-
-_STOP_TIMEOUT = 30.0
-"""Seconds, besides the grace period, that a runtime has to stop the attempt."""
 
 
 async def end_unreadable(found: Recovered, services: Iterable[Service], tools: Toolbox) -> None:
@@ -51,14 +45,14 @@ async def end_unreadable(found: Recovered, services: Iterable[Service], tools: T
 
 
 async def _stop(found: Recovered, services: Iterable[Service], tools: Toolbox) -> None:
-    """Stop the attempt by its runtime, or, where that is not known, by each that is used."""
+    """Stop its attempts by their runtime, or, where that is not known, by each that is used.
+
+    The number of the one that is alive is not certain, since its record may be gone: each may be the one.
+    """
     record, folder = found.live.attempt, tools.owner.spool.run / found.job.id
     service = Service(found.job.service, folder)
-    attempt = Attempt(found.job, service, folder, record.number, tools.owner.spool.id, record.started)
     names = {record.runtime} if record.runtime else {each.runtime for each in services}
     for runtime in {each for name in names for each in candidates(tools.plugins, name)}:
-        try:
-            async with asyncio.timeout(tools.settings.grace + _STOP_TIMEOUT):
-                await runtime.stop(attempt, tools.settings.grace)
-        except Exception:  # a plugin's code may raise anything
-            log.exception("runtime %s failed to stop job %s", runtime.name, found.job.id)
+        for number in range(1, max(record.number, tools.settings.attempts) + 1):
+            attempt = Attempt(found.job, service, folder, number, tools.owner.spool.id, record.started)
+            await stop_unfollowed(runtime, attempt, tools.settings.grace)

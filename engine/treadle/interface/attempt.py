@@ -37,6 +37,11 @@ class Exit:
     """
     failed: bool = False
     """Whether the program reported a failure, independently of its exit code."""
+    unwritten: bool = False
+    """Whether some of the program's output could not be kept.
+
+    Then nobody can tell whether it printed a result: without `returned` the job fails.
+    """
 
 
 def check_exit(exit_: object) -> None:

@@ -108,9 +108,10 @@ class Runtime(ABC):
     async def stop(self, attempt: Attempt, grace: float) -> None:
         """Ask the program to end, and kill it after grace seconds; no process of it is alive afterwards.
 
-        Called by the engine when the job is cancelled or reaches its timeout, and after an exception of
-        `start` or `wait`; no other call for the attempt is pending then. An attempt that is over already, or
-        was never started, is no error; one that was not started must not start later. An exception other
+        Called by the engine when the job is cancelled or reaches its timeout, after an exception of `start`
+        or `wait`, and where an attempt can't be gone on with; no other call for the attempt is pending then.
+        An attempt that is over already, or was never started, is no error, nor is one whose files were put
+        away; one that was not started must not start later. An exception other
         than a transient error is logged, and the job fails with the code RUNTIME_ERROR, although its program
         may be alive.
         """

@@ -38,7 +38,7 @@ class Child:
         self._channel: int | None = channel
         self._report = b""
 
-    def send(self, request: bytes) -> bool:
+    def send(self, request: memoryview) -> bool:
         """Send the request; if the process has ended meanwhile, close this child and return False."""
         assert self._channel is not None
         try:

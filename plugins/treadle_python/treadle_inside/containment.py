@@ -17,7 +17,7 @@ import ctypes
 import os
 import signal
 
-from . import mounts, privileges
+from . import mounts, namespaces, privileges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -25,14 +25,11 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
     from .mounts import Row
 
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWPID = 0x20000000
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_CLOSE_RANGE = 436
 _MAX_FD = 0xFFFFFFFF
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # The lookup is done before the fork: a forked process pays for its first use of anything in copied pages.
-_unshare = _LIBC.unshare
 _syscall = _LIBC.syscall
 
 NAMESPACE = "namespace"
@@ -43,12 +40,14 @@ def enter(contain: str) -> str:
     """Prepare this process so that its next fork makes a contained process; return the kind of containment.
 
     contain is `auto`, `namespace` or `subreaper`. Where namespaces are not permitted, `auto` gives
-    `subreaper` and `namespace` raises OSError.
+    `subreaper` and `namespace` raises OSError. Where they are used up, both raise UsedUp.
     """
     if contain == SUBREAPER:
         return SUBREAPER
     try:
         _unshare_pids()
+    except namespaces.UsedUp:
+        raise
     except OSError:
         if contain == NAMESPACE:
             raise
@@ -147,9 +146,9 @@ def _unshare_pids() -> None:
     """Put the future children of this process into a new PID namespace, as root or as an ordinary user."""
     user, group = os.geteuid(), os.getegid()
     try:
-        _check(_unshare(_CLONE_NEWPID))
+        namespaces.unshare("pid")
     except PermissionError:
-        _check(_unshare(_CLONE_NEWUSER | _CLONE_NEWPID))
+        namespaces.unshare("user", "pid")
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{user} {user} 1")
         _write("/proc/self/gid_map", f"{group} {group} 1")

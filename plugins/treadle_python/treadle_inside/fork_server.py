@@ -37,11 +37,12 @@ import sys
 import time
 
 from . import containment
-from .connection import receive_first, receive_next
+from .connection import Inbox
 from .ending import run_and_exit
 from .freshness import Freshness
+from .namespaces import UsedUp
 from .preimport import Preimport
-from .protocol import CANNOT_FORK, LEASE, MAX_RECEIVED, OUTDATED, transient_error
+from .protocol import CANNOT_FORK, LEASE, OUTDATED, erase, head_of, transient_error
 from .supervisor import RunProgram, Supervisor
 
 TYPE_CHECKING = False
@@ -104,6 +105,7 @@ class _Server:
         self._idle_timeout = setup["idle"]
         """Seconds without a request after which a server without a lease ends."""
         self._leases: dict[int, socket.socket] = {}
+        self._inbox = Inbox()
         gc.collect()
         gc.freeze()  # so that a child's garbage collection does not copy the objects that exist now
         self._freshness = Freshness(setup["project"])
@@ -139,7 +141,7 @@ class _Server:
                     self._leases.pop(fd).close()
                     continue
                 connection, _ = self._listener.accept()
-                message = receive_first(connection)
+                message = self._inbox.first(connection)
                 if message == LEASE:
                     self._leases[connection.fileno()] = connection
                     poll.register(connection, select.POLLIN)
@@ -150,9 +152,10 @@ class _Server:
                         connection.send(OUTDATED)
                         return
                     self._fork(connection, message)
+                    erase(message)
                 connection.close()
 
-    def _fork(self, connection: socket.socket, message: bytes) -> None:
+    def _fork(self, connection: socket.socket, message: memoryview) -> None:
         """Fork a supervisor that owns the connection; return in this process only."""
         if self.problem() is not None:
             connection.send(CANNOT_FORK)
@@ -170,7 +173,7 @@ class _Server:
         _enter_namespace(self._contain, connection)
         self._run_supervisor(connection, message)
 
-    def _run_supervisor(self, connection: socket.socket, message: bytes) -> NoReturn:
+    def _run_supervisor(self, connection: socket.socket, message: memoryview) -> NoReturn:
         """Run attempts until the connection is closed; in a program's process, run the program."""
         try:
             self._supervise(connection, message)
@@ -180,9 +183,9 @@ class _Server:
             os._exit(0)
         run_and_exit(run)
 
-    def _supervise(self, connection: socket.socket, message: bytes) -> None:
+    def _supervise(self, connection: socket.socket, message: memoryview) -> None:
         try:
-            supervisor = Supervisor(containment.NAMESPACE, json.loads(message))
+            supervisor = Supervisor(containment.NAMESPACE, head_of(message))
         except OSError as error:
             connection.send(transient_error(error))
             return
@@ -190,24 +193,24 @@ class _Server:
         expired = busy = False
         poll = select.poll()
         poll.register(connection, select.POLLIN)
-        buffer = bytearray(MAX_RECEIVED)  # one for all: the C library would map and unmap it each time
         while message:
             if expired or self._freshness.has_changed():
                 with contextlib.suppress(OSError):  # the engine may have gone meanwhile
                     connection.send(OUTDATED)
                 break
             if preimport is None or not preimport.is_current():
-                preimport = _preimport(json.loads(message))
+                preimport = _preimport(head_of(message))
                 if preimport is not None:
                     supervisor.use_preimport(preimport)
                     self._freshness.watch(preimport.packages)
             supervisor.supervise(message, connection.fileno())
+            erase(message)
             ended_at = time.monotonic()
             if busy or not poll.poll(_PREFORK_DELAY * 1000):
                 supervisor.prefork()
             expired = self._freshness.has_expired()
             supervisor.ends.wait_for(poll)
-            message = receive_next(connection, buffer)
+            message = self._inbox.next(connection)
             busy = time.monotonic() - ended_at < _PREFORK_DELAY
         supervisor.close()
 
@@ -225,6 +228,9 @@ def _enter_namespace(contain: str, connection: socket.socket) -> None:
     """
     try:
         kind = containment.enter(contain)
+    except UsedUp as error:
+        connection.send(transient_error(error))
+        os._exit(0)
     except OSError:
         kind = containment.SUBREAPER
     if kind == containment.SUBREAPER:

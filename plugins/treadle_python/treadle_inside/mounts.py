@@ -27,6 +27,9 @@ import contextlib
 import ctypes
 import os
 import stat
+import time
+
+from . import namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -38,13 +41,12 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 EMPTY = ""
 READ_ONLY, READ_WRITE = "ro", "rw"
 
-_CLONE_NEWNS = 0x00020000
+_RETRY_DELAY = 0.2
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 0x1, 0x20, 0x1000, 0x4000, 0x80000
 _MS_NOSUID_NODEV = 0x2 | 0x4
 _MS_NOSUID_NODEV_NOEXEC = _MS_NOSUID_NODEV | 0x8
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # The lookup is done before the fork: a forked process pays for its first use of anything in copied pages.
-_unshare = _LIBC.unshare
 _mount = _LIBC.mount
 _mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p]
 
@@ -53,10 +55,11 @@ def enter(rows: Sequence[Row]) -> bool:
     """Give this process a mount namespace in which the rows hold, and a /proc of its PID namespace.
 
     Called by a program's process before any code of the service. Returns False where the host permits no
-    mounts. Raises OSError if something else fails: then the program must not be run.
+    mounts. Raises OSError if something else fails: then the program must not be run. Where the host's mount
+    namespaces are used up, it waits: nothing else may be done without one.
     """
     try:
-        _check(_unshare(_CLONE_NEWNS))
+        _enter_namespace()
         _mount_at("/", _MS_REC | _MS_SLAVE)  # an unmount on the host is followed here
     except OSError:
         return False
@@ -72,9 +75,17 @@ def enter(rows: Sequence[Row]) -> bool:
                 os.close(fd)
 
 
+def _enter_namespace() -> None:
+    while True:
+        try:
+            return namespaces.unshare("mnt")
+        except namespaces.UsedUp:
+            time.sleep(_RETRY_DELAY)
+
+
 def warm_up() -> None:
     """Do once what costs a forked process copied pages, without an effect."""
-    _unshare(0)
+    namespaces.unshare()
     _mount(b"none", b"", None, 0, None)
     os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
 

@@ -94,7 +94,8 @@ def _receive_and_run(kind: str, workdir: str, preimport: Preimport | None) -> No
         raw += chunk
     if not raw:
         os._exit(0)
-    request = json.loads(raw)
+    head, _, environment = raw.partition(b"\n")
+    request = {**json.loads(head), "environment": json.loads(environment)}
     folder = request["folder"]
     if "argv" in request:
         folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # only exec follows

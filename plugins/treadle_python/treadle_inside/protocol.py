@@ -14,11 +14,12 @@ stands here is only added to, or the processes get another name (ForkServerSpec.
 
     1. Setup: {name, contain, preload, project, idle}. Report: {ready, problem}. Both are JSON.
     2. The message LEASE, once.
-    3. A request is JSON: {folder, place, contain, output_limit, boot, mounts, environment}, and {project,
-       entrypoint} for a Python function, or {argv, workdir} for any other command. mounts are rows
-       (mounts.py). The replies to each: STARTED, then ENDED and the name of the exit; or one of the others,
-       and nothing was started. The engine says by the folder that it has taken an end: it is not in run/ any
-       more.
+    3. A request is two lines of JSON. The first: {folder, place, contain, output_limit, boot, mounts}, and
+       {project, entrypoint} for a Python function, or {argv, workdir} for any other command; mounts are rows
+       (mounts.py). The second is the environment, which only the program's process reads: whoever else had
+       it overwrites its copy, since the next program begins with a copy of that memory. The replies to
+       each: STARTED, then ENDED and the name of the exit; or one of the others, and nothing was started. The
+       engine says by the folder that it has taken an end: it is not in run/ any more.
     4. The same request; the exit code is the reply. `reply_fd` is a socket like (3), which the supervisor has
        from the engine: STARTED and ENDED come there, and the engine closes it when it has published the end.
 
@@ -27,6 +28,12 @@ of that file how it ended (exit_names.py).
 """
 
 from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from typing import Any
 
 LEASE = b"lease"
 """The first message of an engine that needs the server."""
@@ -70,3 +77,15 @@ RESULT_FILES = {"error": "error.json", "returned": "returned.json"}
 def transient_error(error: OSError) -> bytes:
     """Return the reply TRANSIENT_ERROR with the reason why nothing has been started."""
     return TRANSIENT_ERROR + bytes((error.errno or 0,))
+
+
+def head_of(request: memoryview) -> Any:
+    """Return the first line of a request; the rest is not looked at, and not copied."""
+    whole = request.obj
+    assert isinstance(whole, bytearray)
+    return json.loads(bytes(request[: whole.index(b"\n", 0, len(request))]))
+
+
+def erase(request: memoryview) -> None:
+    """Overwrite a request that is done with."""
+    request[:] = bytes(len(request))

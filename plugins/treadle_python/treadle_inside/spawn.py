@@ -5,11 +5,11 @@ It is the plain start, where a fork server is not wanted or not possible.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from . import containment
+from .namespaces import UsedUp
 from .protocol import (
     ALREADY_PUBLISHED,
     EXIT_ALREADY_PUBLISHED,
@@ -17,6 +17,7 @@ from .protocol import (
     EXIT_TRANSIENT_ERROR,
     STARTED,
     TRANSIENT_ERROR,
+    head_of,
 )
 from .supervisor import RunProgram, Supervisor
 
@@ -32,20 +33,23 @@ def main() -> None:
     or disturb the normal exit of the interpreter.
     """
     try:
-        _launch(sys.stdin.buffer.read())
+        _launch(memoryview(bytearray(sys.stdin.buffer.read())))
     except RunProgram as raised:
         run = raised.run
     run()
 
 
-def _launch(request: bytes) -> NoReturn:
+def _launch(request: memoryview) -> NoReturn:
     """Fork a supervisor for the request, and end this process with the exit code for its first reply.
 
     Raises RunProgram in the program's process.
     """
     read_end, write_end = os.pipe()
-    fields = json.loads(request)
-    kind = containment.enter(fields["contain"])
+    fields = head_of(request)
+    try:
+        kind = containment.enter(fields["contain"])
+    except UsedUp as error:
+        os._exit(EXIT_TRANSIENT_ERROR + (error.errno or 0))
     if os.fork() == 0:
         os.close(read_end)
         engine = fields.get("reply_fd")  # an engine of an earlier version waits for this process to end

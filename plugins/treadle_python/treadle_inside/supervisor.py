@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import signal
 import time
@@ -47,6 +46,7 @@ from .protocol import (
     STARTED,
     STDERR,
     STDOUT,
+    head_of,
     transient_error,
 )
 from .reaper import wait_for_child
@@ -118,14 +118,14 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self._preforked = self._fork()
 
-    def supervise(self, request: bytes, reply_fd: int, engine_fd: int | None = None) -> None:
+    def supervise(self, request: memoryview, reply_fd: int, engine_fd: int | None = None) -> None:
         """Run one attempt, and return when it is over. Raises RunProgram in the child.
 
         The replies are written to reply_fd, one message each. If engine_fd is another descriptor, STARTED is
         written to both, and ENDED to engine_fd.
         """
         engine_fd = reply_fd if engine_fd is None else engine_fd
-        fields = json.loads(request)
+        fields = head_of(request)
         folder = fields["folder"]
         self._signals.start_anew()  # a signal between two attempts has no effect
         self.ends.look()

@@ -121,3 +121,21 @@ def test_every_other_end_is_a_failure_by_its_name(attempt, reason, state, code):
 
 def test_a_cancelled_job_has_no_result(attempt):
     assert outcome(attempt, Exit(Reason.STOPPED), Result(b"1")) == (State.CANCELLED, None)
+
+
+@pytest.mark.parametrize("found", [(), (Result(b"42"),), (Malformed("cut"),)])
+def test_a_program_whose_output_could_not_be_written_fails_with_a_code_that_says_so(attempt, found):
+    exit_ = ended(unwritten=True, detail="its output could not be written to the disk: Input/output error")
+    state, body = outcome(attempt, exit_, *found)
+    assert (state, body["code"]) == (State.FAILED, "OUTPUT_NOT_WRITTEN")
+    assert body["detail"] == exit_.detail
+
+
+def test_what_a_program_returned_counts_whatever_became_of_its_output(attempt):
+    (attempt.folder / "returned.json").write_bytes(b"42")
+    exit_ = ended(unwritten=True, returned=attempt.folder / "returned.json")
+    assert outcome(attempt, exit_) == (State.SUCCEEDED, 42)
+
+
+def test_the_exit_code_explains_a_failure_whose_output_could_not_be_written(attempt):
+    assert outcome(attempt, ended(3, unwritten=True))[1]["code"] == "EXIT_3"

@@ -70,17 +70,17 @@ def test_a_name_that_no_supervisor_writes_is_no_exit(attempt, name):
 
 
 @pytest.mark.parametrize(
-    ("options", "detail", "failed"),
+    ("options", "detail", "unwritten"),
     [
-        ("-returned-2-unwritten5", "its output could not be written to the disk: Input/output error", False),
+        ("-returned-2-unwritten5", "its output could not be written to the disk: Input/output error", True),
         ("-unwritten28", "its output could not be written to the disk: No space left on device", True),
         ("-cut", "its output was cut at 1073741824 bytes", False),
     ],
 )
-def test_what_became_of_the_output_is_told(attempt, options, detail, failed):
+def test_what_became_of_the_output_is_told(attempt, options, detail, unwritten):
     end(attempt, f"exit-code-0-1700000000000{options}", boot=boot())
     exit_ = recorded_exit(attempt)
-    assert (exit_.detail, exit_.failed) == (detail, failed)
+    assert (exit_.detail, exit_.failed, exit_.unwritten) == (detail, False, unwritten)
 
 
 async def test_an_attempt_under_another_boot_without_an_end_is_lost(attempt):
@@ -199,3 +199,47 @@ async def test_what_a_program_puts_in_the_place_of_its_log_is_not_written_to(hos
     assert (exit_.code, exit_.failed) == (0, False)
     assert "its output could not be written to the disk" in exit_.detail
     assert elsewhere.read_bytes() == b""
+
+
+FORGETFUL = """
+import os, time
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+def run():
+    folder = os.environ["FOLDER"]
+    starts = os.path.join(os.path.dirname(os.path.dirname(folder)), "starts")
+    with open(starts, "a+") as file:
+        file.seek(0)
+        alive = [pid for pid in file.read().split() if lives(pid)]
+        file.write(f"{os.getpid()}\\n")
+    os.unlink(os.path.join(folder, "process.json"))
+    print("alive:", *alive, flush=True)
+    time.sleep(30)
+"""
+
+
+async def test_an_attempt_without_its_identity_is_not_started_beside_itself(hostile, tmp_path):
+    runtime, attempt = hostile(FORGETFUL)
+    log = attempt.folder / "stdout.log"
+    await runtime.start(attempt)
+    await until(lambda: log.exists() and log.read_bytes() == b"alive:\n")
+    await runtime.start(attempt)  # as after a transient error
+    await runtime.close()
+    assert not (attempt.folder / "process.json").exists()
+    later = PythonOnHost("subreaper")
+    await later.start(attempt)
+    await until(lambda: log.read_bytes() == b"alive:\nalive:\n")
+    await later.stop(attempt, 0)
+    assert len((tmp_path / "starts").read_text().split()) == 2
+
+
+async def test_an_attempt_that_was_claimed_and_not_started_is_started_by_a_later_engine(hostile):
+    _, attempt = hostile("def run():\n    return 1\n")
+    later = PythonOnHost("subreaper")
+    await later.start(attempt)
+    assert (await later.wait(attempt)).returned is not None
+    assert not (attempt.folder / "process.json").read_bytes().startswith(b'{"fenced')

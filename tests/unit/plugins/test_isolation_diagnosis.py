@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from treadle import Settings
+from treadle_python import diagnose
 from treadle_python.isolation import diagnose_isolation
 
 
@@ -18,4 +20,11 @@ async def test_doctor_says_that_programs_see_only_what_they_are_given():
 async def test_doctor_says_what_a_program_can_do_where_there_are_no_namespaces():
     diagnosis = await diagnose_isolation("subreaper")
     assert diagnosis.works
-    assert "forge the outcome" in diagnosis.detail
+    assert "forge the outcome of its own job" in diagnosis.detail
+
+
+async def test_doctor_tries_what_the_engine_is_told_to_use(tmp_path):
+    section = {"python-template": {"contain": "subreaper"}}
+    settings = Settings(spool=tmp_path / "spool", services=tmp_path, plugins=section)
+    (diagnosis,) = [each for each in await diagnose(settings) if each.subject == "isolation of programs"]
+    assert "no namespaces" in diagnosis.detail

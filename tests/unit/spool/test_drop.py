@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import os
 import socket
+import threading
 import time
 
 import pytest
@@ -11,7 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from treadle.testing import eventually
-from treadle_spool import DropFolder, InvalidDescriptor, NotYet, Refused, Spool, Taken, durable, is_hidden
+from treadle_spool import (
+    Descriptor,
+    DropFolder,
+    InvalidDescriptor,
+    NotYet,
+    Refused,
+    Spool,
+    Taken,
+    durable,
+    is_hidden,
+)
 from treadle_spool.drop_names import PARTIAL_SUFFIXES
 
 JOB = b'{"service": "sum", "data": {"values": [1]}}'
@@ -281,3 +293,29 @@ def test_any_content_is_taken_or_refused_with_a_reason(spool, owner, content):
     if isinstance(outcome, Taken):
         spool.queued("any").unlink()
     assert drop.names() == []
+
+
+@pytest.mark.parametrize("place", ["run", "done"])
+def test_a_job_whose_descriptor_its_program_has_replaced_holds_up_nothing(spool, drop, place):
+    (spool.root / place / "mine").mkdir()
+    os.mkfifo(spool.root / place / "mine" / "job.json")
+    (drop.path / "mine.json").write_bytes(JOB)
+    timer = threading.Timer(5, lambda: os.open(spool.root / place / "mine" / "job.json", os.O_RDWR))
+    timer.start()
+    began = time.monotonic()
+    assert refused(spool, drop, "mine.json") == "NAME_TAKEN"
+    timer.cancel()
+    assert time.monotonic() - began < 5
+
+
+def test_a_disk_in_trouble_is_no_reason_to_refuse_a_file(spool, drop, monkeypatch):
+    spool.accept(Descriptor(service="sum"), "mine")
+    (drop.path / "mine.json").write_bytes(JOB)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("treadle_spool.drop.read_untrusted", refuse, raising=False)
+    with pytest.raises(OSError, match="Input/output error"):
+        drop.take("mine.json", anything)
+    assert drop.names() == ["mine.json"]
