@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from tests.bite import CHANGES, ROOT, Change
@@ -23,31 +25,34 @@ def caught(change: Change) -> str | None:
         copy = Path(folder) / "treadle"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
         change.apply(copy)
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            *change.tests.split(),
-        ]
+        options = ["-x", "-q", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *options, *change.tests.split()]
         path = os.pathsep.join(str(copy / each) for each in ("engine", "spool", "plugins", "."))
-        ran = subprocess.run(
-            [*command, "-k", change.select] if change.select else command,
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            ran = subprocess.run(
+                [*command, "-k", change.select] if change.select else command,
+                cwd=copy,
+                env={**os.environ, "PYTHONPATH": path},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            _end_processes_of(copy)
     found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", ran.stdout, re.MULTILINE)
     if ran.returncode == 1 and found:
         return found[1]
     if ran.returncode == 0:
         return None
     raise RuntimeError(f"{change.what}: pytest could not run: {ran.stdout}{ran.stderr}")
+
+
+def _end_processes_of(copy: Path) -> None:
+    """Kill what runs the code of this copy: a change may have taken out what ends it."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if any(os.fsencode(copy) in (process / each).read_bytes() for each in ("cmdline", "environ")):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def main(words: list[str]) -> int:

@@ -82,11 +82,18 @@ _EXIT_RULES = (
         _EXITS,
         "place_of_its_log",
     ),
-    Change(
-        "O_NOFOLLOW and O_NONBLOCK of a program's log",
+    no_follow(
+        "a program's log",
         f"{_INSIDE}/log_writer.py",
-        " | os.O_NOFOLLOW | os.O_NONBLOCK\n",
-        "\n",
+        "os.O_NOFOLLOW | os.O_NONBLOCK",
+        _EXITS,
+        "place_of_its_log and elsewhere",
+    ),
+    Change(
+        "O_NONBLOCK of a program's log",
+        f"{_INSIDE}/log_writer.py",
+        "os.O_NOFOLLOW | os.O_NONBLOCK",
+        "os.O_NOFOLLOW",
         _EXITS,
         "place_of_its_log",
     ),
