@@ -39,7 +39,7 @@ def caught(change: Change) -> str | None:
             )
         finally:
             _end_processes_of(copy)
-    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", ran.stdout, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", ran.stdout, re.MULTILINE)
     if ran.returncode == 1 and found:
         return found[1]
     if ran.returncode == 0:
