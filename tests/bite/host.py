@@ -52,7 +52,7 @@ _IDENTITIES = (
         "        await self._kill_what_is_left(attempt, supervisor)\n        if supervisor.fenced:\n",
         "        if supervisor.fenced:\n",
         _HOSTILE,
-        "process.json",
+        "kills_its_supervisor",
     ),
 )
 
