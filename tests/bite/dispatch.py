@@ -45,8 +45,8 @@ CHANGES = (
         "the mending of run/<job> at the start",
         f"{_DISPATCH}/recovery.py",
         "    if not owner.mend(name):\n        return None\n",
-        "tests/acceptance/test_hostile_folders.py",
-        "next_engine",
+        f"{_TESTS}/test_recovery.py",
+        "what_is_left",
     ),
     Change(
         "the code of a job whose folder is gone",

@@ -256,7 +256,7 @@ def test_a_finish_with_a_file_may_be_repeated(spool, owner, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "sync_folder", fail)
+        patch.setattr("os.fsync", fail)
         with pytest.raises(OSError, match="Input/output"):
             owner.finish(ended("mine"), written)
     owner.finish(ended("mine"), written)
