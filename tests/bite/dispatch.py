@@ -70,7 +70,7 @@ CHANGES = (
         "return boot_id + _namespace()",
         "return boot_id",
         _BOOT,
-        "namespace",
+        "a_pid_namespace",
     ),
     Change(
         "the start of the PID namespace in the boot",

@@ -233,11 +233,19 @@ _CONFINEMENT = (
         _ISOLATION,
         "hostile",
     ),
-    passed(
-        "the bounds of a supervisor's capabilities, and its memory that can't be read",
-        f"{_INSIDE}/containment.py",
-        "        privileges.bound()\n",
+    Change(
+        "the bounds of what a program can gain",
+        f"{_INSIDE}/privileges.py",
+        "        _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)",
+        "        pass",
         _ISOLATION,
+        "hostile",
+    ),
+    without(
+        "the supervisor that its programs can't read",
+        f"{_INSIDE}/privileges.py",
+        "    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)\n",
+        f"{_ISOLATION} {_TESTS}/forking/test_ordinary_user.py",
         "hostile",
     ),
     Change(

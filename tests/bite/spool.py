@@ -77,6 +77,13 @@ _FSYNCS = (
         f"{_TESTS}/test_spool.py",
     ),
     without(
+        "fsync of a fresh folder before the rename to done/",
+        f"{_SPOOL}/publication.py",
+        "                os.fsync(fd)\n",
+        f"{_TESTS}/test_spool.py",
+        "fresh_folder",
+    ),
+    without(
         "fsync of an outcome's files",
         f"{_SPOOL}/folder.py",
         "        files.sync()\n",
@@ -155,6 +162,7 @@ _LINKS = (
         "os.link(staged, root / IDENTITY)\n    staged.unlink()",
         "os.rename(staged, root / IDENTITY)",
         f"{_TESTS}/test_spool.py",
+        "of_two",
     ),
 )
 

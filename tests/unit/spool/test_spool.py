@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -226,6 +227,28 @@ def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_
         "mine before the rename",
         "done after the rename",
         "settled",
+    ]
+
+
+def test_an_outcome_in_a_fresh_folder_is_on_the_disk_before_the_rename_too(spool, owner, monkeypatch):
+    spool.accept(JOB, "mine")
+    shutil.rmtree(owner.claim("mine", live_attempt()))
+    order: list[str] = []
+    fsync = os.fsync
+
+    def sync(fd: int) -> None:
+        fsync(fd)
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        what = "the folder" if path.parent == spool.tmp else path.name
+        order.append(f"{what} {'after' if (spool.done / 'mine').exists() else 'before'} the rename")
+
+    monkeypatch.setattr("os.fsync", sync)
+    owner.finish(ended("mine"), b"1")
+    assert order == [
+        "result.json before the rename",
+        "status.json before the rename",
+        "the folder before the rename",
+        "done after the rename",
     ]
 
 
