@@ -65,7 +65,9 @@ def test_files_that_are_whole_are_left_alone(attempt):
 
 @pytest.mark.parametrize("name", ["data.json", "params.json"])
 @pytest.mark.parametrize(
-    "torn", [b"", DATA[:-1], b"\0" * len(DATA), b"\0" * len(PARAMS), DATA + b" "], ids=repr
+    "torn",
+    [b"", DATA[:-1], b"\0" * len(DATA), b"\0" * len(PARAMS), DATA + b" "],
+    ids=["empty", "short", "zeros", "zeros for params", "long"],
 )
 def test_what_a_power_cut_has_torn_is_written_again(attempt, name, torn):
     write_inputs(attempt)

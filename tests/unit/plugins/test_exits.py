@@ -56,7 +56,7 @@ async def test_an_exit_counts_under_its_own_boot_or_if_it_is_durable(attempt, na
 
 
 @pytest.mark.parametrize("name", [PLAIN, f"{PLAIN}-synced"])
-@pytest.mark.parametrize("recorded", [boot(), ANOTHER])
+@pytest.mark.parametrize("recorded", [boot(), ANOTHER], ids=["this boot", "another boot"])
 @pytest.mark.parametrize("result", [b"", b"4", b"422"])
 def test_an_exit_whose_result_has_another_size_is_not_believed(attempt, name, recorded, result):
     end(attempt, name, boot=recorded, result=result)
@@ -142,19 +142,18 @@ def hostile(tmp_path):
     return make
 
 
-async def begun(runtime: PythonOnHost, attempt: Attempt) -> int:
-    """Start the attempt, wait for its word, and return its supervisor's pid."""
+async def begun(runtime: PythonOnHost, attempt: Attempt, folder: Path) -> int:
+    """Start the attempt, wait for its word in this folder, and return its supervisor's pid."""
     await runtime.start(attempt)
-    logs = [attempt.folder / "stdout.log", attempt.folder.with_name("job-moved") / "stdout.log"]
-    await until(lambda: any(log.exists() and log.read_bytes() == b"ready\n" for log in logs))
-    identity = next(log.with_name("process.json") for log in logs if log.exists())
-    return int(json.loads(identity.read_bytes())["pid"])
+    log = folder / "stdout.log"
+    await until(lambda: log.exists() and log.read_bytes() == b"ready\n")
+    return int(json.loads((folder / "process.json").read_bytes())["pid"])
 
 
 @pytest.mark.parametrize("adopted", [False, True])
 async def test_an_exit_that_a_program_writes_makes_it_not_immune_to_a_stop(hostile, adopted):
     runtime, attempt = hostile(FORGER)
-    await begun(runtime, attempt)
+    await begun(runtime, attempt, attempt.folder)
     if adopted:
         await runtime.close()
         runtime = PythonOnHost("subreaper")
@@ -174,7 +173,7 @@ def alive(attempt: Attempt) -> bool:
 
 async def test_a_program_that_moves_its_folder_away_is_stopped(hostile):
     runtime, attempt = hostile(MOVER)
-    pid = await begun(runtime, attempt)
+    pid = await begun(runtime, attempt, attempt.folder.with_name("job-moved"))
     await runtime.stop(attempt, 0.1)
     assert (await runtime.wait(attempt)).signal == 15
     await runtime.cleanup(attempt)

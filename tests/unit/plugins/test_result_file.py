@@ -109,7 +109,8 @@ async def test_a_program_that_closes_every_file_is_told_and_no_file_of_its_own_i
     assert (tmp_path / "own").read_text() == "own"
 
 
-async def test_what_another_process_holds_of_a_program_s_descriptors_delays_nothing(end, tmp_path):
+@pytest.mark.parametrize("value", [1, None])
+async def test_what_another_process_holds_of_a_program_s_descriptors_delays_nothing(end, tmp_path, value):
     """A program may pass its descriptors to any process of its user, which keeps them."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(tmp_path / "socket"))
@@ -120,11 +121,12 @@ async def test_what_another_process_holds_of_a_program_s_descriptors_delays_noth
             "    connection = socket.socket(socket.AF_UNIX)\n"
             f"    connection.connect({str(tmp_path / 'socket')!r})\n"
             "    socket.send_fds(connection, [b'x'], [1, 2, 3, 4])\n"
-            "    return 1\n"
+            f"    return {value}\n"
         )
         async with asyncio.timeout(30):
             _, exit_ = await end(program)
-    assert returned(exit_) == 1
+    assert exit_.code == 0
+    assert (None if exit_.returned is None else returned(exit_)) == value
 
 
 @pytest.mark.parametrize(

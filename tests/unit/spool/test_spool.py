@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -229,6 +230,28 @@ def test_everything_is_on_the_disk_before_the_rename_and_that_before_the_job_is_
     ]
 
 
+def test_an_outcome_in_a_fresh_folder_is_on_the_disk_before_the_rename_too(spool, owner, monkeypatch):
+    spool.accept(JOB, "mine")
+    shutil.rmtree(owner.claim("mine", live_attempt()))
+    order: list[str] = []
+    fsync = os.fsync
+
+    def sync(fd: int) -> None:
+        fsync(fd)
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        what = "the folder" if path.parent == spool.tmp else path.name
+        order.append(f"{what} {'after' if (spool.done / 'mine').exists() else 'before'} the rename")
+
+    monkeypatch.setattr("os.fsync", sync)
+    owner.finish(ended("mine"), b"1")
+    assert order == [
+        "result.json before the rename",
+        "status.json before the rename",
+        "the folder before the rename",
+        "done after the rename",
+    ]
+
+
 def test_a_result_may_be_a_file_of_the_job(spool, owner):
     spool.accept(JOB, "mine")
     folder = owner.claim("mine", live_attempt())
@@ -256,7 +279,7 @@ def test_a_finish_with_a_file_may_be_repeated(spool, owner, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "sync_folder", fail)
+        patch.setattr("os.fsync", fail)
         with pytest.raises(OSError, match="Input/output"):
             owner.finish(ended("mine"), written)
     owner.finish(ended("mine"), written)

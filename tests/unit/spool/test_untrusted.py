@@ -47,6 +47,7 @@ def folder(path: Path) -> None:
 MISPLACED = [fifo, listening, link_to_a_file, link_to_nothing, link_to_itself, link_to_a_device, folder]
 
 
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize("make", MISPLACED)
 @pytest.mark.parametrize(
     "access", [read_untrusted, size_untrusted, lambda path: open_untrusted(path, APPEND)]
