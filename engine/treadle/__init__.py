@@ -1,7 +1,6 @@
 """The public names of Treadle, for plugins and for programs that embed the engine."""
 
 from treadle.interface.attempt import Attempt, Exit, Reason
-from treadle.interface.boot import boot, is_this_boot
 from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError
 from treadle.interface.hookspecs import hookimpl
 from treadle.interface.inputs import write_inputs
@@ -14,6 +13,7 @@ from treadle.interface.settings import Settings
 from treadle.support.replacing import replace_file
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, State
+from treadle_spool.boot import boot, is_this_boot
 from treadle_spool.untrusted import UntrustedFile, open_untrusted, read_untrusted
 
 __all__ = [

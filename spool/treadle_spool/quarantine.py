@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from treadle_spool import durable
+from treadle_spool.clock import now
 from treadle_spool.errors import InvalidDescriptor, SpoolError
 from treadle_spool.names import printable
-from treadle_spool.status import now
 
 MOST = 1000
 """Refused files that are kept; the oldest are removed first."""

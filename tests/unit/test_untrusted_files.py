@@ -24,6 +24,8 @@ ALLOWED = {
     "engine/treadle/interface/inputs.py": "input/, before the program runs",
     "engine/treadle/support/toml.py": "configuration",
     "engine/treadle/testing": "tests",
+    "spool/treadle_spool/boot.py": "/proc",
+    "spool/treadle_spool/clock.py": "/proc",
     "spool/treadle_spool/drop.py": "drop/, opened as carefully; and the descriptors of ended jobs",
     "spool/treadle_spool/durable.py": "new files, and folders for their fsync",
     "spool/treadle_spool/folder.py": "attempt.json in a folder that was just made; no link is followed",

@@ -138,12 +138,13 @@ class JobRun:
 
     async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[AttemptRun, Exit]:
         """Run the attempt to its end; after a transient error adopt it again, as a new engine would."""
+        begun = self._live.begun()
         for delay in backoff():
-            attempt_run = self._attempt_run = self._new_run(attempt, runtime)
+            attempt_run = self._attempt_run = self._new_run(attempt, runtime, begun)
             if self._cancelled:
                 attempt_run.stop()
             try:
-                with AttemptSync(self._tools, attempt, attempt_run.started):
+                with AttemptSync(self._tools, attempt, begun, attempt_run.started):
                     return attempt_run, await attempt_run.run()
             except OSError as error:
                 if not may_pass(error):
@@ -174,7 +175,7 @@ class JobRun:
             started=self._live.attempt.started,
         )
 
-    def _new_run(self, attempt: Attempt, runtime: Runtime) -> AttemptRun:
+    def _new_run(self, attempt: Attempt, runtime: Runtime, begun: float) -> AttemptRun:
         tools = self._tools
         limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
         longest = self._live.attempt.longest_output
@@ -184,6 +185,7 @@ class JobRun:
             program_for(tools.plugins, self.service, runtime),
             runtime,
             OutputFollower(attempt, reader, tools.changes, self._tell_interim),
+            begun=begun,
             timeout=min(limits, default=None),
             grace=tools.settings.grace,
         )
