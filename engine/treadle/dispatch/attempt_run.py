@@ -31,7 +31,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from treadle.dispatch.output import OutputFollower
+from treadle.dispatch.following import OutputFollower
 from treadle.interface.attempt import Attempt, Exit, Reason, check_exit
 from treadle.interface.program import Command, Program, check_command
 from treadle.interface.runtime import Runtime, StartError

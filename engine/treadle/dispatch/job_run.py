@@ -25,9 +25,10 @@ import msgspec
 
 from treadle.dispatch.attempt_run import AttemptRun
 from treadle.dispatch.attempt_sync import AttemptSync
+from treadle.dispatch.following import OutputFollower
 from treadle.dispatch.guarded import Guarded
 from treadle.dispatch.outcome import Outcome, conclude, failure
-from treadle.dispatch.output import OutputFollower, OutputReader
+from treadle.dispatch.output import OutputReader
 from treadle.dispatch.records import bare_status, ended_record, ended_status, with_runtime
 from treadle.dispatch.toolbox import Toolbox
 from treadle.extend.selection import choose_runtime, program_for
@@ -184,7 +185,7 @@ class JobRun:
             attempt,
             program_for(tools.plugins, self.service, runtime),
             runtime,
-            OutputFollower(attempt, reader, tools.changes, self._tell_interim),
+            OutputFollower(attempt, reader, tools.changes, tools.parsing, self._tell_interim),
             begun=begun,
             timeout=min(limits, default=None),
             grace=tools.settings.grace,
