@@ -25,7 +25,7 @@ from treadle_spool.untrusted import UntrustedFile
 
 log = logging.getLogger(__name__)
 
-SLICE = 0.002
+SLICE = 0.001
 """Seconds for which output is parsed at once; then other tasks of the event loop have their turn."""
 _CHUNK = 256 * 1024
 """Bytes that are read at once."""
