@@ -5,6 +5,7 @@ from treadle.interface.errors import PluginError, ServiceError, SettingsError, T
 from treadle.interface.hookspecs import hookimpl
 from treadle.interface.inputs import write_inputs
 from treadle.interface.job import Job
+from treadle.interface.limits import open_files
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
 from treadle.interface.program import Command, Mount, Program
 from treadle.interface.runtime import Diagnosis, Runtime, StartError
@@ -46,6 +47,7 @@ __all__ = [
     "hookimpl",
     "is_this_boot",
     "may_pass",
+    "open_files",
     "open_untrusted",
     "read_untrusted",
     "replace_file",

@@ -23,6 +23,7 @@ def config_of(spec: ContainerSpec) -> dict[str, Any]:
         "ReadonlyRootfs": not limits.writable_root,
         "Tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
         "PidsLimit": limits.pids,
+        "OomScoreAdj": limits.oom_score,
         "Mounts": [
             {"Type": "bind", "Source": str(mount.source), "Target": mount.target, "ReadOnly": read_only}
             for mounts, read_only in ((spec.reads, True), (spec.writes, False))

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from treadle import Attempt, StartError, UntrustedFile, may_pass, open_untrusted, read_untrusted
+from treadle import Attempt, StartError, UntrustedFile, may_pass, open_files, open_untrusted, read_untrusted
 from treadle_python.bootstrap import bootstrap
 from treadle_python.supervisor_handle import SupervisorHandle, wait_for_end
 from treadle_python.supervisor_link import SupervisedAttempt, SupervisorLink
@@ -42,7 +42,7 @@ async def spawn(
     supervised = link.expect()
     try:
         with theirs:
-            request = {**request, "reply_fd": theirs.fileno()}
+            request = {**request, "reply_fd": theirs.fileno(), "files": open_files()}
             process = _start(attempt, python, environment, theirs.fileno())
         with process:
             await _send_request(attempt, process, request)

@@ -40,6 +40,7 @@ from . import containment
 from .connection import receive_first, receive_next
 from .ending import run_and_exit
 from .freshness import Freshness
+from .limits import limit_files
 from .preimport import Preimport
 from .protocol import CANNOT_FORK, LEASE, MAX_RECEIVED, OUTDATED, transient_error
 from .supervisor import RunProgram, Supervisor
@@ -56,6 +57,7 @@ would take CPU time from it. Where requests follow faster, there is no delay: a 
 def main() -> None:
     """Serve until no engine needs the server any more."""
     setup = json.load(sys.stdin)
+    limit_files(setup.get("files"))
     try:
         _preload(setup["preload"], setup["project"])
         server = _Server(setup)

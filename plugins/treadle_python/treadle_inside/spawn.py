@@ -10,6 +10,7 @@ import os
 import sys
 
 from . import containment
+from .limits import limit_files
 from .protocol import (
     ALREADY_PUBLISHED,
     EXIT_ALREADY_PUBLISHED,
@@ -45,6 +46,7 @@ def _launch(request: bytes) -> NoReturn:
     """
     read_end, write_end = os.pipe()
     fields = json.loads(request)
+    limit_files(fields.get("files"))
     kind = containment.enter(fields["contain"])
     if os.fork() == 0:
         os.close(read_end)
