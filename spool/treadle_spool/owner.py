@@ -40,7 +40,7 @@ from treadle_spool.folder import (
 from treadle_spool.identity import raise_format
 from treadle_spool.mending import mend
 from treadle_spool.publication import Publisher
-from treadle_spool.staging import remove_abandoned
+from treadle_spool.staging import Abandoned
 from treadle_spool.status import AttemptRecord, LiveAttempt, Status
 from treadle_spool.untrusted import UntrustedFile, read_untrusted
 
@@ -64,6 +64,7 @@ class Owner:
         self._sync_run = durable.SharedSync(spool.run)
         self._sync_done = durable.SharedSync(spool.done)
         self._publisher = Publisher(spool)
+        self._abandoned = Abandoned(spool.tmp)
         self._ended = False
 
     def end(self) -> None:
@@ -238,5 +239,5 @@ class Owner:
         self.clear_tmp()
 
     def clear_tmp(self, older: float = 0.0) -> None:
-        """Remove from tmp/ what belongs to no live process and is unchanged for `older` seconds."""
-        remove_abandoned(self.spool.tmp, older)
+        """Remove from tmp/ what belongs to no live process and has not changed for `older` seconds."""
+        self._abandoned.remove(older)
