@@ -70,7 +70,6 @@ class MarkersParser(OutputParser):
             self._block, self._block_start, self._block_size = bytearray(), self._line_number, 0
             return
         raw, self._block = self._block, None
-        del raw[-1:]  # the line feed of the last line
         if self._block_size > LONGEST_BLOCK:
             yield Malformed(
                 f"the multi-line result in line {self._block_start + 1} of the output has "
