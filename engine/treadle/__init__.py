@@ -1,11 +1,11 @@
 """The public names of Treadle, for plugins and for programs that embed the engine."""
 
 from treadle.interface.attempt import Attempt, Exit, Reason
-from treadle.interface.boot import boot, is_this_boot
 from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError
 from treadle.interface.hookspecs import hookimpl
 from treadle.interface.inputs import write_inputs
 from treadle.interface.job import Job
+from treadle.interface.limits import open_files
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
 from treadle.interface.program import Command, Mount, Program
 from treadle.interface.runtime import Diagnosis, Runtime, StartError
@@ -14,6 +14,7 @@ from treadle.interface.settings import Settings
 from treadle.support.replacing import replace_file
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, State
+from treadle_spool.boot import boot, is_this_boot
 from treadle_spool.untrusted import UntrustedFile, open_untrusted, read_untrusted
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "hookimpl",
     "is_this_boot",
     "may_pass",
+    "open_files",
     "open_untrusted",
     "read_untrusted",
     "replace_file",

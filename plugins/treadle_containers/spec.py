@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -20,6 +21,7 @@ SPOOL, JOB, ATTEMPT = "treadle.spool", "treadle.job", "treadle.attempt"
 _NOBODY = "65534:65534"
 _GB = 1000**3
 _MIB = 1024**2
+_OOM_RAISE, _HIGHEST_OOM_SCORE = 500, 1000
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.memory is None else int(self.memory * _GB)
 
     @property
+    def oom_score(self) -> int:
+        """What the container's processes have in oom_score_adj: more than the engine, which is to survive."""
+        return min(max(_own_oom_score(), 0) + _OOM_RAISE, _HIGHEST_OOM_SCORE)
+
+    @property
     def tmp_bytes(self) -> int:
         """The size of /tmp in bytes."""
         return self.tmp_size * _MIB
@@ -103,6 +110,13 @@ class ContainerSpec:
     """What is mounted for writing."""
     user: str
     limits: Limits
+
+
+def _own_oom_score() -> int:
+    try:
+        return int(Path("/proc/self/oom_score_adj").read_text("ascii"))
+    except OSError:
+        return 0
 
 
 def container_name(attempt: Attempt) -> str:

@@ -14,8 +14,7 @@ _LOG_SIZE_FACTOR = 2
 
 def config_of(spec: ContainerSpec) -> dict[str, Any]:
     """Return the body of a request to create a container."""
-    limits = spec.limits
-    log_size = max(_MIN_LOG_SIZE, limits.output_limit * _LOG_SIZE_FACTOR)
+    limits, size = spec.limits, max(_MIN_LOG_SIZE, spec.limits.output_limit * _LOG_SIZE_FACTOR)
     host_config: dict[str, Any] = {
         "NetworkMode": limits.network,
         "CapDrop": ["ALL"],
@@ -23,6 +22,7 @@ def config_of(spec: ContainerSpec) -> dict[str, Any]:
         "ReadonlyRootfs": not limits.writable_root,
         "Tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
         "PidsLimit": limits.pids,
+        "OomScoreAdj": limits.oom_score,
         "Mounts": [
             {"Type": "bind", "Source": str(mount.source), "Target": mount.target, "ReadOnly": read_only}
             for mounts, read_only in ((spec.reads, True), (spec.writes, False))
@@ -31,7 +31,7 @@ def config_of(spec: ContainerSpec) -> dict[str, Any]:
         # The default log driver replaces bytes that are not UTF-8.
         "LogConfig": {
             "Type": "local",
-            "Config": {"max-size": str(log_size), "max-file": "2", "compress": "false"},
+            "Config": {"max-size": str(size), "max-file": "2", "compress": "false"},
         },
     }
     if not limits.new_privileges:

@@ -14,6 +14,7 @@ _INTERIM = _PREFIX + b"InterimResult"
 _BLOCK = _PREFIX + b"MultilineResult"
 _WHITESPACE = b" \t\r\n"
 _EXCERPT_LENGTH = 80
+_EXCERPT_BYTES = 1024
 
 LONGEST_BLOCK = 256 * 1024 * 1024
 """The size limit of a multi-line result in bytes; a longer one is not kept in memory."""
@@ -30,7 +31,8 @@ class MarkersParser(OutputParser):
 
     def __init__(self) -> None:
         self._line_number = 0
-        self._block: list[bytes] | None = None
+        self._block: bytearray | None = None
+        """The lines of the open block, each with a line feed."""
         self._block_start = 0
         self._block_size = 0
         self._has_result = False
@@ -65,9 +67,9 @@ class MarkersParser(OutputParser):
     def _toggle_block(self) -> Iterator[Found]:
         """Open a block, or close the open one and yield its result."""
         if self._block is None:
-            self._block, self._block_start, self._block_size = [], self._line_number, 0
+            self._block, self._block_start, self._block_size = bytearray(), self._line_number, 0
             return
-        raw, self._block = b"\n".join(self._block), None
+        raw, self._block = self._block, None
         if self._block_size > LONGEST_BLOCK:
             yield Malformed(
                 f"the multi-line result in line {self._block_start + 1} of the output has "
@@ -83,14 +85,15 @@ class MarkersParser(OutputParser):
         if self._block_size > LONGEST_BLOCK:
             self._block.clear()
         elif not self._has_result:
-            self._block.append(line)
+            self._block += line
+            self._block += b"\n"
 
-    def _parse_result(self, raw: bytes, what: str, line_number: int) -> Found:
+    def _parse_result(self, raw: bytes | bytearray, what: str, line_number: int) -> Found:
         if error := _json_error(raw):
             where = f"the {what} in line {line_number} of the output"
             return Malformed(f"{where} is not valid JSON: {error}: {_excerpt(raw)}")
         self._has_result = True
-        return Result(raw.strip(_WHITESPACE))
+        return Result(bytes(raw.strip(_WHITESPACE)))
 
     def _parse_interim(self, raw: bytes) -> Found:
         raw = raw.removeprefix(b":").strip(_WHITESPACE)
@@ -100,10 +103,11 @@ class MarkersParser(OutputParser):
         return Interim(raw)
 
 
-def _json_error(raw: bytes) -> str | None:
+def _json_error(raw: bytes | bytearray) -> str | None:
     """Return why bytes are not a JSON text (RFC 8259), or None if they are."""
     try:
-        raw.decode()
+        if not raw.isascii():  # that is the common case, and costs no copy
+            raw.decode()
         msgspec.json.decode(raw, type=msgspec.Raw)
     except UnicodeDecodeError as error:
         return f"byte {error.start} is not UTF-8"
@@ -114,7 +118,8 @@ def _json_error(raw: bytes) -> str | None:
     return None
 
 
-def _excerpt(raw: bytes) -> str:
+def _excerpt(raw: bytes | bytearray) -> str:
     """Return the beginning of the bytes as text, for an error message."""
-    text = raw.strip().decode(errors="replace")
-    return repr(text if len(text) <= _EXCERPT_LENGTH else text[:_EXCERPT_LENGTH] + "…")
+    text = raw[:_EXCERPT_BYTES].strip().decode(errors="replace")
+    whole = len(raw) <= _EXCERPT_BYTES and len(text) <= _EXCERPT_LENGTH
+    return repr(text if whole else text[:_EXCERPT_LENGTH] + "…")

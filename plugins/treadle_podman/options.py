@@ -27,6 +27,7 @@ def options_of(spec: ContainerSpec) -> dict[str, Any]:
         "read_write_tmpfs": False,
         "log_config": {"Type": "k8s-file"},
         "pids_limit": limits.pids,
+        "oom_score_adj": limits.oom_score,
         "mounts": [tmp, *_binds(spec)],
     }
     if limits.memory_bytes is not None:

@@ -47,6 +47,8 @@ class ForkServerSpec:
     environment: Mapping[str, str]
     """The environment variables of the server, and so of the preloaded modules."""
     contain: str
+    files: int
+    """The soft limit of open files."""
 
     @cached_property
     def name(self) -> str:
@@ -62,6 +64,7 @@ class ForkServerSpec:
                 self.preload,
                 sorted(self.environment.items()),
                 self.contain,
+                self.files,
                 os.geteuid(),
                 str(HERE),
             ]
@@ -76,6 +79,7 @@ class ForkServerSpec:
             "preload": self.preload,
             "project": str(self.project),
             "idle": idle,
+            "files": self.files,
         }
 
 

@@ -36,7 +36,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
 
-from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service
+from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, open_files
 from treadle_python import host_mounts
 from treadle_python.environment import inherited, mark
 from treadle_python.exits import NOT_DURABLE, exit_of_name, output_limit, recorded_exit
@@ -155,6 +155,7 @@ class HostRuntime(Runtime):
             preload=service.options_of(HostOptions, self.name).preload if is_call else (),
             environment=command.service_environment if isinstance(command, PythonCall) else inherited(),
             contain=self._contain,
+            files=open_files(),
         )
         self._specs[attempt.spool_id, service.name] = service, spec
         return spec

@@ -16,7 +16,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from treadle import Attempt, StartError, UntrustedFile, may_pass, open_untrusted, read_untrusted
+from treadle import Attempt, StartError, UntrustedFile, may_pass, open_files, open_untrusted, read_untrusted
 from treadle_python.bootstrap import bootstrap
 from treadle_python.requests import encode
 from treadle_python.supervisor_handle import SupervisorHandle, wait_for_end
@@ -41,7 +41,7 @@ async def spawn(
     supervised = link.expect()
     try:
         with theirs:
-            request = {**request, "reply_fd": theirs.fileno()}
+            request = {**request, "reply_fd": theirs.fileno(), "files": open_files()}
             process = _start(attempt, python, environment, theirs.fileno())
         with process:
             await _send_request(attempt, process, request)

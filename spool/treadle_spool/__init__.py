@@ -1,5 +1,6 @@
 """Treadle's on-disk queue. FORMAT.md beside this package is its public contract."""
 
+from treadle_spool.clock import now, uptime
 from treadle_spool.descriptor import EMPTY, Accepted, Descriptor, JobOptions, Origin
 from treadle_spool.drop import DropFolder
 from treadle_spool.drop_names import is_hidden
@@ -18,7 +19,7 @@ from treadle_spool.owner import Owner
 from treadle_spool.reading import decode_from_client
 from treadle_spool.retention import Expired, Retention, collect, expired
 from treadle_spool.spool import Spool
-from treadle_spool.status import AttemptRecord, LiveAttempt, Reason, State, Status, now
+from treadle_spool.status import AttemptRecord, LiveAttempt, Reason, State, Status
 
 __all__ = [
     "EMPTY",
@@ -56,4 +57,5 @@ __all__ = [
     "is_hidden",
     "new_id",
     "now",
+    "uptime",
 ]

@@ -26,11 +26,12 @@ from contextlib import suppress
 import msgspec
 
 from treadle_spool import durable
+from treadle_spool.clock import now
 from treadle_spool.descriptor import Accepted, Descriptor
 from treadle_spool.errors import NameTaken, SpoolError
 from treadle_spool.head import Head
 from treadle_spool.names import check_name, new_id
-from treadle_spool.status import State, Status, now
+from treadle_spool.status import State, Status
 
 
 class _Draft(msgspec.Struct, frozen=True):

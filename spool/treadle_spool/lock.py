@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
+from treadle_spool.clock import now
 from treadle_spool.durable import write_all
 from treadle_spool.errors import SpoolInUse
 from treadle_spool.identity import LOCK
 from treadle_spool.owner import Owner
-from treadle_spool.status import now
 
 if TYPE_CHECKING:
     from treadle_spool.spool import Spool

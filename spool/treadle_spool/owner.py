@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from treadle_spool import durable
 from treadle_spool.attempts import make_durable, put_in_place
+from treadle_spool.clock import now
 from treadle_spool.errors import NotOwner, SpoolError
 from treadle_spool.folder import (
     ATTEMPT,
@@ -39,8 +40,8 @@ from treadle_spool.folder import (
 from treadle_spool.identity import raise_format
 from treadle_spool.mending import mend
 from treadle_spool.publication import Publisher
-from treadle_spool.staging import remove_abandoned
-from treadle_spool.status import AttemptRecord, LiveAttempt, Status, now
+from treadle_spool.staging import Abandoned
+from treadle_spool.status import AttemptRecord, LiveAttempt, Status
 from treadle_spool.untrusted import UntrustedFile, read_untrusted
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Owner:
         self._sync_run = durable.SharedSync(spool.run)
         self._sync_done = durable.SharedSync(spool.done)
         self._publisher = Publisher(spool)
+        self._abandoned = Abandoned(spool.tmp)
         self._ended = False
 
     def end(self) -> None:
@@ -109,17 +111,14 @@ class Owner:
         for entry in list(os.scandir(folder)):
             if entry.name not in {JOB, ATTEMPT, ATTEMPTS}:
                 Path(entry).rename(archived / entry.name)
-        live = LiveAttempt(
-            attempt=AttemptRecord(
-                number=ended.attempt.number + 1,
-                runtime=ended.attempt.runtime,
-                started=now(),
-                limits=ended.attempt.limits,
-            ),
-            earlier=(*ended.earlier, ended.attempt),
-            service=ended.service,
+        record = AttemptRecord(
+            number=ended.attempt.number + 1,
+            runtime=ended.attempt.runtime,
+            started=now(),
+            limits=ended.attempt.limits,
         )
-        return self.record_attempt(name, live)
+        earlier = (*ended.earlier, ended.attempt)
+        return self.record_attempt(name, LiveAttempt.beginning(record, ended.service, earlier))
 
     def record_attempt(self, name: str, live: LiveAttempt) -> LiveAttempt:
         """Replace attempt.json of a claimed job, durably, and return the attempt.
@@ -240,5 +239,5 @@ class Owner:
         self.clear_tmp()
 
     def clear_tmp(self, older: float = 0.0) -> None:
-        """Remove from tmp/ what belongs to no live process and is unchanged for `older` seconds."""
-        remove_abandoned(self.spool.tmp, older)
+        """Remove from tmp/ what belongs to no live process and has not changed for `older` seconds."""
+        self._abandoned.remove(older)

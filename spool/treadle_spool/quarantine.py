@@ -24,10 +24,10 @@ from typing import Any
 import orjson
 
 from treadle_spool import durable, removal
+from treadle_spool.clock import now
 from treadle_spool.errors import InvalidDescriptor, SpoolError
 from treadle_spool.names import printable, shortened
 from treadle_spool.renaming import rename_new
-from treadle_spool.status import now
 
 MOST = 1000
 """Refused files that are kept; the oldest are removed first."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 import orjson
 
+from treadle_spool.boot import boot, is_this_kernel
+from treadle_spool.clock import now, uptime
 from treadle_spool.descriptor import Moment
 
 FORMAT = 2
@@ -88,6 +90,25 @@ class LiveAttempt(msgspec.Struct, frozen=True, kw_only=True):
     earlier: tuple[AttemptRecord, ...] = ()
     service: str = ""
     """The service of the job, for whoever can't read the descriptor; empty in files of earlier versions."""
+    boot: str = ""
+    """The boot in which the attempt began; empty in files of earlier versions."""
+    clock: float = 0.0
+    """The seconds from that boot to the beginning of the attempt."""
+
+    @classmethod
+    def beginning(cls, record: AttemptRecord, service: str, earlier: tuple[AttemptRecord, ...] = ()) -> Self:
+        """Return the record of an attempt that begins at this moment."""
+        return cls(attempt=record, earlier=earlier, service=service, boot=boot(), clock=uptime())
+
+    def begun(self) -> float:
+        """Return when the attempt began, on the clock `uptime`; it is never later than now.
+
+        Within a boot nothing changes that. An attempt of another boot, or of an earlier version, began as
+        long ago as the time of day tells.
+        """
+        if is_this_kernel(self.boot):
+            return min(self.clock, uptime())
+        return uptime() - max(0.0, (now() - self.attempt.started).total_seconds())
 
     def to_json(self) -> bytes:
         """Return the content of attempt.json."""
@@ -160,11 +181,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> bytes:
         """Return the content of status.json."""
         return _dump(self)
-
-
-def now() -> datetime:
-    """Return the current time in UTC, as all times in the spool are."""
-    return datetime.now(UTC)
 
 
 def _dump(value: msgspec.Struct) -> bytes:

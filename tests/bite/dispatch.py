@@ -8,7 +8,7 @@ _ENGINE = "engine/treadle"
 _DISPATCH = f"{_ENGINE}/dispatch"
 _TESTS = "tests/unit/dispatch"
 _INPUTS = "tests/unit/interface/test_inputs.py"
-_BOOT = "tests/unit/interface/test_boot.py"
+_BOOT = "tests/unit/spool/test_boot.py"
 _POOLS = "tests/acceptance/test_data_pools.py"
 
 CHANGES = (
@@ -66,7 +66,7 @@ CHANGES = (
     ),
     Change(
         "the PID namespace in the boot",
-        f"{_ENGINE}/interface/boot.py",
+        "spool/treadle_spool/boot.py",
         "return boot_id + _namespace()",
         "return boot_id",
         _BOOT,
@@ -74,7 +74,7 @@ CHANGES = (
     ),
     Change(
         "the start of the PID namespace in the boot",
-        f"{_ENGINE}/interface/boot.py",
+        "spool/treadle_spool/boot.py",
         'return f"/{inode}-{start}"',
         'return f"/{inode}"',
         _BOOT,

@@ -241,10 +241,11 @@ _CONFINEMENT = (
         _ISOLATION,
         "hostile",
     ),
-    without(
+    Change(
         "the supervisor that its programs can't read",
         f"{_INSIDE}/privileges.py",
-        "    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)\n",
+        "    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)\n\n\ndef drop",
+        "\n\ndef drop",
         f"{_ISOLATION} {_TESTS}/forking/test_ordinary_user.py",
         "hostile",
     ),

@@ -8,7 +8,9 @@
   output is followed leave that scope early, and the run goes on behind it.
 - The output is followed only from the moment when the attempt has lasted a little: one that is over before
   is read once, and needs no inotify watch.
-- The timeout counts from the attempt's start, not from ours: it continues over restarts of the engine.
+- The timeout counts from the attempt's start, not from ours: it continues over restarts of the engine. It is
+  measured by the kernel's clock, which nobody sets. The event loop's timers stand still while the host is
+  suspended; so no timer is longer than _LONGEST_SLEEP, and at its end the clock is looked at.
 - A stop that fails ends the job as failed, since nobody knows whether its program is alive.
 - Without a command the job fails. Its attempt is stopped before: an earlier engine may have started it.
 - A transient error of the host (`may_pass`) ends this run, and not the attempt: `JobRun` makes a new run,
@@ -30,17 +32,20 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from treadle.dispatch.output import OutputFollower
+from treadle.dispatch.following import OutputFollower
 from treadle.interface.attempt import Attempt, Exit, Reason, check_exit
 from treadle.interface.program import Command, Program, check_command
 from treadle.interface.runtime import Runtime, StartError
 from treadle.support.cancel_scope import CancelScope
 from treadle.support.retrying import may_pass
-from treadle_spool import now
+from treadle_spool import uptime
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
+
+_LONGEST_SLEEP = 60.0
+"""Seconds after which the clock is looked at again, for a timeout that is farther away."""
 
 
 class AttemptRun:
@@ -57,9 +62,11 @@ class AttemptRun:
         runtime: Runtime,
         output: OutputFollower,
         *,
+        begun: float,
         timeout: float | None,
         grace: float,
     ) -> None:
+        """Follow an attempt that began at a moment of uptime()."""
         self.attempt = attempt
         self.findings = output.findings
         self.timeout = timeout
@@ -68,6 +75,8 @@ class AttemptRun:
         self._runtime = runtime
         self._output = output
         self._grace = grace
+        self._begun = begun
+        self._alarm: asyncio.TimerHandle | None = None
         self._scope = CancelScope()
         """The block in which the runtime starts and awaits the attempt."""
         self._stop_reason: Reason | None = None
@@ -85,15 +94,15 @@ class AttemptRun:
 
         Raises StartError, and OSError for a transient error: then the attempt is unchanged.
         """
-        alarm = self._set_alarm()
+        self._set_alarm()
         try:
             self._output.follow(on_fault=self._scope.cancel)
             exit_ = await self._until_over()
             await self._output.read_rest()
             return exit_
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
             self.started.set()
             await self._output.close()
 
@@ -176,12 +185,18 @@ class AttemptRun:
             detail = f"runtime {self._runtime.name} failed to stop it: {error}"
             raise StartError("RUNTIME_ERROR", detail) from error
 
-    def _set_alarm(self) -> asyncio.TimerHandle | None:
+    def _set_alarm(self) -> None:
         """Have the attempt stopped at its timeout, counted from its start."""
-        if self.timeout is None:
-            return None
-        left = self.timeout - (now() - self.attempt.started).total_seconds()
-        return asyncio.get_running_loop().call_later(max(0.0, left), self.stop, Reason.TIMED_OUT)
+        if self.timeout is not None:
+            left = self._begun + self.timeout - uptime()
+            delay = min(max(0.0, left), _LONGEST_SLEEP)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._look_at_the_clock, self.timeout)
+
+    def _look_at_the_clock(self, timeout: float) -> None:
+        if uptime() - self._begun < timeout:
+            self._set_alarm()
+        else:
+            self.stop(Reason.TIMED_OUT)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from functools import partial
 from treadle.dispatch.toolbox import Toolbox
 from treadle.interface.attempt import Attempt
 from treadle.support.retrying import retry_until_done
-from treadle_spool import now
+from treadle_spool import uptime
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +39,17 @@ class AttemptSync:
     It never raises into the block, and leaving it never waits.
     """
 
-    def __init__(self, tools: Toolbox, attempt: Attempt, started: asyncio.Event) -> None:
-        """Wait `sync_after` seconds from the attempt's start, and then for `started`."""
+    def __init__(self, tools: Toolbox, attempt: Attempt, begun: float, started: asyncio.Event) -> None:
+        """Wait `sync_after` seconds from the attempt's beginning, by uptime(), and then for `started`."""
         self._owner = tools.owner
         self._attempt = attempt
         self._started = started
-        self._after = tools.sync_after
+        self._due = begun + tools.sync_after
         self._task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
-        left = self._after - (now() - self._attempt.started).total_seconds()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._begin)
+        left = max(0.0, self._due - uptime())
+        self._timer = asyncio.get_running_loop().call_later(left, self._begin)
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()

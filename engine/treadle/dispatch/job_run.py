@@ -24,9 +24,10 @@ import msgspec
 
 from treadle.dispatch.attempt_run import AttemptRun
 from treadle.dispatch.attempt_sync import AttemptSync
+from treadle.dispatch.following import OutputFollower
 from treadle.dispatch.guarded import wrapped
 from treadle.dispatch.outcome import Outcome, conclude, failure
-from treadle.dispatch.output import Findings, OutputFollower, OutputReader
+from treadle.dispatch.output import Findings, OutputReader
 from treadle.dispatch.records import bare_status, ended_record, ended_status, with_runtime
 from treadle.dispatch.stopping import stop_unfollowed
 from treadle.dispatch.toolbox import Toolbox
@@ -145,16 +146,17 @@ class JobRun:
 
     async def _bring_to_end(self, attempt: Attempt, runtime: Runtime) -> tuple[AttemptRun, Exit]:
         """Run the attempt to its end; after a transient error adopt it again, as a new engine would."""
+        begun = self._live.begun()
         for delay in backoff():
             try:
-                attempt_run = self._attempt_run = self._new_run(attempt, runtime)
+                attempt_run = self._attempt_run = self._new_run(attempt, runtime, begun)
             except StartError:  # an earlier engine may have started it
                 await self._give_up()
                 raise
             if self._cancelled:
                 attempt_run.stop()
             try:
-                with AttemptSync(self._tools, attempt, attempt_run.started):
+                with AttemptSync(self._tools, attempt, begun, attempt_run.started):
                     return attempt_run, await attempt_run.run()
             except OSError as error:
                 if not may_pass(error):
@@ -173,7 +175,7 @@ class JobRun:
             started=self._live.attempt.started,
         )
 
-    def _new_run(self, attempt: Attempt, runtime: Runtime) -> AttemptRun:
+    def _new_run(self, attempt: Attempt, runtime: Runtime, begun: float) -> AttemptRun:
         tools = self._tools
         limits = [limit for limit in (self.job.timeout, self.service.timeout) if limit is not None]
         longest = self._live.attempt.longest_output
@@ -182,7 +184,8 @@ class JobRun:
             attempt,
             program_for(tools.plugins, self.service, runtime),
             runtime,
-            OutputFollower(attempt, reader, tools.changes, self._tell_interim),
+            OutputFollower(attempt, reader, tools.changes, tools.parsing, self._tell_interim),
+            begun=begun,
             timeout=min(limits, default=None),
             grace=tools.settings.grace,
         )

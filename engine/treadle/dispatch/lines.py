@@ -24,8 +24,11 @@ class LineSplitter:
         self._length = 0
         self._skipping = False
 
-    def feed(self, chunk: bytes) -> Iterator[Found]:
-        """Take the next bytes and yield what the parser finds in the lines they complete."""
+    def feed(self, chunk: bytes) -> Iterator[Found | None]:
+        """Take the next bytes and yield what the parser finds in the lines they complete.
+
+        None is yielded after each line, so that the caller can leave the rest for later.
+        """
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
             if self._length or self._skipping:
@@ -36,6 +39,7 @@ class LineSplitter:
             else:
                 yield from self._add(chunk[start:end])
                 yield from self._end_line()
+            yield None
             start = end + 1
         if start < len(chunk):
             yield from self._add(chunk[start:])

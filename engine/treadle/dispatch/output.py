@@ -1,29 +1,34 @@
-"""A program's output: read while it grows, and given to the output parser line by line (lines.py)."""
+"""A program's output: read while it grows, and given to the output parser line by line (lines.py).
+
+A program may print anything: 20 MB of empty lines, ten million interim results. How long bytes take to parse
+depends on the lines in them, and on the parser. So output is read by slices of time, and not of bytes: after
+SLICE seconds a reader stops, between two lines or two findings, and goes on from there when it is asked again
+(following.py). One line is given to the parser in one call, which can't be interrupted.
+
+Dropped: to parse so many bytes at a time; and to parse in a thread, which holds the interpreter as well.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from treadle.dispatch.lines import LineSplitter
-from treadle.interface.attempt import Attempt
-from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result, check_found
-from treadle.watch.changes import Changes
-from treadle_spool.outputs import GrowingFile, InterimFile, open_output
-from treadle_spool.untrusted import UntrustedFile, is_misplaced
+from treadle.interface.parser import Found, Malformed, OutputParser, Result, check_found
+from treadle_spool.outputs import GrowingFile, open_output
+from treadle_spool.untrusted import UntrustedFile
 
 log = logging.getLogger(__name__)
 
+SLICE = 0.001
+"""Seconds for which output is parsed at once; then other tasks of the event loop have their turn."""
 _CHUNK = 256 * 1024
-_BURST = 16 * _CHUNK
-"""Bytes that are read at once; then other tasks of the event loop have their turn."""
-_FOLLOW_DELAY = 0.02
-"""Seconds after which output is followed as it grows; an attempt that is over before needs no watch."""
+"""Bytes that are read at once."""
 _MOST_NOTES = 20
 
 
@@ -37,46 +42,64 @@ class OutputReader:
     def __init__(self, path: Path, parser: OutputParser, max_result: int, longest: float = math.inf) -> None:
         """Read at most longest bytes."""
         self.at_end = True
-        """Whether the last read_new reached the end that the file had then."""
+        """Whether the last call of `read` has come to the end that the output had then."""
         self._parser = parser
         self._splitter = LineSplitter(parser, max_result)
         self._file = GrowingFile(lambda: path, longest)
         self.longest = longest
-        self._unreadable = False
+        self._steps: Iterator[Found | None] = iter(())
+        """The parsing of what has been read last, as far as it is not done yet."""
+        self._over = False
+        """Whether no more is read from the file."""
         self._failed = False
 
-    def read_new(self) -> list[Found]:
-        """Read what has been appended since, or the first part of it, and return the findings."""
-        found: list[Found] = []
-        left = _BURST
-        try:
-            while left > 0 and (chunk := self._read()):
-                left -= len(chunk)
-                found += self._guard(self._splitter.feed(chunk))
-        except UntrustedFile as error:
-            self._unreadable = True
-            found.append(Malformed(f"the output can't be read, since {error.strerror}"))
-        self.at_end = left > 0
-        return found
+    def read(self) -> Iterator[Found]:
+        """Go on to the end of the output for SLICE seconds, and yield the findings.
 
-    def _read(self) -> bytes:
-        return b"" if self._unreadable else self._file.read(_CHUNK)
+        The iteration may be left at any moment. The next one goes on from there.
+        """
+        self.at_end = False
+        end = time.perf_counter() + SLICE
+        while time.perf_counter() < end:
+            for found in self._steps:
+                if found is not None:
+                    yield found
+                break
+            else:
+                if not self._read_chunk():
+                    self.at_end = True
+                    return
 
-    def finish(self) -> list[Found]:
-        """Return the findings that the end of the output completes; called after the last read_new."""
-        return list(self._guard(self._splitter.finish()))
+    def finish(self) -> None:
+        """Have `read` yield what the end of the output completes; called when it has come to the end."""
+        self._over = True
+        self._steps = self._guard(self._splitter.finish())
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _guard(self, findings: Iterator[Found]) -> Iterator[Found]:
+    def _read_chunk(self) -> bool:
+        """Read the next bytes; return False if there are none."""
+        if self._over:
+            return False
+        try:
+            chunk = self._file.read(_CHUNK)
+        except UntrustedFile as error:
+            self._over = True
+            self._steps = iter((Malformed(f"the output can't be read, since {error.strerror}"),))
+            return True
+        self._steps = self._guard(self._splitter.feed(chunk))
+        return bool(chunk)
+
+    def _guard(self, findings: Iterator[Found | None]) -> Iterator[Found | None]:
         """Pass the findings on; a parser that raises is not fed any more."""
         if self._failed:
             return
         try:
             for found in findings:
-                check_found(found)
+                if found is not None:
+                    check_found(found)
                 yield found
         except Exception as error:  # a plugin's code may raise anything
             self._failed = True
@@ -118,85 +141,3 @@ class Findings:
             self.notes = [*(self.notes or []), found.detail][:_MOST_NOTES]
         else:
             self.malformed = self.malformed or found.detail
-
-
-class OutputFollower:
-    """Follows one attempt's standard output as it grows, and sorts the findings; interim results have a file.
-
-    Made for each run of an attempt; used in the event loop. A fault while it follows (a disk error, say) is
-    kept until `read_rest` or `raise_fault` raises it.
-    """
-
-    def __init__(
-        self, attempt: Attempt, reader: OutputReader, changes: Changes, on_interim: Callable[[bytes], None]
-    ) -> None:
-        self.findings = Findings()
-        self._attempt = attempt
-        self._reader = reader
-        self._changes = changes
-        self._interim = InterimFile(attempt.folder, on_interim, reader.longest)
-        self._fault: Exception | None = None
-        self._delay: asyncio.TimerHandle | None = None
-        self._following: asyncio.Task[None] | None = None
-
-    def follow(self, on_fault: Callable[[], None]) -> None:
-        """Begin to follow the output in a moment; call on_fault if that fails later."""
-        self._delay = asyncio.get_running_loop().call_later(_FOLLOW_DELAY, self._begin, on_fault)
-
-    def raise_fault(self) -> None:
-        """Raise the exception that ended the following, if there is one."""
-        if self._fault is not None:
-            raise self._fault
-
-    async def read_rest(self) -> None:
-        """Read to the end of the output; the attempt is over."""
-        await self._end_following()
-        self.raise_fault()
-        await self._take(self._reader.read_new())
-        while not self._reader.at_end:
-            await asyncio.sleep(0)
-            await self._take(self._reader.read_new())
-        await self._take(self._reader.finish())
-
-    async def close(self) -> None:
-        """Stop following and close the files."""
-        await self._end_following()
-        self._reader.close()
-        self._interim.close()
-
-    def _begin(self, on_fault: Callable[[], None]) -> None:
-        self._following = asyncio.create_task(self._follow(on_fault))
-
-    async def _follow(self, on_fault: Callable[[], None]) -> None:
-        """Read the output as it grows, without end; if its folder can't be watched, it is read at the end."""
-        try:
-            with self._changes.inside(self._attempt.folder, self._attempt.stdout.name) as grown:
-                while True:
-                    await self._take(self._reader.read_new())
-                    if self._reader.at_end:
-                        await grown.wait()
-                        grown.clear()
-                    else:
-                        await asyncio.sleep(0)
-        except Exception as error:  # noqa: BLE001  # it is raised where the attempt is awaited
-            if isinstance(error, OSError) and is_misplaced(error):
-                log.warning("the output of job %s can't be followed: %s", self._attempt.job.id, error)
-                return
-            self._fault = error
-            on_fault()
-
-    async def _end_following(self) -> None:
-        if self._delay is not None:
-            self._delay.cancel()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
-
-    async def _take(self, findings: Iterable[Found]) -> None:
-        for found in findings:
-            if isinstance(found, Interim):
-                if self._interim.size() > _BURST:
-                    await asyncio.to_thread(self._interim.open)
-                self._interim.add(found.value)
-            else:
-                self.findings.note(found)

@@ -59,7 +59,7 @@ def bare_status(job: Job, state: State) -> Status:
 def first_attempt(service: Service, tools: Toolbox) -> LiveAttempt:
     """Return the record of a job's first attempt, started at this moment."""
     record = AttemptRecord(number=1, runtime=service.runtime, started=now())
-    live = LiveAttempt(attempt=record, service=service.name)
+    live = LiveAttempt.beginning(record, service.name)
     runtime = tools.plugins.runtimes.get(service.runtime)
     return live if runtime is None else with_runtime(live, runtime, service)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from treadle.extend.loader import Plugins
@@ -28,3 +29,5 @@ class Toolbox:
     settings: Settings
     sync_after: float = 5.0
     """Seconds after which a running attempt is made durable, so that it counts after a power cut."""
+    parsing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """The turn to parse a program's output, for those that print much (following.py)."""

@@ -80,7 +80,10 @@ class Attempt:
     spool_id: str
     """The id of the spool, to tell spools of one host apart, for instance in the names of containers."""
     started: datetime
-    """When the engine recorded the attempt; its timeout counts from here, over restarts of the engine."""
+    """The time of day at which the engine recorded the attempt.
+
+    Its timeout counts from this moment, over restarts of the engine, whatever is done to the clock.
+    """
 
     @property
     def descriptor(self) -> Path:

@@ -67,7 +67,7 @@ class OutputParser(ABC):
         """Take the next line, without its line feed, and yield the findings that it completes.
 
         Called once for each line, in order, while the program runs. A line that is longer than 64 KiB
-        (dispatch/output.py, LONGEST_LINE) is cut to that length, unless `wants_whole` returned True for it.
+        (dispatch/lines.py, LONGEST_LINE) is cut to that length, unless `wants_whole` returned True for it.
         """
 
     def finish(self) -> Iterable[Found]:

@@ -74,7 +74,7 @@ class Metrics(Collector):
             running.add_metric([service], number)
         yield running
         oldest = self._dispatcher.backlog.oldest()
-        age = 0.0 if oldest is None else (now() - oldest).total_seconds()
+        age = 0.0 if oldest is None else max(0.0, (now() - oldest).total_seconds())
         yield GaugeMetricFamily("treadle_queue_age_seconds", "Age of the job that waits longest", value=age)
         for name, text, number in (
             ("treadle_drops_refused", "Dropped files that were refused", self._intake.refused),

@@ -40,6 +40,7 @@ from . import containment
 from .connection import Inbox
 from .ending import run_and_exit
 from .freshness import Freshness
+from .limits import limit_files
 from .namespaces import UsedUp
 from .preimport import Preimport
 from .protocol import CANNOT_FORK, LEASE, OUTDATED, erase, head_of, transient_error
@@ -57,6 +58,7 @@ would take CPU time from it. Where requests follow faster, there is no delay: a 
 def main() -> None:
     """Serve until no engine needs the server any more."""
     setup = json.load(sys.stdin)
+    limit_files(setup.get("files"))
     try:
         _preload(setup["preload"], setup["project"])
         server = _Server(setup)

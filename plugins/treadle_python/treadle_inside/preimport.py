@@ -92,7 +92,7 @@ class Preimport:
                 folder = os.path.join(folder, name)
 
     def _is_settled(self, path: str) -> bool:
-        if time.time() - os.stat(path).st_mtime > _SETTLE_TIME:
+        if abs(time.time() - os.stat(path).st_mtime) > _SETTLE_TIME:  # in the future: the clock was set back
             return True
         self._retry_at = time.monotonic() + _SETTLE_TIME
         return False

@@ -12,7 +12,7 @@ stands here is only added to, or the processes get another name (ForkServerSpec.
                                                            ▼
                                                         program             forked by the supervisor
 
-    1. Setup: {name, contain, preload, project, idle}. Report: {ready, problem}. Both are JSON.
+    1. Setup: {name, contain, preload, project, idle, files}. Report: {ready, problem}. Both are JSON.
     2. The message LEASE, once.
     3. A request is two lines of JSON. The first: {folder, place, contain, output_limit, boot, mounts}, and
        {project, entrypoint} for a Python function, or {argv, workdir} for any other command; mounts are rows
@@ -20,8 +20,9 @@ stands here is only added to, or the processes get another name (ForkServerSpec.
        it overwrites its copy, since the next program begins with a copy of that memory. The replies to
        each: STARTED, then ENDED and the name of the exit; or one of the others, and nothing was started. The
        engine says by the folder that it has taken an end: it is not in run/ any more.
-    4. The same request; the exit code is the reply. `reply_fd` is a socket like (3), which the supervisor has
-       from the engine: STARTED and ENDED come there, and the engine closes it when it has published the end.
+    4. The same request, and {files} as in (1); the exit code is the reply. `reply_fd` is a socket like (3),
+       which the supervisor has from the engine: STARTED and ENDED come there, and the engine closes it when
+       it has published the end.
 
 What has to survive a crash is in the attempt's folder: PROCESS says who runs the attempt, and a second name
 of that file how it ended (exit_names.py).

@@ -9,6 +9,7 @@ import os
 import sys
 
 from . import containment
+from .limits import limit_files
 from .namespaces import UsedUp
 from .protocol import (
     ALREADY_PUBLISHED,
@@ -46,6 +47,7 @@ def _launch(request: memoryview) -> NoReturn:
     """
     read_end, write_end = os.pipe()
     fields = head_of(request)
+    limit_files(fields.get("files"))
     try:
         kind = containment.enter(fields["contain"])
     except UsedUp as error:

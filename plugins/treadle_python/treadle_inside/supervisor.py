@@ -34,7 +34,7 @@ import signal
 import time
 from functools import partial
 
-from . import containment, program
+from . import containment, oom, program
 from .child import Child, channel
 from .durable_ends import DurableEnds
 from .exit_names import ExitName
@@ -98,6 +98,7 @@ class Supervisor:
         self._preimport: Preimport | None = None
         self._preforked: Child | None = None
         """The child that waits for the next request."""
+        self._score = oom.score_of_programs()
         program.open_streams()
         containment.become_reaper(kind)
 
@@ -180,6 +181,7 @@ class Supervisor:
                 os.close(fd)
             raise
         if pid == 0:
+            oom.take_score(self._score)
             self._signals.unblock()  # signals have their default effect, as in any new process
             run = program.prepare(
                 self._kind,

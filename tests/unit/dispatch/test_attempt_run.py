@@ -6,7 +6,8 @@ import pytest
 
 from treadle import Exit, Reason, Runtime
 from treadle.interface.runtime import takes_command
-from treadle.testing import ended, result, submit
+from treadle.testing import calls, ended, result, submit, until
+from treadle_spool import uptime
 
 PROGRAM = """
 from treadle import Command, Program, hookimpl
@@ -85,3 +86,14 @@ class AnyArguments(Quiet):
 )
 def test_the_signature_of_start_tells_the_interface(kind, takes):
     assert takes_command(kind()) is takes
+
+
+async def test_a_timeout_is_noticed_after_the_host_was_suspended(harness, monkeypatch):
+    """The timers of the event loop stand still meanwhile; the kernel's clock goes on."""
+    monkeypatch.setattr("treadle.dispatch.attempt_run._LONGEST_SLEEP", 0.02)
+    harness.service(toml="timeout = 500", waits=True)
+    async with harness.engine() as engine:
+        job = await submit(engine)
+        await until(lambda: calls(engine))
+        monkeypatch.setattr("treadle.dispatch.attempt_run.uptime", lambda: uptime() + 1000)
+        assert (await ended(engine, job)).attempts[0].reason == "timed-out"

@@ -49,7 +49,7 @@ def parse(output: bytes, cuts: tuple[int, ...] = ()) -> list[Found]:
     found: list[Found] = []
     edges = [0, *sorted(min(cut, len(output)) for cut in cuts), len(output)]
     for start, end in pairwise(edges):
-        found += splitter.feed(output[start:end])
+        found += filter(None, splitter.feed(output[start:end]))
     return [*found, *splitter.finish()]
 
 

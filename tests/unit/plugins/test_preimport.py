@@ -95,3 +95,9 @@ def test_what_was_changed_just_now_is_looked_at_again_later(project, monkeypatch
     later = time.monotonic() + preimport._SETTLE_TIME + 1
     monkeypatch.setattr(preimport.time, "monotonic", lambda: later)
     assert not made.is_current()
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_from_being_prepared(project):
+    for path in (project, *project.rglob("*")):
+        os.utime(path, (time.time() + 7200,) * 2)
+    assert len(look(project).packages) == 2

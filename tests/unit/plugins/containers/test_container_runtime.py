@@ -231,3 +231,15 @@ async def test_memory_and_swap_together_are_limited(podman, attempt):
     shown = await run("podman", "inspect", record.id, "--format", template)
     assert shown.split() == ["100000000", "100000000"]
     await runtime.cleanup(made)
+
+
+async def test_the_oom_killer_takes_a_container_before_the_engine(runtime, attempt):
+    made = attempt("cat /proc/self/oom_score_adj")
+    await start(runtime, made)
+    await runtime.wait(made)
+    assert int(made.stdout.read_text()) == min(max(own_score(), 0) + 500, 1000)
+    await runtime.cleanup(made)
+
+
+def own_score() -> int:
+    return int(Path("/proc/self/oom_score_adj").read_text())

@@ -91,3 +91,14 @@ def test_a_program_has_its_user_and_none_of_the_capabilities_of_its_namespace(as
     command = [sys.executable, "-m", "tests.unit.plugins.run_one", str(of_nobody), str(project)]
     ran = subprocess.run([*as_nobody, *command], capture_output=True, check=False)
     assert (ran.stderr, json.loads(ran.stdout)) == (b"", [NOBODY, ["0000000000000000"]])
+
+
+def test_the_oom_killer_takes_a_program_first(as_nobody, of_nobody, project):
+    """Its supervisor is undumpable, so the file is not its own."""
+    (project / "src" / "program.py").write_text(
+        "def run():\n    return int(open('/proc/self/oom_score_adj').read())\n"
+    )
+    command = [sys.executable, "-m", "tests.unit.plugins.run_one", str(of_nobody), str(project)]
+    ran = subprocess.run([*as_nobody, *command], capture_output=True, check=False)
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert (ran.stderr, json.loads(ran.stdout)) == (b"", min(max(own, 0) + 500, 1000))

@@ -41,6 +41,14 @@ def is_this_boot(text: str) -> bool:
     return all(one == other or not (one and other) for one, other in zip(recorded, present, strict=True))
 
 
+def is_this_kernel(text: str) -> bool:
+    """Return whether a recorded boot is one of the kernel that runs now, whatever its PID namespace was.
+
+    Then the kernel's clocks have gone on since (clock.py).
+    """
+    return bool(text) and _parts(text)[0] == _parts(boot())[0]
+
+
 def _namespace() -> str:
     """Return the parts of the PID namespace, as far as the host shows them."""
     try:
