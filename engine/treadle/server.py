@@ -41,6 +41,7 @@ _OPEN_TO_ALL = (
     "listening beyond this host (%s): whoever reaches it can start jobs, cancel them and read their results, "
     "since there are no passwords; --host 127.0.0.1 is for this host alone"
 )
+_NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 _CANCEL_WINDOW = 3.0
 """Seconds after a Ctrl-C in which another one cancels the running jobs."""
 
@@ -186,7 +187,9 @@ async def _listen(runner: Runner, settings: Settings) -> AsyncIterator[list[tupl
         except (OSError, UnicodeError, OverflowError) as error:
             where = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
             raise TreadleError(f"can't listen on {where}: {_why_not(error)}") from error
-        yield [(host, port) for host, port, *_ in (each.getsockname() for each in sockets)]
+        # Not only the address: that of one link (fe80::…) is of use with its interface alone.
+        names = [socket.getnameinfo(each.getsockname(), _NUMERIC) for each in sockets]
+        yield [(host, int(port)) for host, port in names]
 
 
 def _why_not(error: Exception) -> str:

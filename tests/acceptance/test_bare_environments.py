@@ -12,7 +12,8 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from configparser import RawConfigParser
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,21 @@ def test_the_url_that_is_printed_works(serve, host):
     ran = treadle("submit", "--url", server.url, "--data", '{"values": [1]}', "--wait")
     assert ran.returncode == 0, ran.stderr
     assert ("listening beyond this host" in server.log.read_text()) == (host in {"0.0.0.0", "::"})
+
+
+def addresses_of_a_link() -> list[str]:
+    """Return the IPv6 addresses of this host that need their interface's name."""
+    with suppress(FileNotFoundError):
+        lines = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+        return [f"{IPv6Address(bytes.fromhex(line[0]))}%{line[-1]}" for line in lines if line[3] == "20"]
+    return []
+
+
+@pytest.mark.parametrize("host", addresses_of_a_link()[:1])
+def test_the_url_of_one_link_names_the_link(serve, host):
+    server = serve(EXAMPLES / "sum", "--host", host)
+    ran = treadle("submit", "--url", server.url, "--data", '{"values": [1]}', "--wait")
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_terminal_that_ends_does_not_end_the_engine(serve):

@@ -16,6 +16,7 @@ import pytest
 
 from tests.acceptance.command import assert_one_clear_line, treadle
 from tests.acceptance.server import EXAMPLES, TREADLE, eventually
+from treadle_spool import Spool
 
 SUM = ["--service", "sum", "--data", '{"values": [20, 22]}']
 SLOW = ["--service", "interim", "--data", '{"values": [1, 2]}', "--params", '{"delay": 60}']
@@ -284,6 +285,18 @@ def test_input_that_is_closed_is_an_error(server):
         ["sh", "-c", command, str(TREADLE), server.url], capture_output=True, text=True, check=False
     )
     assert_one_clear_line(ran, "--data")
+
+
+def test_an_interrupt_while_a_job_waits_for_an_engine_tells_its_id(tmp_path):
+    spool = Spool.open(tmp_path / "spool")
+    with started("submit", "--spool", spool.root, *SUM, "--wait") as process:
+        (waiting,) = eventually(lambda: list(spool.drop.glob("*.json")), "the job's file")
+        eventually(lambda: _sleeps(process.pid), "the command to wait")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"job {waiting.stem} waits in drop/" in errors
+    assert waiting.exists()
 
 
 def test_an_interrupt_ends_a_command_and_not_the_job(server, slow_job, spool):

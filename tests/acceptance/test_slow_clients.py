@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 
 from tests.acceptance.attacks import MIB, memory, probed
-from tests.acceptance.server import EXAMPLES, Server
+from tests.acceptance.server import EXAMPLES, Server, eventually
 
 CLOSED_WITHIN = 15.0
 """Seconds within which a slow client is closed."""
@@ -100,6 +100,15 @@ def test_a_client_that_sends_a_body_at_a_fair_pace_is_served(server):
             client.sendall(body[start : start + 25_000])
             assert not select.select([client], [], [], 0.1)[0] or start + 25_000 >= len(body)
         assert client.recv(1000).startswith(b"HTTP/1.1 201")
+
+
+def test_a_client_that_goes_away_is_no_fault_of_the_spool(server):
+    with connected(server) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000) == b""
+    eventually(lambda: 'code="CLIENT_GONE"' in server.ask("GET", "/-/metrics").body.decode(), "its end")
+    assert "Connection lost" not in server.log.read_text()
 
 
 def test_an_idle_connection_is_kept_for_the_next_request(server):

@@ -48,6 +48,8 @@ HERE = "http://127.0.0.1:PORT"
         "127.1:PORT",
         "[::1]:PORT",
         "[2001:db8::7]",
+        "[fe80::7%eth0]:PORT",
+        "[fe80::7%25eth0]:PORT",
         "localhost:PORT",
         "LOCALHOST.",
         "app.localhost:1",
@@ -74,7 +76,9 @@ def test_any_other_host_is_refused_and_the_answer_names_the_setting(server, host
     assert "`hosts`" in answer.json["detail"]
 
 
-@pytest.mark.parametrize("host", ["a b", "x/y", "user@127.0.0.1", "127.0.0.1:99999999", "[::1", "", "a:b:c"])
+@pytest.mark.parametrize(
+    "host", ["a b", "x/y", "user@127.0.0.1", "127.0.0.1:99999999", "[::1", "", "a:b:c", "[::1%a b]", "[%x]"]
+)
 def test_a_host_that_is_no_name_is_refused(server, host):
     assert ask(server, Host=host).status in {400, 403}
 

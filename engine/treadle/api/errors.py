@@ -100,6 +100,9 @@ def _explain(request: web.Request, error: Exception) -> ApiError:
             return ApiError(503, "SHUTTING_DOWN", str(error), retry=True)
         case DiskFull():
             return ApiError(507, "DISK_FULL", str(error))
+        case ConnectionError() | TimeoutError() if request.transport is None:
+            log.info("%s %s: the client has gone: %s", request.method, request.path, error)
+            return ApiError(400, "CLIENT_GONE", "the client has closed the connection")
         case OSError(errno=number) if number in FULL:
             return ApiError(507, "DISK_FULL", f"the spool's disk is full: {error.strerror}")
         case OSError():

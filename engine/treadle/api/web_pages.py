@@ -26,7 +26,10 @@ from aiohttp.typedefs import Handler, Middleware
 
 from treadle.api.errors import ApiError
 
-_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^:\[\]/@\s]+)(?::(?P<port>\d{1,5}))?", re.ASCII)
+_HOST = re.compile(
+    r"(?P<name>\[[0-9A-Fa-f:.]+(?:%[\w.%~-]+)?\]|[^:\[\]/@\s]+)(?::(?P<port>\d{1,5}))?", re.ASCII
+)
+"""A value of `Host`. The zone of an IPv6 address (`%eth0`) is no part of it, but Python's clients send it."""
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _SIMPLE = {"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
 """The content types that a browser posts to another site without asking first."""

@@ -36,7 +36,11 @@ Count = Annotated[int, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 _NotNegative = Annotated[int, Meta(ge=0)]
 _HostName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9._:-]+$", title="the name of a host, without scheme and port")
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$",
+        title="the name of a host, without scheme and port",
+    ),
 ]
 
 

@@ -224,10 +224,17 @@ def test_settings_that_code_makes_are_checked_too():
         Settings(plugins={"mine": {"x": 1}}).section("mine", Section)
 
 
-@pytest.mark.parametrize("host", ["https://ui.example", "ui.example/path", "a b", ""])
+@pytest.mark.parametrize(
+    "host", ["https://ui.example", "ui.example/path", "a b", "", "ui.example:8443", "[::1]"]
+)
 def test_a_host_is_given_by_its_name_alone(host):
     with pytest.raises(SettingsError, match="hosts"):
         Settings(hosts=(host,))
+
+
+@pytest.mark.parametrize("host", ["ui.example", "UI", "192.0.2.7", "::1", "2001:db8::7", "::ffff:192.0.2.7"])
+def test_a_host_is_a_name_or_an_address(host):
+    assert Settings(hosts=(host,)).hosts == (host,)
 
 
 def test_hosts_come_from_engine_toml(engine_toml):

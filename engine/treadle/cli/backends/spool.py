@@ -56,7 +56,11 @@ class SpoolBackend:
             click.echo("no engine is running: the job is taken when one starts", err=True)
             if not patient:
                 return name
-        self._await_intake(file, None if patient else _INTAKE_TIMEOUT)
+        try:
+            self._await_intake(file, None if patient else _INTAKE_TIMEOUT)
+        except KeyboardInterrupt:
+            click.echo(f"job {name} waits in drop/: it is taken when an engine looks there", err=True)
+            raise
         return name
 
     def status(self, job: str) -> dict[str, Any]:
