@@ -34,7 +34,8 @@ def faked(spool: Path, project: Path, offset: str) -> Server:
     """Start a server whose time of day is another one."""
     if shutil.which("faketime") is None:
         pytest.skip("there is no faketime on this host")
-    around = ["faketime", "--exclude-monotonic", "-f", offset]
+    # faketime waits for its command in a process of its own; the command is to end with it.
+    around = ["faketime", "--exclude-monotonic", "-f", offset, "setpriv", "--pdeathsig", "KILL"]
     return Server(spool, [str(project)], around=around).start()
 
 
