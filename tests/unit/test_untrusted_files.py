@@ -41,6 +41,7 @@ ALLOWED = {
     "plugins/treadle_containers/images.py": "the log of a build, and an image's archive",
     "plugins/treadle_containers/logs.py": "the logs of a container, without following links",
     "plugins/treadle_containers/record.py": "container.json, in a folder that the container does not see",
+    "plugins/treadle_containers/spec.py": "/proc",
     "plugins/treadle_docker/engine.py": "an image's archive",
     "plugins/treadle_podman": "an image's archive, podman's own log, /proc",
     "plugins/treadle_python/exits.py": "the attempt's folder, to list it, without following links",
