@@ -23,11 +23,7 @@ def config_of(spec: ContainerSpec) -> dict[str, Any]:
         "Tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
         "PidsLimit": limits.pids,
         "OomScoreAdj": limits.oom_score,
-        "Mounts": [
-            {"Type": "bind", "Source": str(mount.source), "Target": mount.target, "ReadOnly": read_only}
-            for mounts, read_only in ((spec.reads, True), (spec.writes, False))
-            for mount in mounts
-        ],
+        "Mounts": _mounts(spec),
         # The default log driver replaces bytes that are not UTF-8.
         "LogConfig": {
             "Type": "local",
@@ -52,3 +48,11 @@ def config_of(spec: ContainerSpec) -> dict[str, Any]:
     if spec.command:
         config["Cmd"] = list(spec.command)
     return config
+
+
+def _mounts(spec: ContainerSpec) -> list[dict[str, Any]]:
+    return [
+        {"Type": "bind", "Source": str(mount.source), "Target": mount.target, "ReadOnly": read_only}
+        for mounts, read_only in ((spec.reads, True), (spec.writes, False))
+        for mount in mounts
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.health_probe import HealthProbe
 
-SIZE = int(os.environ.get("TREADLE_NOISE", "2000000"))
+SIZE = int(os.environ.get("TREADLE_NOISE", "400000"))
 """How much is printed in each case: bytes of empty lines, interim results, bytes of long lines by hundred."""
 P99 = float(os.environ.get("TREADLE_HEALTH_P99", "1.0"))
 """Seconds; on a host that does nothing else 0.05 holds."""
