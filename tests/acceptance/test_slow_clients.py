@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 
 import pytest
@@ -218,6 +219,34 @@ def test_malformed_requests_fill_no_log(server):
             client.sendall(b"nonsense\r\n\r\n")
             client.recv(1000)
     assert server.log.stat().st_size - before < 20_000
+
+
+def test_a_body_in_chunks_of_one_byte_delays_no_other_request(serve, project):
+    server = serve(project(ECHO))
+    over = threading.Event()
+
+    def send() -> None:
+        with connected(server) as client, suppress(OSError):
+            client.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while not over.is_set():
+                client.sendall(b"1\r\n \r\n" * 10_000)
+
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(8):
+            threads.submit(send)
+        with probed(server) as probes:
+            time.sleep(5)
+        over.set()
+        server.kill()  # it would read all the rest
+    assert probes.slowest(0.5) < 0.7  # on a busy host; it was 1.5 s
+
+
+def test_a_body_in_small_chunks_is_a_body_like_any_other(server):
+    body = json.dumps({"data": {"values": [1] * 100_000}}).encode()
+    address = urllib.parse.urlsplit(server.url)
+    with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=60)) as client:
+        client.request("POST", "/", (body[at : at + 1] for at in range(len(body))), encode_chunked=True)
+        assert client.getresponse().status == 201
 
 
 def test_a_too_large_body_has_one_code_wherever_it_is_noticed(serve, tmp_path):

@@ -9,6 +9,10 @@ thousand half-sent requests take every file descriptor, and the engine can open 
    has not come completely. So somebody who holds connections open is the first to lose them. If all are busy,
    the new one gets 503 and is closed.
 
+3. What takes long to parse has a small share of the time: bytes are parsed in the event loop, and a body in
+   chunks of one byte costs 3 µs for each. Its connection is then not read for a while, and the more of them
+   there are, the longer.
+
 A timer for each request was the alternative; it costs 5 µs, thousands of times as often as it is needed.
 """
 
@@ -17,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,6 +45,12 @@ _LINGER = 3.0
 """Seconds in which the rest of a refused body is read and thrown away, so the client sees the response."""
 _YOUNG = 1.0
 """Seconds in which a request is expected on a new connection."""
+_READ = 16 * 1024
+"""Bytes that are read, and parsed, at a time."""
+_DEAR = 0.0005
+"""Seconds that it takes to parse them if something is strange about them: as a rule it is 0.0001."""
+_REST = 4.0
+"""Seconds of other work for each second of such parsing, for all connections together."""
 _AT_A_TIME = 32
 """Connections that are closed at a time to make room."""
 _BUSY = b'{"code":"BUSY","detail":"the engine has as many connections as it can have: try again later"}'
@@ -53,7 +64,7 @@ REFUSAL = (
 class Connection(RequestHandler):
     """One connection of a client, from its accept to its end. It answers in JSON to what is no HTTP, too."""
 
-    __slots__ = ("_body", "_unsent", "busy", "server", "since", "waits")
+    __slots__ = ("_body", "_rests", "_unsent", "busy", "server", "since", "waits")
 
     def __init__(self, server: Connections, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
@@ -66,10 +77,12 @@ class Connection(RequestHandler):
         """When the request that is expected has begun, or when the last one ended."""
         self._body: StreamReader | None = None
         self._unsent = (0, 0.0)
+        self._rests = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note of the connection."""
         super().connection_made(transport)
+        setattr(transport, "max_size", _READ)  # noqa: B010  # it is no part of asyncio's public interface
         self.server.open[self] = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -79,10 +92,29 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take note of the time at which a request begins, and parse the bytes."""
-        if not self.busy and not self.waits:
+        begun = time.thread_time()  # of the CPU: a busy host is no fault of the client
+        if data and not self.busy and not self.waits:
             self.waits = True
             self.since = self._loop.time()
         super().data_received(data)
+        if (spent := time.thread_time() - begun) > _DEAR and self.transport is not None:
+            self._rests = True
+            self.transport.pause_reading()
+            self._loop.call_later(self.server.rest_after(spent), self._read_on)
+
+    def _read_on(self) -> None:
+        """Read again, after a rest, unless aiohttp has a reason of its own not to."""
+        self._rests = False
+        is_paused = self._reading_paused or getattr(self, "_buffer_paused", False)  # aiohttp 3.14 has both
+        if self.transport is not None and not is_paused:
+            self.transport.resume_reading()
+
+    def resume_reading(self, *arguments: Any, **options: Any) -> None:
+        """Do as the base class does if reading is paused; this is called for each chunk, and parses."""
+        if self._reading_paused:
+            super().resume_reading(*arguments, **options)
+            if self._rests and self.transport is not None:
+                self.transport.pause_reading()
 
     def begin(self, body: StreamReader) -> None:
         """Take note that a request's headers have come."""
@@ -134,6 +166,8 @@ class Connections(web.Server):
         """The connections, the oldest first."""
         self._most = most
         self._handler = server.request_handler
+        self._rested = 0.0
+        """When the event loop has had enough time for other work, after all that took long to parse."""
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""
@@ -145,6 +179,12 @@ class Connections(web.Server):
             lingering_time=_LINGER,
             auto_decompress=False,  # api/incoming.py unpacks: a damaged body is refused like any bad input
         )
+
+    def rest_after(self, spent: float) -> float:
+        """Return how many seconds not to read a connection whose bytes took so long to parse."""
+        now = self._loop.time()
+        self._rested = max(now, self._rested) + _REST * spent
+        return self._rested - now
 
     def make_room(self) -> bool:
         """Return whether there is room for one more connection; others are closed for it, if need be."""
