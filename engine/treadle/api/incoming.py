@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,8 @@ PACE = 8 * 1024
 """Bytes that a client must send in a second, over `PATIENCE` seconds."""
 _LEAST = 128 * 1024 * 1024
 """Bytes that the bodies of all requests may have in memory at a time, at least; two of the largest fit."""
+_LARGE = 4 * 1024 * 1024
+"""Bytes from which on a body waits for its turn."""
 _GZIP = 16 + zlib.MAX_WBITS
 """The value of zlib's wbits for the gzip format."""
 _PIECE = 256 * 1024
@@ -37,6 +40,8 @@ class Incoming:
 
     def __init__(self, max_body: int) -> None:
         self.max_body = max_body
+        self.turn = asyncio.Lock()
+        """Held for the large body that is being parsed and written."""
         self._left = max(_LEAST, 2 * max_body)
 
     def body(self) -> IncomingBody:
@@ -74,6 +79,15 @@ class IncomingBody:
     ) -> None:
         """Give the bytes back."""
         self._budget.give_back(self._taken)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until no other large body is parsed and written: that takes several times its size."""
+        if self._taken < _LARGE:
+            yield
+        else:
+            async with self._budget.turn:
+                yield
 
     async def read(self, request: web.Request) -> bytes:
         """Return the bytes as they came; raise ApiError if they are too many, or come too slowly."""

@@ -83,7 +83,9 @@ class ServiceV1:
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""
         with self._incoming.body() as body:
-            status = await self._gateway.submit(await self._parse(await read_body(request, body)))
+            raw = await read_body(request, body)
+            async with body.turn():
+                status = await self._gateway.submit(await self._parse(raw))
         return answer(JobBody.of(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
