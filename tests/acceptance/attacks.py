@@ -83,7 +83,10 @@ def memory(server: Server) -> int:
     assert server.process is not None
     total = 0
     with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-        for process in (engine := psutil.Process(server.process.pid), *engine.children()):
+        engine = psutil.Process(server.process.pid)
+        # A child that is being started has the engine's own memory until it executes its program.
+        children = [each for each in engine.children() if each.cmdline() != engine.cmdline()]
+        for process in (engine, *children):
             for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
                 if line.startswith("RssAnon"):
                     total += int(line.split()[1]) * 1024
