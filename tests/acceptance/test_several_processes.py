@@ -22,7 +22,7 @@ def test_without_an_engine_jobs_are_taken_and_wait(serve):
     health = gateway.ask("GET", "/-/health")
     assert health.status == 503
     assert "no engine works on this spool" in health.json["problems"][0]
-    counted = {"queued": 1, "running": 0}
+    counted = {"queued": 1, "running": 0, "stuck": 0}
     eventually(lambda: gateway.ask("GET", "/-/health").json["jobs"] == counted, "the count of the queue")
     serve(EXAMPLES / "sum")
     assert gateway.result(job)["result"] == {"sum": 1}
