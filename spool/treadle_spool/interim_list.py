@@ -6,6 +6,7 @@ length is known before it is read. Lines that are added later do not count, nor 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,14 +33,14 @@ class InterimList:
         self._end = 0 if fd is None else self._line_feed_before(os.fstat(fd).st_size) + 1
 
     @classmethod
-    def open(cls, spool: Spool, name: str) -> Self:
+    def open(cls, spool: Spool, name: str, longest: float = math.inf) -> Self:
         """Return the interim results of a job so far; none if there is no regular file.
 
-        A second try is for a folder that moves to done/.
+        A file of more than longest bytes is not the one that the engine has written. A second try is for a folder that moves to done/.
         """
         for _ in range(2):
             with suppress(FileNotFoundError, UntrustedFile):
-                return cls(open_output(spool.folder(name) / INTERIM))
+                return cls(open_output(spool.folder(name) / INTERIM, longest))
         return cls(None)
 
     def __enter__(self) -> Self:

@@ -113,7 +113,8 @@ class ServiceV1:
         """Return all interim results, or only the newest one."""
         only_last = _flag(request, "last")
         status = await self._find(request, 0)
-        with await asyncio.to_thread(InterimList.open, self._spool, status.id) as interim:
+        longest = status.attempts[-1].longest_output if status.attempts else 0
+        with await asyncio.to_thread(InterimList.open, self._spool, status.id, longest) as interim:
             if not only_last:
                 return await send(request, interim.length, interim.pieces())
             if (last := await asyncio.to_thread(interim.last)) is None:

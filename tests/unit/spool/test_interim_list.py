@@ -98,3 +98,11 @@ def test_a_link_is_not_followed(spool, job, tmp_path):
     (tmp_path / "secret").write_bytes(b"1\n")
     (job / INTERIM).symlink_to(tmp_path / "secret")
     assert listed(spool, job.name) == b"[]"
+
+
+def test_a_file_that_is_larger_than_the_output_that_is_kept_is_not_read(spool, job):
+    (job / INTERIM).write_bytes(b"1\n2\n")
+    with InterimList.open(spool, job.name, 3) as interim:
+        assert b"".join(interim.pieces()) == b"[]"
+    with InterimList.open(spool, job.name, 4) as interim:
+        assert b"".join(interim.pieces()) == b"[1,2]"
