@@ -36,7 +36,8 @@ class InterimList:
     def open(cls, spool: Spool, name: str, longest: float = math.inf) -> Self:
         """Return the interim results of a job so far; none if there is no regular file.
 
-        A file of more than longest bytes is not the one that the engine has written. A second try is for a folder that moves to done/.
+        A file of more than longest bytes is not the one that the engine has written. A second try is for a
+        folder that moves to done/.
         """
         for _ in range(2):
             with suppress(FileNotFoundError, UntrustedFile):
