@@ -77,8 +77,10 @@ def put(path, name, by):
 
 def act(data):
     # Do the deed, leave the pid in the mark, and live on for a while.
-    exec(data["deed"], dict(globals(), mark=Path(data["mark"])))
-    Path(data["mark"]).write_text(str(os.getpid()))
+    mark = Path(data["mark"])
+    exec(data["deed"], dict(globals(), mark=mark))
+    if not mark.exists():  # a deed that ends its program leaves its own, which is not written anew
+        mark.write_text(str(os.getpid()))
     for _ in range(int(data["naps"] * 20)):
         time.sleep(0.05)
     print("done", flush=True)

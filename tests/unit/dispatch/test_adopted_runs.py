@@ -93,6 +93,7 @@ async def test_a_job_that_is_not_retried_has_no_next_attempt_by_a_folder_of_its_
     async with harness.engine() as engine:
         assert (await ended(engine, job)).status is State.FAILED
         assert result(engine, job)["code"] == "LOST"
+        await until(lambda: len([call for call in calls(engine) if call.job == job]) >= 2)
         assert [call.method for call in calls(engine) if call.job == job] == ["stop", "cleanup"]
 
 
