@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from treadle_spool import durable
 from treadle_spool.folder import ATTEMPT, INTERIM, LOGS
+from treadle_spool.removal import remove_tree
 from treadle_spool.untrusted import UntrustedFile, open_untrusted
 
 _UNSYNCED = frozenset({INTERIM, *LOGS.values()})
@@ -55,5 +55,5 @@ def put_in_place(draft: Path, path: str, aside: Path) -> None:
     except IsADirectoryError:
         Path(path).rename(aside)
         draft.rename(path)
-        shutil.rmtree(aside, ignore_errors=True)
+        remove_tree(aside)
     draft.unlink(missing_ok=True)  # two names of one file: such a rename does nothing

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from treadle_spool.folder import ATTEMPT, JOB, RESULT, STATUS
 from treadle_spool.publication import Publisher, permit
-from treadle_spool.untrusted import is_folder
+from treadle_spool.untrusted import FOLDER_FLAGS, is_folder
 
 if TYPE_CHECKING:
     from treadle_spool.spool import Spool
@@ -66,7 +66,7 @@ def _mend_files(publisher: Publisher, folder: str, name: str) -> None:
             return
         _write_empty(f"{folder}/{ATTEMPT}")
     if not os.path.lexists(f"{folder}/{JOB}"):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(folder, FOLDER_FLAGS)
         try:
             publisher.link_descriptor(name, fd)
         finally:

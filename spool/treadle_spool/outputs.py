@@ -20,7 +20,6 @@ from typing import IO
 
 from treadle_spool.folder import INTERIM
 from treadle_spool.identity import RUN
-from treadle_spool.spool import Spool
 from treadle_spool.untrusted import UntrustedFile, open_untrusted, size_untrusted
 
 log = logging.getLogger(__name__)
@@ -64,14 +63,6 @@ def read_interim(folder: Path, start: int = 0, size: int = -1) -> list[bytes]:
             left -= len(part)
             if b"\n" in part:
                 return b"".join(parts).split(b"\n")[:-1]
-    return []
-
-
-def all_interim(spool: Spool, name: str) -> list[bytes]:
-    """Return the interim results of a job so far; a second try is for a folder that moves to done/."""
-    for _ in range(2):
-        with suppress(FileNotFoundError, UntrustedFile):
-            return read_interim(spool.folder(name))
     return []
 
 

@@ -43,12 +43,18 @@ from treadle_spool.folder import (
 )
 from treadle_spool.removal import remove_tree
 from treadle_spool.status import Status
-from treadle_spool.untrusted import UntrustedFile, is_folder, is_misplaced, open_folder, open_regular
+from treadle_spool.untrusted import (
+    FOLDER_FLAGS,
+    UntrustedFile,
+    is_folder,
+    is_misplaced,
+    open_folder,
+    open_regular,
+)
 
 if TYPE_CHECKING:
     from treadle_spool.spool import Spool
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OUTPUTS = frozenset({INTERIM, STDOUT, STDERR})
 """The files of which a second name is of the program's making: they would show a file of elsewhere."""
 _MOST_STRANGE = 100
@@ -97,10 +103,10 @@ class Publisher:
     def _complete(self, folder: str, name: str, contents: Mapping[str, bytes | Path]) -> None:
         """Write the outcome into the job's folder, durably."""
         try:
-            fd = os.open(folder, _FOLDER)
+            fd = os.open(folder, FOLDER_FLAGS)
         except PermissionError:
             permit(folder)
-            fd = os.open(folder, _FOLDER)
+            fd = os.open(folder, FOLDER_FLAGS)
         try:
             self._clear(fd, name)
             if RESULT not in contents:
@@ -143,7 +149,7 @@ class Publisher:
         new, done = str(self._spool.new_in_tmp()), f"{self._done}/{name}"
         try:
             os.mkdir(new, mode=0o750)
-            fd = os.open(new, _FOLDER)
+            fd = os.open(new, FOLDER_FLAGS)
             try:
                 self.link_descriptor(name, fd)
                 _save(folder, fd)
@@ -180,7 +186,7 @@ def _save(folder: str, new: int) -> None:
                 os.link(name, name, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
         for name in (ATTEMPTS, OUTPUT):
             with suppress(OSError):
-                os.close(os.open(name, _FOLDER, dir_fd=old))
+                os.close(os.open(name, FOLDER_FLAGS, dir_fd=old))
                 os.rename(name, name, src_dir_fd=old, dst_dir_fd=new)
     finally:
         os.close(old)

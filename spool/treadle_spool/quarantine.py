@@ -113,10 +113,6 @@ class Quarantine:
             return error
         return target
 
-    def reason_of(self, name: str) -> Path:
-        """Return the file with the reason for the refusal of the first file of this name."""
-        return _reason_of(self._folder / name)
-
     def expire(self, before: float) -> None:
         """Remove the files that were refused before this time, in seconds since 1970."""
         for entry in self._reasons():

@@ -30,6 +30,8 @@ LARGEST_RECORD = 64 * 1024 * 1024
 LARGEST_DESCRIPTOR = 4 * 1024 * 1024 * 1024
 """Bytes of a job's descriptor: more than any `max_body` that a host can serve."""
 
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags of open(2) for a folder that is listed or synced, and no link to one."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITES = os.O_WRONLY | os.O_RDWR

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.acceptance.server import Server, eventually
-from tests.crash.history import ENDED, History, Told, violations
+from tests.crash.history import ENDED, RECORDING, History, Told, violations
 from tests.engines import CONTAINERS, why_not
 from tests.images import IMAGE
 from tests.processes import kill_supervisor
@@ -28,18 +28,7 @@ ROUNDS = int(os.environ.get("TREADLE_KILL_ROUNDS", "4"))
 SEED = int(os.environ.get("TREADLE_SEED", "0")) or random.randrange(1, 2**32)
 OUTSTANDING = 10
 """How many jobs are owed at most."""
-_PROGRAM = """
-import os, time, uuid
-
-def run(data):
-    me = uuid.uuid4().hex
-    path = os.path.join(data['records'], os.environ['TREADLE_JOB_ID'])
-    record = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for what in ('begin', *['beat'] * data['beats'], 'end'):
-        os.write(record, f'{me} {what}\\n'.encode())
-        time.sleep(0.02)
-    return data
-"""
+_PROGRAM = RECORDING + "    return data\n"
 _SCRIPT = """
 me=$(cat /proc/sys/kernel/random/uuid)
 beat() { echo beat $me $(cut -d' ' -f1 /proc/uptime) $1; usleep 20000; }

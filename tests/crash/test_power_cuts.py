@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.crash.history import History, violations
+from tests.crash.history import RECORDING, History, violations
 from tests.crash.test_kill_loop import Client
 from treadle.testing import eventually
 
@@ -20,22 +20,15 @@ ROUNDS = int(os.environ.get("TREADLE_POWER_CUTS", "2"))
 """How often the power is cut."""
 SEED = int(os.environ.get("TREADLE_SEED", "0")) or random.randrange(1, 2**32)
 # The record of its runs is on another disk, and has all of them.
-_PROGRAM = """
-import os, time, uuid
-
-def run(data):
-    me = uuid.uuid4().hex
-    path = os.path.join(data['records'], os.environ['TREADLE_JOB_ID'])
-    record = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for what in ('begin', *['beat'] * data['beats'], 'end'):
-        os.write(record, f'{me} {what}\\n'.encode())
-        time.sleep(0.02)
-    result = {'data': data, 'run': me, 'random': os.urandom(data['n'] % 5000).hex()}
+_PROGRAM = (
+    RECORDING
+    + """    result = {'data': data, 'run': me, 'random': os.urandom(data['n'] % 5000).hex()}
     if data['n'] % 3:
         return result
     import json
     print('PlanQK:Job:Result:', json.dumps(result))
 """
+)
 
 
 @pytest.mark.timeout(180 + 10 * ROUNDS)

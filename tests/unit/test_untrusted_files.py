@@ -12,7 +12,7 @@ from tests.unit.test_architecture import ENGINE, PLUGINS, ROOT, SPOOL, modules
 
 OPENS = frozenset({"open", "read_bytes", "read_text", "write_bytes", "write_text", "touch"})
 """The names of functions and methods that open a file by its path."""
-OTHERS = {"Spool.open", "tarfile.open"}
+OTHERS = {"InterimList.open", "Spool.open", "tarfile.open"}
 """Calls with such a name that open no file of a job's folder by its path."""
 ALLOWED = {
     "engine/treadle/api/body.py": "data pools are the operator's, opened without following links",

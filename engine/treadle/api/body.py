@@ -19,6 +19,7 @@ from treadle.api.incoming import IncomingBody
 from treadle.support.retrying import may_pass
 from treadle_spool import Descriptor, InvalidDescriptor, JobOptions, decode_from_client
 from treadle_spool.descriptor import Text, check_labels, check_payload
+from treadle_spool.untrusted import FOLDER_FLAGS
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 
@@ -96,7 +97,7 @@ def _read_pool(ref: DataRef, data_pools: Path | None, max_bytes: int) -> msgspec
 def _read_inside(folder: Path, name: str, max_bytes: int) -> bytes:
     """Return the content of a regular file in a folder. No link is followed; transient errors are raised."""
     try:
-        pool = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        pool = os.open(folder, FOLDER_FLAGS)
     except OSError as error:
         if may_pass(error):
             raise

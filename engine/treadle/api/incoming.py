@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -80,14 +80,9 @@ class IncomingBody:
         """Give the bytes back."""
         self._budget.give_back(self._taken)
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait until no other large body is parsed and written: that takes several times its size."""
-        if self._taken < _LARGE:
-            yield
-        else:
-            async with self._budget.turn:
-                yield
+        return nullcontext() if self._taken < _LARGE else self._budget.turn
 
     async def read(self, request: web.Request) -> bytes:
         """Return the bytes as they came; raise ApiError if they are too many, or come too slowly."""

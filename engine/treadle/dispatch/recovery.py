@@ -35,13 +35,11 @@ import msgspec
 from treadle.interface.job import Job
 from treadle.interface.service import RENAMED_RUNTIMES, Service
 from treadle_spool import Accepted, AttemptRecord, InvalidDescriptor, LiveAttempt, Owner, SpoolError, now
-from treadle_spool.folder import ATTEMPT, ATTEMPTS, JOB, RESULT, STATUS, archive
+from treadle_spool.folder import ATTEMPT, ATTEMPTS, archive
 from treadle_spool.untrusted import UntrustedFile, is_folder
 
 log = logging.getLogger(__name__)
 
-_NOT_BEGUN = frozenset({JOB, f".{ATTEMPT}", RESULT, STATUS})
-"""What is in the folder of a job without a begun attempt."""
 _DAMAGED = (FileNotFoundError, InvalidDescriptor, UntrustedFile)
 """What reading a file raises that is gone, or whose content is."""
 
@@ -98,7 +96,7 @@ def _recovered(owner: Owner, name: str, services: Mapping[str, Service]) -> Reco
             return _without_folder(owner, name, services)
     if not owner.mend(name):
         return None
-    if not _has_begun(spool.run / name):
+    if not os.path.lexists(spool.run / name / ATTEMPT):  # mended: of each attempt that was begun there is one
         owner.undo_claim(name)
         return None
     return _read(owner, name, services)
@@ -111,11 +109,6 @@ def _without_folder(owner: Owner, name: str, services: Mapping[str, Service]) ->
     live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=job.created))
     problem = "its folder in run/ has been replaced, and its attempt can't be found"
     return Recovered(job, live, problem=problem)
-
-
-def _has_begun(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.name not in _NOT_BEGUN for entry in entries)
 
 
 def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered:

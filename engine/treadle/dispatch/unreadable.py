@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import orjson
-
+from treadle.dispatch.outcome import failure
 from treadle.dispatch.recovery import Recovered
 from treadle.dispatch.stopping import stop_unfollowed
 from treadle.dispatch.toolbox import Toolbox
@@ -17,8 +16,7 @@ from treadle.extend.selection import candidates
 from treadle.interface.attempt import Attempt
 from treadle.interface.service import Service
 from treadle.support.retrying import retry_until_done
-from treadle_spool import State, Status, now
-from treadle_spool.names import printable
+from treadle_spool import Status, now
 
 
 async def end_unreadable(found: Recovered, services: Iterable[Service], tools: Toolbox) -> None:
@@ -29,18 +27,19 @@ async def end_unreadable(found: Recovered, services: Iterable[Service], tools: T
     await _stop(found, services, tools)
     job, live = found.job, found.live
     attempts = (*live.earlier, live.attempt)
+    outcome = failure("JOB_DAMAGED", found.problem)
     status = Status(
         id=job.id,
         service=job.service,
-        status=State.FAILED,
+        status=outcome.state,
         created=job.created,
         started=attempts[0].started,
         ended=now(),
         attempts=attempts,
     )
-    body = orjson.dumps({"code": "JOB_DAMAGED", "detail": printable(found.problem)})
     await retry_until_done(
-        lambda: tools.finish((status, body)), f"job {job.id} is damaged, and its end can't be published"
+        lambda: tools.finish((status, outcome.result)),
+        f"job {job.id} is damaged, and its end can't be published",
     )
 
 

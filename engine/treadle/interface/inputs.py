@@ -12,7 +12,7 @@ from treadle.support.replacing import move_aside, opened_folder, replace_in
 from treadle.support.retrying import may_pass
 from treadle_spool import EMPTY, Descriptor
 from treadle_spool.folder import INPUT
-from treadle_spool.untrusted import LARGEST_DESCRIPTOR, open_regular, read_untrusted
+from treadle_spool.untrusted import FOLDER_FLAGS, LARGEST_DESCRIPTOR, open_regular, read_untrusted
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 """Readable for every user: the program in a container is often another one."""
@@ -58,7 +58,7 @@ def _make(folder: int) -> int:
 
 
 def _open(folder: int) -> int:
-    fd = os.open(INPUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    fd = os.open(INPUT, FOLDER_FLAGS, dir_fd=folder)
     try:
         os.fchmod(fd, _FOLDER_MODE)
     except OSError:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from treadle_spool.untrusted import FOLDER_FLAGS
+
 
 def replace_file(folder: str | Path, name: str, content: bytes, *, mode: int = 0o640) -> None:
     """Write a file of a folder whole, whatever has its name now. Raises OSError.
@@ -31,7 +33,7 @@ def replace_file(folder: str | Path, name: str, content: bytes, *, mode: int = 0
 @contextmanager
 def opened_folder(path: str | Path, *, dir_fd: int | None = None) -> Iterator[int]:
     """Open a folder for names relative to it, and close it; a link in its place raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    fd = os.open(path, FOLDER_FLAGS, dir_fd=dir_fd)
     try:
         yield fd
     finally:

@@ -83,11 +83,6 @@ class Arrivals(Lifetime):
         """
         self._watches.append(Watch(folder, events, look, known))
 
-    @property
-    def healthy(self) -> bool:
-        """Whether all folders are watched by watchdog, and all its threads are alive."""
-        return bool(self._folders) and all(folder.watched for folder in self._folders)
-
     def problems(self) -> list[str]:
         """Return why new entries are not noticed, in sentences."""
         problems = [f"the folder {folder.path} is missing" for folder in self._folders if folder.missing]

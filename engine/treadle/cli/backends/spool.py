@@ -25,7 +25,7 @@ from treadle_spool import (
     new_id,
 )
 from treadle_spool.folder import RESULT
-from treadle_spool.outputs import all_interim
+from treadle_spool.interim_list import InterimList
 from treadle_spool.untrusted import LARGEST_DESCRIPTOR, read_regular
 
 _INTAKE_TIMEOUT = 10.0
@@ -91,12 +91,12 @@ class SpoolBackend:
     def interim(self, job: str, last: bool) -> bytes:
         """Return the JSON of all interim results, or of the newest one."""
         name = self._find(job).id
-        values = all_interim(self._spool, name)
-        if not last:
-            return b"[" + b",".join(values) + b"]"
-        if not values:
-            raise TreadleError(f"job {name} has no interim result so far")
-        return values[-1]
+        with InterimList.open(self._spool, name) as interim:
+            if not last:
+                return b"".join(interim.pieces())
+            if (newest := interim.last()) is None:
+                raise TreadleError(f"job {name} has no interim result so far")
+            return b"".join(newest[1])
 
     def cancel(self, job: str) -> dict[str, Any]:
         """Cancel the job and return it."""
