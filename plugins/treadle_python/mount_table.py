@@ -135,8 +135,9 @@ def hidden_rows(spool: str) -> Iterator[Row]:
     for place in _other_places(spool, own, mounts):
         yield EMPTY, place, READ_ONLY
     if os.geteuid() == 0:
-        for device in (*sorted(set(_devices(own))), _SYSRQ):
-            yield os.devnull, device, READ_WRITE
+        for device in sorted({*_devices(own), _SYSRQ}):
+            if os.path.exists(device):  # noqa: PTH110  # a row in vain costs each program a tenth of a millisecond
+                yield os.devnull, device, READ_WRITE
         for place in _TUNABLES:
             yield place, place, READ_ONLY
 

@@ -109,6 +109,7 @@ def test_the_devices_and_the_image_of_a_spool_are_hidden_from_root(loop, tmp_pat
     hidden = [(source, target) for source, target, _ in hidden_rows(str(loop / "spool"))]
     assert (os.devnull, device) in hidden
     assert (os.devnull, str(tmp_path / "image")) in hidden
+    assert [target for _, target in hidden if not os.path.lexists(target)] == []
 
 
 async def test_one_row_more_gives_a_program_a_folder_of_its_own(tmp_path, monkeypatch):
