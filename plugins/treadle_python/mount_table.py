@@ -46,47 +46,48 @@ class MountTable:
 
     def __init__(self) -> None:
         """Look at nothing yet: without an attempt there is no spool."""
-        self._hidden: dict[Path, tuple[Row, ...]] = {}
-        """The rows that cover each spool, as long as the host's mounts are the same."""
-        self._given: dict[tuple[Path, Path], str] = {}
-        """The real path of each source that was looked up: empty if it is not in that spool."""
+        self._hidden: dict[str, tuple[Row, ...]] = {}
+        """By spool id, the rows that cover the spool, as long as the host's mounts are the same."""
+        self._given: dict[tuple[str, str], str] = {}
+        """By spool id and source, the real path of what was looked up: empty if it is not in that spool."""
 
     def rows(self, attempt: Attempt, command: Command) -> tuple[Row, ...]:
         """Return the rows for a command. Called for each start, before the request is sent."""
         if self._watch.have_changed():
             self._hidden.clear()
             self._given.clear()
-        spool = attempt.folder.parent.parent
-        hidden = self._hidden.get(spool)
+        hidden = self._hidden.get(attempt.spool_id)
         if hidden is None:
-            hidden = self._hidden[spool] = tuple(hidden_rows(os.path.realpath(spool)))
-        return (*hidden, *self._given_rows(spool, attempt, command))
+            spool = os.path.realpath(attempt.folder.parent.parent)
+            hidden = self._hidden[attempt.spool_id] = tuple(hidden_rows(spool))
+        return (*hidden, *self._given_rows(attempt, command))
 
-    def _given_rows(self, spool: Path, attempt: Attempt, command: Command) -> Iterator[Row]:
+    def _given_rows(self, attempt: Attempt, command: Command) -> Iterator[Row]:
         """Yield the rows for what the command is given, where it lies in the spool."""
         if isinstance(command, PythonCall):
-            yield from self._row(spool, command.project, READ_WRITE)
-            yield from self._row(spool, command.python.parent.parent, READ_ONLY)
+            yield from self._row(attempt, str(command.project), READ_WRITE)
+            yield from self._row(attempt, _environment(command.python), READ_ONLY)
             return
         if (python := attempt.service.python) is not None:
-            yield from self._row(spool, python if python.is_dir() else python.parent.parent, READ_ONLY)
+            yield from self._row(attempt, str(python) if python.is_dir() else _environment(python), READ_ONLY)
         for mount in command.reads:
             mode = READ_WRITE if mount.source == attempt.service.path else READ_ONLY
-            yield from self._row(spool, mount.source, mode)
+            yield from self._row(attempt, str(mount.source), mode)
         for mount in command.writes:
-            yield from self._row(spool, mount.source, READ_WRITE)
+            yield from self._row(attempt, str(mount.source), READ_WRITE)
         if command.workdir is not None:
-            yield from self._row(spool, command.workdir, READ_WRITE)
+            yield from self._row(attempt, str(command.workdir), READ_WRITE)
 
-    def _row(self, spool: Path, source: Path, mode: str) -> Iterator[Row]:
+    def _row(self, attempt: Attempt, source: str, mode: str) -> Iterator[Row]:
         """Yield the row that binds a source back, if it lies in the spool."""
-        path = self._given.get((spool, source))
+        path = self._given.get((attempt.spool_id, source))
         if path is None:
+            spool = attempt.folder.parent.parent
             path = os.path.realpath(source)
             inside = path.startswith(f"{os.path.realpath(spool)}/")
             path = path if inside else ""
-            if not source.is_relative_to(spool):
-                self._given[spool, source] = path  # what lies in the spool is mostly of one job
+            if not source.startswith(f"{spool}/"):
+                self._given[attempt.spool_id, source] = path  # what lies in the spool is mostly of one job
         if path:
             yield path, path, mode
 
@@ -118,6 +119,11 @@ class _HostMount(NamedTuple):
     """The folder of the file system that is mounted."""
     place: str
     source: str
+
+
+def _environment(python: Path) -> str:
+    """Return the folder of an environment, by its interpreter."""
+    return os.path.dirname(os.path.dirname(python))  # noqa: PTH120  # text, each time a job is started
 
 
 def hidden_rows(spool: str) -> Iterator[Row]:

@@ -16,13 +16,8 @@ on to work, within the bounding set; what they gain can't undo a mount either.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from collections.abc import Iterator
 
 _FORBIDDEN = (
     2,  # DAC_READ_SEARCH: a file is opened by its handle, past every mount
@@ -70,16 +65,6 @@ def drop() -> None:
     if not _keep(_KEPT if os.geteuid() == 0 else 0):
         raise OSError(ctypes.get_errno(), "the program's capabilities can't be given up")
     _prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-
-
-@contextlib.contextmanager
-def dumpable() -> Iterator[None]:
-    """Open this process to its user for a moment. Called by a program's process, before it is a program."""
-    _prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-    try:
-        yield
-    finally:
-        _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def warm_up() -> None:

@@ -34,12 +34,13 @@ import signal
 import time
 from functools import partial
 
-from . import containment, oom, program
+from . import containment, program
 from .child import Child, channel
 from .durable_ends import DurableEnds
 from .exit_names import ExitName
 from .identity import Identity
 from .log_writer import LogWriter, open_log
+from .oom import OomScore
 from .protocol import (
     ALREADY_PUBLISHED,
     ENDED,
@@ -98,7 +99,7 @@ class Supervisor:
         self._preimport: Preimport | None = None
         self._preforked: Child | None = None
         """The child that waits for the next request."""
-        self._score = oom.score_of_programs()
+        self._score = OomScore()
         program.open_streams()
         containment.become_reaper(kind)
 
@@ -174,14 +175,15 @@ class Supervisor:
     def _fork(self) -> Child:
         """Fork a child that waits for its request. Raises RunProgram in the child."""
         request, out, err = channel(), os.pipe(), os.pipe()
+        self._score.use_that_of_programs()
         try:
             pid = os.fork()
         except OSError:
+            self._score.use_own()
             for fd in (*request, *out, *err):
                 os.close(fd)
             raise
         if pid == 0:
-            oom.take_score(self._score)
             self._signals.unblock()  # signals have their default effect, as in any new process
             run = program.prepare(
                 self._kind,
@@ -192,6 +194,7 @@ class Supervisor:
                 stderr=err[1],
             )
             raise RunProgram(run)
+        self._score.use_own()
         for fd in (request[0], out[1], err[1]):
             os.close(fd)
         return Child(pid, request[1], out[0], err[0])
