@@ -1,7 +1,7 @@
 """Programs that damage the folder of their own job, as a Python function and as a command.
 
 A deed is a few lines of Python in a job's data. It finds `folder` (its job's folder), `spool`, `secret` (a
-file outside of the spool), `mark`, `replace`, and some modules. Programs are contained by subreaper: where
+file outside of the spool), `replace`, and some modules. Programs are contained by subreaper: where
 there are namespaces they don't see these folders.
 """
 
@@ -76,11 +76,11 @@ def put(path, name, by):
         raise AssertionError(by)
 
 def act(data):
-    # Do the deed, leave the pid in the mark, and live on for a while.
+    # Leave the pid beside the mark, do the deed, make the mark, and live on for a while.
     mark = Path(data["mark"])
-    exec(data["deed"], dict(globals(), mark=mark))
-    if not mark.exists():  # a deed that ends its program leaves its own, which is not written anew
-        mark.write_text(str(os.getpid()))
+    mark.with_suffix(".begun").write_text(str(os.getpid()))
+    exec(data["deed"], globals())
+    mark.touch()
     for _ in range(int(data["naps"] * 20)):
         time.sleep(0.05)
     print("done", flush=True)
@@ -207,15 +207,21 @@ class Hostile:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that was submitted, and the file in which its program leaves its pid when the deed is done."""
+    """A job that was submitted, and the file that its program makes when the deed is done."""
 
     id: str
     mark: Path
 
-    def pid(self) -> int:
-        """Return the pid of the program, once it has done its deed."""
-        return int(eventually(lambda: self.mark.exists() and self.mark.read_text(), "the deed", 100.0))
-
     def lives(self) -> bool:
-        """Return whether the program is alive."""
-        return psutil.pid_exists(self.pid()) and psutil.Process(self.pid()).status() != psutil.STATUS_ZOMBIE
+        """Return whether the program is alive, once it has done its deed."""
+        eventually(self.mark.exists, "the deed", 100.0)
+        return not self.is_gone()
+
+    def is_gone(self) -> bool:
+        """Return whether the program has ended, with its deed done or not."""
+        begun = self.mark.with_suffix(".begun")
+        pid = int(eventually(lambda: begun.exists() and begun.read_text(), "the program", 100.0))
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
