@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+from treadle import Attempt
+from treadle_python.environment import mark
 from treadle_python.supervisor_handle import SupervisorHandle, start_time
 from treadle_python.treadle_inside.protocol import PROCESS
+
+_NAME = b"TREADLE_ATTEMPT="
+
+
+class Leftovers:
+    """What earlier engines have left, seen by one runtime; it is used in the event loop."""
+
+    def __init__(self) -> None:
+        """Look at nothing yet."""
+        self._made = datetime.now(UTC)
+        """An older attempt is that of an earlier engine."""
+        self._marks: asyncio.Task[set[str]] | None = None
+        """The marks of what was alive when this engine was about to start its first attempt."""
+
+    async def end(self, attempt: Attempt) -> bool:
+        """Kill what may be alive of an attempt that has no process.json; return whether it may be started.
+
+        A program without a mount namespace may have removed its whole folder, before the engine was killed:
+        then the job looks as if it had never begun.
+        """
+        if attempt.started < self._made:
+            return await asyncio.to_thread(_end_older, attempt)
+        if self._marks is None:
+            self._marks = asyncio.create_task(asyncio.to_thread(_marks))
+        if mark(attempt) in await asyncio.shield(self._marks):
+            await asyncio.to_thread(kill_marked, mark(attempt))
+        return True
 
 
 def kill_marked(mark: str) -> None:
@@ -28,15 +59,24 @@ def kill_marked(mark: str) -> None:
                     alive = start_time(int(environ.parent.name)) is not None
 
 
-def kill_unidentified(folder: Path, mark: str) -> bool:
-    """Kill what may be alive of an attempt that has no process.json; return whether it may be started.
+def _end_older(attempt: Attempt) -> bool:
+    """End an attempt of an earlier engine, as `Leftovers.end` does.
 
-    For an attempt of an earlier engine: that one was killed before the start, or a program without a mount
-    namespace has removed the file. A fence keeps a late supervisor of the earlier engine from beginning
-    meanwhile. If it was first, it is the one to be adopted. Blocks on /proc.
+    That engine was killed before the start, or the program has removed process.json. A fence keeps a late
+    supervisor of the earlier engine from beginning meanwhile. If it was first, it is the one to be adopted.
     """
-    if not SupervisorHandle.fence(folder).fenced:
+    if not SupervisorHandle.fence(attempt.folder).fenced:
         return False
-    kill_marked(mark)
-    (folder / PROCESS).unlink(missing_ok=True)
+    kill_marked(mark(attempt))
+    (attempt.folder / PROCESS).unlink(missing_ok=True)
     return True
+
+
+def _marks() -> set[str]:
+    """Return the marks of all processes that are alive."""
+    marks: set[str] = set()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            variables = environ.read_bytes().split(b"\0")
+            marks.update(each.decode(errors="replace") for each in variables if each.startswith(_NAME))
+    return marks

@@ -31,7 +31,6 @@ import os
 import platform
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
@@ -42,7 +41,7 @@ from treadle_python.environment import inherited, mark
 from treadle_python.exits import NOT_DURABLE, exit_of_name, output_limit, recorded_exit
 from treadle_python.fork_server_process import ForkServerSpec
 from treadle_python.fork_servers import ForkServers
-from treadle_python.leftovers import kill_marked, kill_unidentified
+from treadle_python.leftovers import Leftovers, kill_marked
 from treadle_python.mount_table import MountTable
 from treadle_python.options import HostOptions
 from treadle_python.python_template import PythonCall
@@ -72,8 +71,7 @@ class HostRuntime(Runtime):
         Fork servers without a lease end after idle seconds.
         """
         self._contain = contain
-        self._made = datetime.now(UTC)
-        """An older attempt is that of an earlier engine."""
+        self._leftovers = Leftovers()
         self._mounts = MountTable()
         self._servers = ForkServers(idle)
         self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
@@ -101,8 +99,7 @@ class HostRuntime(Runtime):
         """Start a supervisor for the attempt, unless process.json exists. Idempotent."""
         if SupervisorHandle.of(attempt.folder) is not None or self._has_begun(attempt):
             return
-        is_older = attempt.started < self._made
-        if is_older and not await asyncio.to_thread(kill_unidentified, attempt.folder, mark(attempt)):
+        if not await self._leftovers.end(attempt):
             return
         request = request_of(attempt, command, self._contain, self._mounts)
         supervised = None

@@ -78,7 +78,8 @@ def put(path, name, by):
 def act(data):
     # Leave the pid beside the mark, do the deed, make the mark, and live on for a while.
     mark = Path(data["mark"])
-    mark.with_suffix(".begun").write_text(str(os.getpid()))
+    with mark.with_suffix(".begun").open("a") as file:
+        file.write(f"{{os.getpid()}}\\n")
     exec(data["deed"], globals())
     mark.touch()
     for _ in range(int(data["naps"] * 20)):
@@ -218,10 +219,14 @@ class Job:
         return not self.is_gone()
 
     def is_gone(self) -> bool:
-        """Return whether the program has ended, with its deed done or not."""
+        """Return whether the program has ended, in each of its runs, with its deed done or not."""
         begun = self.mark.with_suffix(".begun")
-        pid = int(eventually(lambda: begun.exists() and begun.read_text(), "the program", 100.0))
-        try:
-            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
+        eventually(begun.exists, "the program", 100.0)
+        return not any(_is_alive(int(pid)) for pid in begun.read_text().splitlines())
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -168,12 +168,13 @@ def test_a_listener_to_a_job_whose_folder_is_a_link_delays_nobody(hostile):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.timeout(300)
-def test_the_next_engine_ends_all_of_them(serve, tmp_path, program):
+def test_the_next_engine_ends_all_of_them(serve, tmp_path, request, program):
     deeds = [f"replace({name!r}, {kind!r})" for name in FILES for kind in KINDS]
     deeds += [*FOLDERS.values(), *(f"(folder / {name!r}).touch()" for name in EXITS)]
     deeds.append("(folder / 'job.json').write_bytes(b'{')")
     deeds.append("(folder / 'job.json').write_bytes(b''); (folder / 'attempt.json').write_bytes(b'')")
     hostile = Hostile(serve, tmp_path, program, jobs=len(deeds) + 1)
+    request.addfinalizer(hostile.clear)
     jobs = {deed: hostile.submit(deed, 600) for deed in deeds}
     for job in jobs.values():
         assert job.lives()
@@ -189,6 +190,6 @@ def test_the_next_engine_ends_all_of_them(serve, tmp_path, program):
             hostile.ended(job)
         check_nothing_is_lost(hostile)
     assert probe.statuses == {200}
+    assert [deed for deed, job in jobs.items() if not job.is_gone()] == []
     for job in jobs.values():
         assert SECRET.encode() not in hostile.server.ask("GET", f"/{job.id}/result").body
-    hostile.clear()

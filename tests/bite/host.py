@@ -226,6 +226,14 @@ _CONFINEMENT = (
         _ISOLATION,
         "hostile",
     ),
+    Change(
+        "the end of a program that has removed its own folder before the engine was killed",
+        "plugins/treadle_python/leftovers.py",
+        "            await asyncio.to_thread(kill_marked, mark(attempt))\n",
+        "            pass\n",
+        "tests/acceptance/test_hostile_folders.py",
+        "next_engine",
+    ),
     passed(
         "the capabilities that a program gives up",
         f"{_INSIDE}/containment.py",

@@ -219,8 +219,8 @@ CHANGES = (
     Change(
         "the end of what an unidentified attempt left",
         "plugins/treadle_python/leftovers.py",
-        "    kill_marked(mark)\n",
-        "    pass\n",
+        "    kill_marked(mark(attempt))\n    (attempt",
+        "    (attempt",
         "tests/unit/plugins/test_exits.py",
         "identity",
     ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 from signal import SIGKILL
@@ -35,6 +34,7 @@ from treadle.engine import Engine
 from treadle.interface.settings import Settings
 from treadle_python.leftovers import kill_marked
 from treadle_spool import Spool, State, Status, UnknownJob
+from treadle_spool.removal import remove
 from treadle_spool.status import FORMAT
 
 MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))
@@ -44,7 +44,7 @@ MOST = int(os.environ.get("TREADLE_CRASH_POINTS", "6"))
 def prepare(disk: Disk, transition: str) -> Spool:
     """Return a new spool in the state before the transition, all of it on the disk."""
     for old in disk.root.glob("spool*"):
-        shutil.rmtree(old)
+        remove(old)  # what an owner has discarded goes in a thread, at the same time
     spool = Spool.open(disk.root / "spool")
     with owned(spool) as owner:
         TRANSITIONS[transition][0](owner)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from unittest import mock
@@ -26,6 +25,7 @@ from treadle.dispatch.recovery import recover
 from treadle.testing import live_attempt
 from treadle_spool import DropFolder, LiveAttempt, NameTaken, Retention, Spool, State, UnknownJob
 from treadle_spool.drop_names import dropped_name
+from treadle_spool.removal import remove
 from treadle_spool.retention import collect
 
 EXAMPLES = int(os.environ.get("TREADLE_MACHINE", "10"))
@@ -63,7 +63,7 @@ class Peace(RuleBasedStateMachine):
         super().__init__()
         self.disk = disk
         for old in disk.root.glob("spool*"):
-            shutil.rmtree(old)
+            remove(old)  # what an owner has discarded goes in a thread, at the same time
         self.lock = ExitStack()
         self.begin()
         disk.sync()
