@@ -40,6 +40,6 @@ def passed(what: str, file: str, line: str, tests: str, select: str = "") -> Cha
 
 
 def no_follow(where: str, file: str, around: str, tests: str, select: str = "") -> Change:
-    """Take one O_NOFOLLOW out of the expression that has it."""
-    new = around.replace("os.O_NOFOLLOW", "0")
+    """Take one O_NOFOLLOW out of the expression that has it, or that has FOLDER_FLAGS."""
+    new = around.replace("os.O_NOFOLLOW", "0").replace("FOLDER_FLAGS", "FOLDER_FLAGS & ~os.O_NOFOLLOW")
     return Change(f"O_NOFOLLOW of {where}", file, around, new, tests, select)

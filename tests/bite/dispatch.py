@@ -91,14 +91,14 @@ CHANGES = (
     no_follow(
         "the folder of a program's input",
         f"{_ENGINE}/interface/inputs.py",
-        "os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW",
+        "os.open(INPUT, FOLDER_FLAGS",
         _INPUTS,
         "the_folder",
     ),
     no_follow(
         "an attempt's folder in which a file is replaced",
         f"{_ENGINE}/support/replacing.py",
-        "os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW",
+        "os.open(path, FOLDER_FLAGS",
         "tests/unit/support/test_replacing.py",
         "place_of_the_folder",
     ),
@@ -113,7 +113,7 @@ CHANGES = (
     no_follow(
         "a data pool",
         f"{_ENGINE}/api/body.py",
-        "os.O_DIRECTORY | os.O_NOFOLLOW",
+        "os.open(folder, FOLDER_FLAGS",
         _POOLS,
     ),
     no_follow(

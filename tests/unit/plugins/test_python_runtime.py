@@ -310,7 +310,7 @@ async def test_starting_again_adopts_what_runs(runtime, attempt):
 
 async def test_concurrent_starts_start_it_once(runtime, attempt):
     made = attempt("import time\ndef run():\n    print('once')\n    time.sleep(0.2)\n")
-    await asyncio.gather(*(PythonOnHost().start(made) for _ in range(6)))
+    await asyncio.gather(*(runtime.start(made) for _ in range(6)))
     await runtime.wait(made)
     assert made.stdout.read_bytes() == b"once\n"
 
