@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.server import Server
+
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # a shell's background job; what it starts would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _servers(folder: Path) -> Iterator[Callable[..., Server]]:

@@ -51,7 +51,8 @@ def put(path, name, by):
         os.mkfifo(path)
     elif by == "socket":
         os.chdir(folder)
-        socket.socket(socket.AF_UNIX).bind(name)
+        socket.socket(socket.AF_UNIX).bind(".socket")
+        os.rename(".socket", name)
         os.chdir("/")
     elif by == "folder":
         path.mkdir()
