@@ -160,7 +160,9 @@ class Hostile:
         body = {"data": {"deed": deed, "mark": str(mark), "naps": naps}, **fields}
         answer = self.server.ask("POST", "/", json.dumps(body).encode())
         assert answer.status == 201, answer.body
-        return Job(answer.json["id"], mark)
+        job = str(answer.json["id"])
+        paths = (f"/{job}", f"/{job}/result")
+        return Job(job, mark, lambda: b"".join(self.server.ask("GET", path).body for path in paths))
 
     def status(self, job: Job) -> str:
         """Return the status of a job, which can be told whatever its program has done."""
@@ -213,10 +215,15 @@ class Job:
 
     id: str
     mark: Path
+    tell: Callable[[], bytes]
+    """Returns its status and its result, for the message of a failure."""
 
     def lives(self) -> bool:
         """Return whether the program is alive, once it has done its deed."""
-        eventually(self.mark.exists, "the deed", 100.0)
+        try:
+            eventually(self.mark.exists, "the deed", 60.0)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.tell()!r}") from None
         return not self.is_gone()
 
     def is_gone(self) -> bool:
