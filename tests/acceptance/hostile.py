@@ -39,11 +39,11 @@ def gone(path):
 
 def replace(name, by):
     path = folder / name
-    while True:  # a log may be made by its writer in between
+    while True:  # the supervisor may make a log in between, and the engine attempt.json
         try:
             gone(path)
             return put(path, name, by)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError, NotADirectoryError):
             pass
 
 def put(path, name, by):
