@@ -9,6 +9,8 @@ from pathlib import Path
 
 from treadle import Attempt, Service, StartError
 
+MARK = "TREADLE_ATTEMPT"
+"""The variable that tells the processes of an attempt from all others (`mark`)."""
 _INHERITED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
     r"|LD_LIBRARY_PATH|(CUDA|NVIDIA)_\w+"
@@ -85,4 +87,4 @@ def of_attempt(attempt: Attempt) -> dict[str, str]:
 
 def mark(attempt: Attempt) -> str:
     """Return the `name=value` that every process of the attempt has in its environment, and no other."""
-    return f"TREADLE_ATTEMPT={attempt.spool_id}/{attempt.job.id}/{attempt.number}"
+    return f"{MARK}={attempt.spool_id}/{attempt.job.id}/{attempt.number}"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from treadle import Attempt
-from treadle_python.environment import mark
+from treadle_python.environment import MARK, mark
 from treadle_python.supervisor_handle import SupervisorHandle, start_time
 from treadle_python.treadle_inside.protocol import PROCESS
-
-_NAME = b"TREADLE_ATTEMPT="
 
 
 class Leftovers:
@@ -52,11 +51,11 @@ def kill_marked(mark: str) -> None:
     alive = True
     while alive:
         alive = False
-        for environ in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):
-                if variable in environ.read_bytes().split(b"\0"):
-                    os.kill(int(environ.parent.name), signal.SIGKILL)
-                    alive = start_time(int(environ.parent.name)) is not None
+        for pid, variables in _environments():
+            if variable in variables:
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    alive = start_time(pid) is not None
 
 
 def _end_older(attempt: Attempt) -> bool:
@@ -74,9 +73,18 @@ def _end_older(attempt: Attempt) -> bool:
 
 def _marks() -> set[str]:
     """Return the marks of all processes that are alive."""
-    marks: set[str] = set()
+    begin = f"{MARK}=".encode()
+    return {
+        each.decode(errors="replace")
+        for _, variables in _environments()
+        for each in variables
+        if each.startswith(begin)
+    }
+
+
+def _environments() -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the pid and the variables of each process, as it was started with them."""
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             variables = environ.read_bytes().split(b"\0")
-            marks.update(each.decode(errors="replace") for each in variables if each.startswith(_NAME))
-    return marks
+            yield int(environ.parent.name), variables
