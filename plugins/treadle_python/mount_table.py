@@ -165,7 +165,10 @@ def _other_places(spool: str, own: _HostMount, mounts: list[_HostMount]) -> Iter
 
 
 def _devices(own: _HostMount) -> Iterator[str]:
-    """Yield the devices that a file system lies on, those below them, and the file of a loop device."""
+    """Yield the devices that a file system lies on, those below them, and the file of a loop device.
+
+    Not each of them is in /dev.
+    """
     pending = [_BLOCKS / own.device]
     if own.source.startswith("/dev/"):
         try:
@@ -184,7 +187,7 @@ def _devices(own: _HostMount) -> Iterator[str]:
         names += [each.name for each in block.glob("device/scsi_generic/*")]
         names += [each.name for each in block.glob("device/bsg/*")]
         names += [block.name.replace("nvme", "ng", 1)] if block.name.startswith("nvme") else []
-        yield from (f"/dev/{name}" for name in names if Path("/dev", name).exists())
+        yield from (f"/dev/{name}" for name in names)
         backing = block / "loop" / "backing_file"
         if backing.exists() and Path(file := backing.read_text().rstrip("\n")).is_file():
             yield os.path.realpath(file)
