@@ -14,9 +14,8 @@ import pytest
 
 from tests.acceptance.server import Server
 
-if (
-    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-):  # a shell's background job; what it starts would inherit it
+# A shell's background job ignores it, and what the tests start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -100,7 +100,7 @@ def test_whatever_stands_in_the_place_of_a_file_the_job_is_cancelled_in_time(hos
 def test_whatever_becomes_of_its_folder_the_job_ends(hostile, what):
     with HealthProbe(hostile.server.url) as probe:
         short = hostile.submit(FOLDERS[what], 0.3)
-        late = hostile.submit(FOLDERS[what], 600, timeout=2)
+        late = hostile.submit(FOLDERS[what], 600, timeout=4)
         job = hostile.submit(FOLDERS[what], 600)
         assert job.lives()
         assert hostile.cancel(job) < hostile.grace + 1
