@@ -15,6 +15,9 @@ runtime.py describes the steps. This module handles what interrupts them:
 - A process that takes part in the start is killed (a monitor, an OCI runtime): the program may have begun.
   The container is removed, so nothing of it is alive. `wait` then reports the attempt as lost, and the
   service's policy for lost attempts decides about another one.
+- A start is refused that may have been asked for before, by a killed process of ours: what is left of an
+  interrupted start can refuse the next one, with messages that belong to no fault of the container. So
+  whatever the message, this is the case above. A fault of the container fails the next attempt's start.
 - Any other error fails the start.
 
 Dropped: a start without `prepare` as a call of its own, since then every interrupted start may have begun
@@ -160,19 +163,22 @@ class Launcher:
             await self._retry(partial(self._engine.remove, container))
             return False
         except EngineError as error:
-            await self._discard_interrupted(container, error)
+            await self._discard_interrupted(container, error, fresh)
             return True
         try:
             await self._engine.start(container)
         except EngineUnreachable:
             await self._retry(partial(self._start_unless_started, container))
         except EngineError as error:
-            await self._discard_interrupted(container, error)
+            await self._discard_interrupted(container, error, fresh)
         return True
 
-    async def _discard_interrupted(self, container: str, error: EngineError) -> None:
-        """Remove a container whose start was interrupted; raise the error if it has another cause."""
-        if not broken_off(error):
+    async def _discard_interrupted(self, container: str, error: EngineError, fresh: bool) -> None:
+        """Remove a container whose start was interrupted; raise the error if it has another cause.
+
+        With fresh, no start was asked for before the one that has failed.
+        """
+        if fresh and not broken_off(error):
             raise error
         log.warning("container %s is lost: its start was interrupted: %s", container[:12], error)
         await self._retry(partial(self._engine.remove, container))
@@ -187,8 +193,7 @@ class Launcher:
         except EngineUnreachable:
             raise
         except EngineError as error:
-            log.warning("container %s is lost: its start was interrupted: %s", container[:12], error)
-            await self._engine.remove(container)
+            await self._discard_interrupted(container, error, fresh=False)
 
     async def _retry(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         return await retry_within(self._unreachable_timeout, call)

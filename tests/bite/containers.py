@@ -92,6 +92,14 @@ CHANGES = (
         "full_disk or folder_is_gone",
     ),
     Change(
+        "the loss of a container that refuses its second start",
+        f"{_CONTAINERS}/launcher.py",
+        "if fresh and not broken_off(error):",
+        "if not broken_off(error):",
+        f"{_TESTS}/containers/test_container_runtime.py",
+        "asked_for_before",
+    ),
+    Change(
         "the rewind of a log's interrupted copy",
         f"{_CONTAINERS}/log_copy.py",
         "            each.rewind()\n        await self._engine.copy_log(self._container, logs, follow=False)",

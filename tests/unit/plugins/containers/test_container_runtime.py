@@ -6,7 +6,9 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
+import msgspec
 import pytest
 from podman.api.client import APIClient, APIResponse
 from podman.errors import APIError
@@ -53,6 +55,23 @@ async def test_a_container_that_was_made_and_not_started_is_started_once(runtime
     await start(runtime, made)
     assert (await runtime.wait(made)).code == 0
     assert made.stdout.read_bytes() == b"once\n"
+    await runtime.cleanup(made)
+
+
+async def test_a_container_whose_start_may_have_been_asked_for_before_is_lost_if_it_is_refused(
+    runtime, kind, attempt
+):
+    """What an interrupted start leaves refuses the next one, with any message at all."""
+    made = attempt()
+    record = Record(name=f"refused-{uuid4()}").write(made)
+    label = f"treadle.spool={made.spool_id}"
+    created = await run(
+        kind, "create", "--network", "none", "--name", record.name, "--label", label, IMAGE, "/no/program"
+    )
+    msgspec.structs.replace(record, id=created.strip()).write(made)
+    await start(runtime, made)
+    assert ids(kind, made) == []
+    assert (await runtime.wait(made)).reason is Reason.LOST
     await runtime.cleanup(made)
 
 
