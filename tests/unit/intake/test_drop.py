@@ -177,7 +177,7 @@ async def test_large_files_are_not_all_read_at_once(harness, monkeypatch):
             path.write_text('{"service": "test", "data": ' + data + "}")
             path.rename(engine.spool.drop / f"job-{number}.json")
         await until(lambda: len(list(engine.spool.done.iterdir())) == 20)
-        assert engine.intake._held == 0
+        await until(lambda: engine.intake._held == 0)  # its file is taken away when a job runs already
     assert 1000 < most <= 3200
 
 
