@@ -14,6 +14,7 @@ import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,86 @@ def test_a_client_that_sends_a_body_at_a_fair_pace_is_served(server):
             client.sendall(body[start : start + 25_000])
             assert not select.select([client], [], [], 0.1)[0] or start + 25_000 >= len(body)
         assert client.recv(1000).startswith(b"HTTP/1.1 201")
+
+
+LARGE = """
+def run():
+    print('PlanQK:Job:InterimResult: "' + 'x' * 8_000_000 + '"')
+    return 'y' * 8_000_000
+"""
+"""A program whose result and interim results are more than the sockets hold."""
+
+
+@pytest.fixture(scope="module")
+def large(module_server, tmp_path_factory) -> tuple[Server, list[str]]:
+    """Return a server, and paths with large responses: a file that is sent as it is, pieces, and events."""
+    project = tmp_path_factory.mktemp("large")
+    (project / "src").mkdir()
+    (project / "src" / "program.py").write_text(LARGE)
+    (project / "planqk.json").write_text('{"name": "service", "runtime": "PYTHON_TEMPLATE"}')
+    server = module_server(project)
+    job = server.submit()
+    server.ended(job)
+    return server, [f"/{job}/{name}" for name in ("result", "interim-results", "events")]
+
+
+def reading(server: Server, path: str) -> socket.socket:
+    """Return a client with a small buffer that has asked for a response."""
+    address = urllib.parse.urlsplit(server.url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(30)
+    client.connect((address.hostname, address.port))
+    client.sendall(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % path.encode())
+    return client
+
+
+def descriptors(server: Server) -> list[str]:
+    """Return the results and connections that a server has open."""
+    folder = Path("/proc", str(server.process.pid), "fd")
+    targets = []
+    for fd in list(folder.iterdir()):
+        with suppress(FileNotFoundError):
+            targets.append(str(fd.readlink()))
+    return [each for each in targets if each.startswith("socket:") or "/done/" in each]
+
+
+def test_clients_that_take_nothing_of_a_response_are_closed(large):
+    server, paths = large
+    before = len(descriptors(server))
+    with ExitStack() as stack:
+        clients = {path: stack.enter_context(reading(server, path)) for path in paths}
+        begun = time.monotonic()
+        eventually(lambda: len(descriptors(server)) >= before + len(paths), "the responses begun")
+        poll = select.poll()
+        for client in clients.values():
+            poll.register(client, select.POLLERR)
+        closed: set[int] = set()
+        while len(closed) < len(clients) and (left := begun + CLOSED_WITHIN - time.monotonic()) > 0:
+            for fd, _ in poll.poll(left * 1000):
+                closed.add(fd)
+                poll.unregister(fd)
+        assert [path for path, client in clients.items() if client.fileno() not in closed] == []
+        eventually(lambda: len(descriptors(server)) <= before, "nothing left of their requests")
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_clients_that_take_a_response_slowly_get_all_of_it(large):
+    server, paths = large
+
+    def take(path: str) -> int:
+        begun, size = time.monotonic(), 0
+        with reading(server, path) as client:
+            while time.monotonic() - begun < CLOSED_WITHIN + 5:
+                size += len(client.recv(4096))
+                time.sleep(0.5)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
+            while size < 8_000_000 and (piece := client.recv(MIB)):
+                size += len(piece)
+        return size
+
+    with ThreadPoolExecutor(len(paths)) as threads:
+        assert min(threads.map(take, paths)) >= 8_000_000
 
 
 def test_a_client_that_goes_away_is_no_fault_of_the_spool(server):

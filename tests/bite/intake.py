@@ -92,10 +92,18 @@ CHANGES = (
     Change(
         "the end of connections with slow headers",
         "engine/treadle/api/connections.py",
-        "            self._close([each for each in self.open if each.is_too_slow(now)])\n",
+        "            self._close([each for each in self.open if each.is_late(now)])\n",
         "            pass\n",
         "tests/acceptance/test_slow_clients.py",
         "half_a_request",
+    ),
+    Change(
+        "the end of connections that take nothing",
+        "engine/treadle/api/uptake.py",
+        "                _hang_up(connection)\n",
+        "                pass\n",
+        "tests/acceptance/test_slow_clients.py",
+        "take_nothing",
     ),
     Change(
         "the pace of bodies",

@@ -4,11 +4,11 @@ aiohttp has no limit for the time that a request's headers take, nor for the num
 thousand half-sent requests take every file descriptor, and the engine can open no file any more. So:
 
 1. The headers of a request have `PATIENCE` seconds, and a client that takes nothing of its response is closed
-   as well. Once a second all connections are looked at; that costs a request nothing but the note of a time.
+   as well (uptake.py). Once a second all connections are looked at; that costs a request nothing but the
+   note of a time.
 2. There are `most` connections. If one more comes, the oldest ones are closed that are idle, or whose request
    has not come completely. So somebody who holds connections open is the first to lose them. If all are busy,
    the new one gets 503 and is closed.
-
 3. What takes long to parse has a small share of the time: bytes are parsed in the event loop, and a body in
    chunks of one byte costs 3 µs for each. Its connection is then not read for a while, and the more of them
    there are, the longer.
@@ -30,13 +30,12 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from treadle.api.errors import ApiError, error_response, malformed, of_aiohttp
+from treadle.api.uptake import Uptake
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds for the headers of a request."""
-_STALLED = 60.0
-"""Seconds after which a client is gone that takes nothing of its response."""
 _LOOK = 1.0
 """Seconds between two looks at all connections."""
 _IDLE = 75.0
@@ -64,7 +63,7 @@ REFUSAL = (
 class Connection(RequestHandler):
     """One connection of a client, from its accept to its end. It answers in JSON to what is no HTTP, too."""
 
-    __slots__ = ("_body", "_rests", "_unsent", "busy", "server", "since", "waits")
+    __slots__ = ("_body", "_rests", "_uptake", "busy", "server", "since", "waits")
 
     def __init__(self, server: Connections, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
@@ -76,7 +75,7 @@ class Connection(RequestHandler):
         self.since = loop.time()
         """When the request that is expected has begun, or when the last one ended."""
         self._body: StreamReader | None = None
-        self._unsent = (0, 0.0)
+        self._uptake = Uptake()
         self._rests = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,14 +128,14 @@ class Connection(RequestHandler):
         """Return whether a request is being handled whose body has not come completely."""
         return self._body is not None and not self._body.is_eof()
 
-    def is_too_slow(self, now: float) -> bool:
-        """Return whether the client takes too long, to send the headers or to take the response."""
-        if self.waits and not self.busy and now - self.since > PATIENCE:
-            return True
-        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
-        if not unsent or unsent != self._unsent[0]:
-            self._unsent = (unsent, now)
-        return now - self._unsent[1] > _STALLED
+    def is_late(self, now: float) -> bool:
+        """Return whether the client takes too long to send the headers."""
+        return self.waits and not self.busy and now - self.since > PATIENCE
+
+    def look_at_uptake(self, now: float) -> None:
+        """Hang up if the client takes nothing of its response."""
+        if self.transport is not None:
+            self._uptake.look(self.transport, now)
 
     def handle_error(
         self,
@@ -203,7 +202,9 @@ class Connections(web.Server):
         while True:
             await asyncio.sleep(_LOOK)
             now = self._loop.time()
-            self._close([each for each in self.open if each.is_too_slow(now)])
+            self._close([each for each in self.open if each.is_late(now)])
+            for each in list(self.open):
+                each.look_at_uptake(now)
 
     def _silent(self) -> Iterable[Connection]:
         """Yield those without a request that have had time for one: a new one is about to send its own."""
