@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,27 @@ def test_a_descriptor_that_is_no_file_is_an_error_and_no_wait(attempt):
     attempt.descriptor.write_bytes(b"overwritten")
     with pytest.raises(InvalidDescriptor):
         write_inputs(attempt)
+
+
+def large(attempt: Attempt, data: bytes) -> Attempt:
+    """Return an attempt whose job has this for its data."""
+    attempt.descriptor.write_bytes(b'{"service": "test", "data": %s, "params": %s}' % (data, PARAMS))
+    return attempt
+
+
+def test_large_input_is_written_by_another_process(attempt):
+    data = b'{"list": [' + b"[[1]], " * 3_000_000 + b"1]}"
+    begun = time.process_time()
+    write_inputs(large(attempt, data))
+    assert time.process_time() - begun < 0.1
+    assert (attempt.input / "data.json").read_bytes() == data
+    assert (attempt.input / "params.json").read_bytes() == PARAMS
+
+
+def test_what_is_wrong_with_large_input_is_told_as_with_small_input(attempt):
+    with pytest.raises(InvalidDescriptor, match="not valid JSON"):
+        write_inputs(large(attempt, b'{"list": [' + b"1, " * 1_000_000))
+    large(attempt, b'{"list": [' + b"1, " * 1_000_000 + b"1]}")
+    attempt.input.symlink_to(attempt.folder.parents[2] / "precious")
+    write_inputs(attempt)
+    assert unharmed(attempt)
