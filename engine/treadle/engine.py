@@ -23,6 +23,7 @@ from treadle.operate.metrics import Metrics
 from treadle.support.batching import BatchWorkers
 from treadle.support.lifetime import Lifetime
 from treadle_spool import DropFolder, Owner, Spool
+from treadle_spool.draft import LARGE
 
 _COUNT_TTL = 1.0
 """Seconds for which a count of queue/ is cached."""
@@ -94,7 +95,7 @@ class Engine(Lifetime):
         tools = Toolbox(owner, self.plugins, self.observers, gateway.changes, finish, settings)
         self.dispatcher = Dispatcher(self.services, tools)
         gateway.listen(self.dispatcher.noticing)
-        self.intake = Intake(DropFolder(owner, max_bytes=settings.max_body), gateway.admission)
+        self.intake = Intake(DropFolder(owner, max_bytes=settings.max_body, large=LARGE), gateway.admission)
         self.metrics = Metrics(self.dispatcher, self.intake, gateway.arrivals, self.observers)
 
     def _housekeeping(self, owner: Owner) -> Housekeeping:

@@ -4,7 +4,7 @@ from treadle_spool.clock import now, uptime
 from treadle_spool.descriptor import EMPTY, Accepted, Descriptor, JobOptions, Origin
 from treadle_spool.drop import DropFolder
 from treadle_spool.drop_names import is_hidden
-from treadle_spool.drop_outcomes import Faulty, Found, LeftAlone, NotYet, Refused, Taken
+from treadle_spool.drop_outcomes import Faulty, Found, Large, LeftAlone, NotYet, Refused, Taken
 from treadle_spool.errors import (
     InvalidDescriptor,
     NameTaken,
@@ -32,6 +32,7 @@ __all__ = [
     "Found",
     "InvalidDescriptor",
     "JobOptions",
+    "Large",
     "LeftAlone",
     "LiveAttempt",
     "NameTaken",

@@ -2,7 +2,8 @@
 
 The steps for a batch of jobs:
 
-1. Write each descriptor to a draft in tmp/. An unsafe name or a write error concerns only that job.
+1. Write each descriptor to a draft in tmp/, or link the file there that a large job has already (draft.py).
+   An unsafe name or a write error concerns only that job.
 2. fsync all drafts. If that fails, no job of the batch is accepted.
 3. Link each draft to queue/<name>.json. `link` never overwrites: of several processes only one gets a name.
 4. Look for done/<name> after the link, and remove the link if that exists. An ended job has no file in queue/
@@ -22,19 +23,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
 from treadle_spool import durable
 from treadle_spool.clock import now
 from treadle_spool.descriptor import Accepted, Descriptor
+from treadle_spool.draft import Draft
 from treadle_spool.errors import NameTaken, SpoolError
-from treadle_spool.head import Head
 from treadle_spool.names import check_name, new_id
 from treadle_spool.status import State, Status
 
 
-class _Draft(msgspec.Struct, frozen=True):
+class _NewFile(msgspec.Struct, frozen=True):
     """The file of a job in tmp/, not yet durable."""
 
     name: str
@@ -53,36 +55,40 @@ class Acceptor:
         self._sync = durable.SharedSync(queue)
 
     def accept_all(
-        self, jobs: Iterable[tuple[Descriptor, str | None]]
+        self, jobs: Iterable[tuple[Descriptor | Draft, str | None]]
     ) -> list[Status | SpoolError | OSError]:
         """Accept a batch of jobs; return for each job what `Spool.accept` would return or raise."""
         with durable.NewFiles() as files:
-            drafts = [self._make_draft(files, descriptor, name) for descriptor, name in jobs]
+            drafts = [self._make_file(files, job, name) for job, name in jobs]
             try:
                 files.sync()
-                outcomes = [self._link(draft) if isinstance(draft, _Draft) else draft for draft in drafts]
+                outcomes = [self._link(draft) if isinstance(draft, _NewFile) else draft for draft in drafts]
             except OSError as error:
-                outcomes = [error if isinstance(draft, _Draft) else draft for draft in drafts]
+                outcomes = [error if isinstance(draft, _NewFile) else draft for draft in drafts]
         for draft in drafts:
-            if isinstance(draft, _Draft):
+            if isinstance(draft, _NewFile):
                 _remove(draft.path)
         return self._make_durable(outcomes)
 
-    def _make_draft(
-        self, files: durable.NewFiles, descriptor: Descriptor, name: str | None
-    ) -> _Draft | SpoolError | OSError:
+    def _make_file(
+        self, files: durable.NewFiles, job: Descriptor | Draft, name: str | None
+    ) -> _NewFile | SpoolError | OSError:
         """Write the file of a job in tmp/."""
         path = self._new_draft()
         try:
             name = new_id() if name is None else check_name(name)
-            accepted = descriptor.accepted(now())
-            files.make(path, accepted.to_json())
+            if isinstance(job, Draft):
+                accepted = job.job
+                files.make(path, Path(job.path))
+            else:
+                accepted = job.accepted(now())
+                files.make(path, accepted.to_json())
         except (SpoolError, OSError) as error:
             _remove(path)
             return error
-        return _Draft(name, accepted, path)
+        return _NewFile(name, accepted, path)
 
-    def _link(self, draft: _Draft) -> Status | SpoolError | OSError:
+    def _link(self, draft: _NewFile) -> Status | SpoolError | OSError:
         """Link the file of a job into queue/; its name is not durable yet."""
         queued = f"{self._queue}/{draft.name}.json"
         try:
@@ -118,7 +124,7 @@ def _remove(draft: str) -> None:
         os.unlink(draft)
 
 
-def pending(name: str, descriptor: Accepted | Head) -> Status:
+def pending(name: str, descriptor: Accepted) -> Status:
     """Return the status of a job that has not been started."""
     return Status(
         id=name,

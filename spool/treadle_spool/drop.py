@@ -3,8 +3,9 @@
 The steps for one entry; each is a call of its own, so that a slow step of one delays no other:
 
 1. `look`: leave what is named like a partial file, has a writer or is not finished (dropped.py). Leave what
-   has no job's name until it has been quiet for some seconds. Read and parse the others.
-2. The engine checks the job.
+   has no job's name until it has been quiet for some seconds. Read and parse the others, unless they are
+   large.
+2. The engine checks the job. Or `accept_large`: it has another process read, parse and check a large one.
 3. `accept`: a copy becomes the job, with the identity of the file as the job's `origin`. Then the file is
    taken away (taking.py). Or `refuse_all`: the files are taken away, and moved to bad/ with their reasons.
 
@@ -23,30 +24,33 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from treadle_spool.descriptor import Descriptor, Origin
+from treadle_spool.descriptor import Descriptor
+from treadle_spool.draft import Draft
+from treadle_spool.drop_accept import Accepting, without_frames
 from treadle_spool.drop_names import Kind, dropped_name, job_name, kind_of
-from treadle_spool.drop_outcomes import Faulty, Found, LeftAlone, NotYet, Refused, Taken
-from treadle_spool.dropped import OpenFile, Unfinished, holder_of, parse
-from treadle_spool.errors import HardLinked, InvalidDescriptor, NameTaken, SpoolError, Unreadable
-from treadle_spool.folder import JOB, read_descriptor
+from treadle_spool.drop_outcomes import Faulty, Found, Large, LeftAlone, NotYet, Refused, Taken
+from treadle_spool.dropped import OpenFile, Unfinished, digest_of, parse
+from treadle_spool.errors import HardLinked, SpoolError, Unreadable
 from treadle_spool.left import origin_of
 from treadle_spool.owner import Owner
 from treadle_spool.patience import Patience
 from treadle_spool.quarantine import UNMOVABLE, Refusal, Stuck
-from treadle_spool.status import Status
 from treadle_spool.taking import Replaced, Taking
-from treadle_spool.untrusted import UntrustedFile
 
 _QUIET = 2.5
 """How many times longer one waits for an entry to get another name than for the rest of its content."""
 
 Check = Callable[[Descriptor], None]
 """A callback that raises a SpoolError for a job that the engine does not accept."""
+Compose = Callable[[Path, os.stat_result], Draft]
+"""A callback that decodes a dropped file, checks its job and writes the file of that in tmp/.
+
+It raises a SpoolError for a job that the engine does not accept, and Unfinished if it finds another file.
+"""
 
 
 class DropFolder:
@@ -57,9 +61,15 @@ class DropFolder:
     """
 
     def __init__(
-        self, owner: Owner, *, max_bytes: int, settle: float = 2.0, quiet: float | None = None
+        self,
+        owner: Owner,
+        *,
+        max_bytes: int,
+        settle: float = 2.0,
+        quiet: float | None = None,
+        large: int | None = None,
     ) -> None:
-        """Refuse files of more than max_bytes.
+        """Refuse files of more than max_bytes; those of more than `large` are read by `accept_large` only.
 
         A file whose end can't be seen counts as finished when it has been unchanged for `settle` seconds,
         and one that has no job's name when it has been unchanged for `quiet` seconds.
@@ -69,8 +79,10 @@ class DropFolder:
         self.max_bytes = max_bytes
         self._settle = settle
         self._quiet = settle * _QUIET if quiet is None else quiet
+        self._large = large
         self._patience = Patience()
         self._taking = Taking(self.path, owner.spool.root)
+        self._accepting = Accepting(owner.spool, self._taking)
 
     def names(self) -> list[str]:
         """Return the names of all entries of the folder, but those that are being taken away just now."""
@@ -82,9 +94,10 @@ class DropFolder:
     def take(self, entry: str, check: Check) -> Taken | Refused | LeftAlone | NotYet:
         """Accept the file as a job, refuse it and move it to bad/, or leave it: one step after the other.
 
-        Raises OSError only for errors of the disk, never for faults of the file.
+        Only where no file is Large. Raises OSError only for errors of the disk, never for faults of the file.
         """
-        looked: Found | Faulty | Taken | LeftAlone | NotYet = self.look(entry)
+        looked: Found | Large | Faulty | Taken | LeftAlone | NotYet = self.look(entry)
+        assert not isinstance(looked, Large)
         if isinstance(looked, Found):
             try:
                 check(looked.descriptor)
@@ -99,7 +112,7 @@ class DropFolder:
             return outcome
         return looked
 
-    def look(self, entry: str, most: int | None = None) -> Found | Faulty | LeftAlone | NotYet:
+    def look(self, entry: str, most: int | None = None) -> Found | Large | Faulty | LeftAlone | NotYet:
         """Read an entry if it is finished; a file of more than `most` bytes is not read now.
 
         Raises OSError only for errors of the disk.
@@ -120,7 +133,7 @@ class DropFolder:
 
     def _look(
         self, entry: str, kind: Kind, file: os.stat_result, most: int | None
-    ) -> Found | Faulty | NotYet:
+    ) -> Found | Large | Faulty | NotYet:
         wait = self._quiet if kind is Kind.DOUBTFUL else 0.0
         is_complete = False
         try:
@@ -133,12 +146,15 @@ class DropFolder:
                 job_name(dropped_name(entry))
                 if most is not None and file.st_size > most:
                     return NotYet(unfinished=True, again=self._settle / 10)
-                return Found(entry, parse(opened.read(self.max_bytes)), file)
+                if self._large is not None and file.st_size > self._large:
+                    return Large(entry, file, is_complete)
+                content = opened.read(self.max_bytes)
+                return Found(entry, parse(content), file, digest_of(content))
         except SpoolError as error:
             wait = max(wait, self._wait_for_better(error, file, is_complete))
             if missing := self._patience.missing(entry, file, wait):
                 return NotYet(unfinished=True, again=missing)
-            return Faulty(entry, _without_frames(error), file)
+            return Faulty(entry, without_frames(error), file)
 
     def _wait_for_better(self, error: SpoolError, file: os.stat_result, is_complete: bool) -> float:
         """Return how many seconds the entry must have been unchanged before it is refused for this error."""
@@ -154,25 +170,28 @@ class DropFolder:
 
         Raises OSError; then the entry is to be looked at again, and its job does not become a second one.
         """
-        job, origin = job_name(dropped_name(found.entry)), origin_of(found.file)
-        descriptor = msgspec.structs.replace(found.descriptor, created=None, origin=origin)
+        descriptor = msgspec.structs.replace(found.descriptor, created=None, origin=origin_of(found.file))
+        return self._accepting.accept(found.entry, found.file, descriptor, found.digest)
+
+    def accept_large(self, large: Large, compose: Compose) -> Taken | Faulty | NotYet:
+        """Have a large file composed, and accept its job as `accept` does, or return why not."""
         try:
-            status = self._find_accepted(job, origin) or self._spool.accept(descriptor, job)
-        except NameTaken as error:
-            error = NameTaken(f"{error}: choose another file name")
-            return Faulty(found.entry, _without_frames(error), found.file)
-        try:
-            is_same = holder_of(found.descriptor, self.max_bytes)
-            hidden = self._taking.take_away(found.entry, found.file, is_same)
-            with self._taking.letting_go(hidden):
-                hidden.unlink(missing_ok=True)
-        except Replaced as other:
-            return Taken(status, again=other.entry)
+            with OpenFile(self.path / large.entry) as opened:
+                digest = opened.digest()
+            draft = compose(self.path / large.entry, large.file)
         except FileNotFoundError:
-            return Taken(status)
-        except OSError as error:
-            return Taken(status, stays=self._taking.leave(found.entry, found.file, error))
-        return Taken(status)
+            return NotYet(unfinished=False)
+        except Unfinished:
+            return NotYet(unfinished=True, again=self._settle)
+        except SpoolError as error:
+            wait = self._wait_for_better(error, large.file, large.is_complete)
+            if missing := self._patience.missing(large.entry, large.file, wait):
+                return NotYet(unfinished=True, again=missing)
+            return Faulty(large.entry, without_frames(error), large.file)
+        try:
+            return self._accepting.accept(large.entry, large.file, draft, digest)
+        finally:
+            draft.remove()
 
     def refuse_all(self, faults: Sequence[Faulty]) -> list[Refused | NotYet | OSError]:
         """Refuse entries: move them to bad/, with their reasons. Returns the outcome of each.
@@ -228,23 +247,3 @@ class DropFolder:
         except OSError as error:
             return error
         return Refused(dropped_name(entry), str(fault.error), why)
-
-    def _find_accepted(self, job: str, origin: Origin) -> Status | None:
-        """Return the job that was accepted from this same file before a crash, or None.
-
-        Raises NameTaken if the name belongs to another job.
-        """
-        # As long as the job is owed its file is in queue/. What is in run/ may be incomplete, or a program's.
-        for file in (self._spool.queued(job), self._spool.done / job / JOB):
-            with suppress(FileNotFoundError, UntrustedFile, InvalidDescriptor):
-                if read_descriptor(str(file)).origin == origin:
-                    return self._spool.look_up(job)
-        if any(os.path.lexists(place / job) for place in (self._spool.done, self._spool.run)):
-            raise NameTaken(f"a job named {job!r} exists already")
-        return None
-
-
-def _without_frames(error: SpoolError) -> SpoolError:
-    """Return the error without its traceback, whose frames hold the content of the file."""
-    error.__context__ = None
-    return error.with_traceback(None)

@@ -18,6 +18,18 @@ class Found:
     descriptor: Descriptor
     file: os.stat_result
     """The file that was read; only this one is taken away."""
+    digest: bytes
+    """That of its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A finished file that is too large to be decoded here: to be composed, and accepted or refused."""
+
+    entry: str
+    file: os.stat_result
+    is_complete: bool
+    """Whether it is certain that no process is still writing it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from __future__ import annotations
 import codecs
 import errno
 import fcntl
+import hashlib
 import os
 import signal
 import stat
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from treadle_spool.descriptor import Descriptor
@@ -26,12 +27,12 @@ from treadle_spool.errors import (
     HardLinked,
     InvalidJson,
     NotAFile,
-    SpoolError,
     TooLarge,
     Unreadable,
 )
 
 _CHUNK = 1024 * 1024
+_HASH = hashlib.blake2b
 _MARKS = (
     (codecs.BOM_UTF8, "begins with a byte order mark (BOM): save it as UTF-8 without one"),
     (codecs.BOM_UTF32_LE, "is UTF-32: save it as UTF-8"),
@@ -87,17 +88,34 @@ class OpenFile:
         return True
 
     def read(self, max_bytes: int) -> bytes:
-        """Return the content; raise Unfinished if it changes meanwhile."""
-        chunks, size = [], 0
+        """Return the content, which is read once; raise Unfinished if it changes meanwhile."""
+        return b"".join(self._chunks(max_bytes))
+
+    def digest(self) -> bytes:
+        """Return the digest of the content, as `digest_of` does, without having it in memory as a whole.
+
+        The content is read once; raises Unfinished if it changes meanwhile.
+        """
+        digest = _HASH()
+        for chunk in self._chunks(self.file.st_size):
+            digest.update(chunk)
+        return digest.digest()
+
+    def _chunks(self, max_bytes: int) -> Iterator[bytes]:
+        size = 0
         while chunk := os.read(self._fd, _CHUNK):
-            chunks.append(chunk)
             size += len(chunk)
             if size > max_bytes:
                 raise _too_large(size, max_bytes)
+            yield chunk
         after = os.fstat(self._fd)
         if (self.file.st_size, self.file.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise Unfinished
-        return b"".join(chunks)
+
+
+def digest_of(content: bytes) -> bytes:
+    """Return what tells one content from another."""
+    return _HASH(content).digest()
 
 
 def parse(raw: bytes) -> Descriptor:
@@ -125,15 +143,3 @@ def _open(path: Path) -> int:
         if error.errno in {errno.EACCES, errno.EPERM}:
             raise Unreadable("the engine may not read the file: change its mode or owner") from None
         raise
-
-
-def holder_of(descriptor: Descriptor, most: int) -> Callable[[OpenFile], bool]:
-    """Return a function that tells whether an open file holds this job; most as for OpenFile.read."""
-
-    def holds(opened: OpenFile) -> bool:
-        try:
-            return parse(opened.read(most)).to_json() == descriptor.to_json()
-        except SpoolError:
-            return False
-
-    return holds

@@ -90,7 +90,7 @@ class NewFiles:
             os.close(fd)
 
 
-def write_all(fd: int, content: bytes) -> None:
+def write_all(fd: int, content: bytes | memoryview) -> None:
     """Write every byte, with as many system calls as it takes."""
     view = memoryview(content)
     while view:

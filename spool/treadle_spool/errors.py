@@ -65,9 +65,16 @@ class Unreadable(SpoolError):
 
 
 class TooLarge(SpoolError):
-    """The dropped file is larger than a job may be."""
+    """The dropped file is larger than a job may be.
+
+    `path` is the JSON path of what refers to the file, if it was not dropped.
+    """
 
     code = "TOO_LARGE"
+
+    def __init__(self, detail: str, path: str | None = None) -> None:
+        super().__init__(detail)
+        self.path = path
 
 
 class UnknownJob(SpoolError):

@@ -1,12 +1,13 @@
-"""The head of a descriptor: what a status needs of it, without its payload.
+"""The head of a descriptor: all of it but its payload.
 
 A status is asked for again and again, and a payload may have 60 MB. So a large descriptor is not parsed for
-each status:
+each status, nor for the start of its job:
 
 1. The engine writes the small fields first, `created` after the client's options, then the payload
-   (`to_json`). Where the first 64 KB of a file look like that, they are cut at the payload and parsed alone.
-2. Any other file, of somebody who writes into queue/ directly, is parsed once. What a status needs is kept
-   for as long as the file is the same: its inode, its size and its time.
+   (`to_json`). Where the first bytes of a file look like that, they are cut at the payload and parsed alone:
+   64 KB, or 512 KB if the labels are as long as they may be.
+2. Any other file, of somebody who writes into queue/ directly, is parsed once. Its head is kept for as long
+   as the file is the same: its inode, its size and its time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import re
 from collections import OrderedDict
 from contextlib import suppress
-from datetime import datetime
+from itertools import islice
 
 import msgspec
 
@@ -25,6 +26,10 @@ from treadle_spool.untrusted import LARGEST_DESCRIPTOR, open_untrusted, read_unt
 
 _SMALL = 64 * 1024
 """Bytes of a descriptor that is read as a whole, and of the head of a larger one."""
+_LONGEST = 512 * 1024
+"""Bytes of the longest head: each character of the labels may take 6, and each label 6 more."""
+_MOST_NAMES = 4
+"""How many names like that of a payload are looked at; the engine writes two at most before it."""
 _MOST_KEPT = 1000
 """Descriptors whose heads are kept."""
 _PAYLOAD = re.compile(rb',"(?:data|params)":')
@@ -34,52 +39,44 @@ _LAST_OF_HEAD = re.compile(rb'"created":"[^"\\]*"(?:,"origin":\{[^{}]*\})?\}\Z')
 _Identity = tuple[int, int, int]
 
 
-class Head(msgspec.Struct, frozen=True):
-    """What a status needs of a descriptor."""
-
-    service: str
-    created: datetime
-    labels: dict[str, str] = {}
-
-    @classmethod
-    def of(cls, descriptor: Accepted) -> Head:
-        """Return the head of a descriptor."""
-        return cls(descriptor.service, descriptor.created, descriptor.labels)
-
-
 class Heads:
     """Reads the heads of descriptors, for as long as its Spool lives. Any number of threads may use it."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[_Identity, Head] = OrderedDict()
+        self._kept: OrderedDict[_Identity, Accepted] = OrderedDict()
 
-    def read(self, path: str) -> Head | Accepted:
-        """Return the head of a descriptor; raise FileNotFoundError, UntrustedFile or InvalidDescriptor."""
+    def read(self, path: str) -> Accepted:
+        """Return a descriptor, a large one without its payload.
+
+        Raises FileNotFoundError, UntrustedFile or InvalidDescriptor.
+        """
         fd = open_untrusted(path)
         try:
             begin = os.read(fd, _SMALL)
-            info = os.fstat(fd) if len(begin) == _SMALL else None
+            if len(begin) < _SMALL:
+                return parse_descriptor(begin, path)
+            return _cut(begin) or self._find(path, fd, begin)
         finally:
             os.close(fd)
-        if info is None:
-            return parse_descriptor(begin, path)
-        return _cut(begin) or self._parse_once(path, (info.st_ino, info.st_size, info.st_mtime_ns))
 
-    def _parse_once(self, path: str, identity: _Identity) -> Head:
+    def _find(self, path: str, fd: int, begin: bytes) -> Accepted:
+        """Return the head of a file whose first bytes are not enough."""
+        info = os.fstat(fd)
+        identity = info.st_ino, info.st_size, info.st_mtime_ns
         if (kept := self._kept.get(identity)) is None:
-            kept = self._kept[identity] = Head.of(
-                parse_descriptor(read_untrusted(path, LARGEST_DESCRIPTOR), path)
-            )
+            kept = _cut(begin + os.read(fd, _LONGEST - _SMALL))
+            kept = kept or parse_descriptor(read_untrusted(path, LARGEST_DESCRIPTOR), path).head()
+            self._kept[identity] = kept
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         return kept
 
 
-def _cut(begin: bytes) -> Head | None:
+def _cut(begin: bytes) -> Accepted | None:
     """Return the head from the first bytes of a descriptor that the engine has written; None otherwise."""
-    for payload in _PAYLOAD.finditer(begin):
+    for payload in islice(_PAYLOAD.finditer(begin), _MOST_NAMES):
         fields = begin[: payload.start()] + b"}"
         with suppress(msgspec.DecodeError, UnicodeDecodeError):  # the name was inside of another field
-            head = msgspec.json.decode(fields, type=Head)
+            head = msgspec.json.decode(fields, type=Accepted)
             return head if _LAST_OF_HEAD.search(fields) else None
     return None

@@ -26,8 +26,9 @@ import msgspec
 from treadle_spool import durable, reading
 from treadle_spool.accept import Acceptor, pending
 from treadle_spool.descriptor import Accepted, Descriptor
+from treadle_spool.draft import Draft
 from treadle_spool.errors import InvalidDescriptor, SpoolError, UnknownJob
-from treadle_spool.folder import ATTEMPT, JOB, STATUS, parse_descriptor, read_descriptor
+from treadle_spool.folder import ATTEMPT, JOB, STATUS
 from treadle_spool.head import Heads
 from treadle_spool.identity import FOLDERS, identify
 from treadle_spool.lock import EngineLock
@@ -35,7 +36,6 @@ from treadle_spool.names import check_name
 from treadle_spool.quarantine import Quarantine
 from treadle_spool.status import LiveAttempt, State, Status
 from treadle_spool.untrusted import (
-    LARGEST_DESCRIPTOR,
     UntrustedFile,
     is_folder,
     read_regular,
@@ -77,18 +77,18 @@ class Spool:
         """Return the path of a job's descriptor in queue/: the file exists for as long as the job is owed."""
         return self.queue / f"{name}.json"
 
-    def accept(self, descriptor: Descriptor, name: str | None = None) -> Status:
+    def accept(self, job: Descriptor | Draft, name: str | None = None) -> Status:
         """Put a job into the queue. When this returns, the job survives a power cut.
 
         Raises NameTaken, UnsafeName or OSError; then the job is not in the queue.
         """
-        (outcome,) = self.accept_all([(descriptor, name)])
+        (outcome,) = self.accept_all([(job, name)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     def accept_all(
-        self, jobs: Iterable[tuple[Descriptor, str | None]]
+        self, jobs: Iterable[tuple[Descriptor | Draft, str | None]]
     ) -> list[Status | SpoolError | OSError]:
         """Put several jobs into the queue as `accept` does, with one fsync of queue/ for all.
 
@@ -135,18 +135,20 @@ class Spool:
                 yield entry.name.removesuffix(".json")
 
     def read_queued(self, name: str) -> Accepted:
-        """Return the descriptor of an owed job; raise FileNotFoundError or InvalidDescriptor."""
-        return read_descriptor(f"{self._queue}/{name}.json")
+        """Return the descriptor of an owed job, a large one without its payload.
+
+        Raises FileNotFoundError, UntrustedFile or InvalidDescriptor.
+        """
+        return self._heads.read(f"{self._queue}/{name}.json")
 
     def read_claimed(self, name: str) -> Accepted:
-        """Return the descriptor of a claimed job; raise FileNotFoundError or InvalidDescriptor.
+        """Return the descriptor of a claimed job as `read_queued` does.
 
         Where its program has damaged job.json, the file in queue/ counts; where that is the same file, what
         attempt.json tells of the job.
         """
-        path = f"{self._run}/{name}/{JOB}"
         try:
-            return parse_descriptor(read_untrusted(path, LARGEST_DESCRIPTOR), path)
+            return self._heads.read(f"{self._run}/{name}/{JOB}")
         except FileNotFoundError:
             if not os.path.lexists(f"{self._run}/{name}/{ATTEMPT}"):
                 raise  # its claim is not complete
@@ -160,6 +162,10 @@ class Spool:
                 if live.service:
                     return Accepted(service=live.service, created=(*live.earlier, live.attempt)[0].started)
             raise InvalidDescriptor(f"the descriptor of job {name} was damaged: {error}") from error
+
+    def read_ended(self, name: str) -> Accepted:
+        """Return the descriptor of an ended job as `read_queued` does."""
+        return self._heads.read(f"{self._done}/{name}/{JOB}")
 
     def read_live(self, name: str) -> LiveAttempt:
         """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
@@ -206,10 +212,7 @@ class Spool:
         )
 
     def _claimed(self, name: str) -> Status:
-        try:
-            return pending(name, self._heads.read(f"{self._run}/{name}/{JOB}"))
-        except (FileNotFoundError, UntrustedFile, InvalidDescriptor):
-            return pending(name, self.read_claimed(name))
+        return pending(name, self.read_claimed(name))
 
     def _claimed_at(self, name: str) -> datetime:
         return datetime.fromtimestamp(os.lstat(f"{self._run}/{name}").st_mtime, UTC)

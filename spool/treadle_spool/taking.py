@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,13 +40,11 @@ class Taking:
         self._in_hand: set[str] = set()
         """The hidden names of what is being taken away: no entries of their own, whoever lists the folder."""
 
-    def take_away(
-        self, entry: str, file: os.stat_result, is_same: Callable[[OpenFile], bool] = lambda _: False
-    ) -> Path:
+    def take_away(self, entry: str, file: os.stat_result, digest: bytes | None = None) -> Path:
         """Rename the entry to a hidden name, and return its path there.
 
-        is_same tells of a file whose time alone has changed whether it is as it was when it was read: some
-        programs set the time of what they copied when they have closed it (rsync --inplace, for instance).
+        A file whose time alone has changed is taken if it has this digest, as when it was read: some programs
+        set the time of what they copied when they have closed it (rsync --inplace, for instance).
 
         Raises Replaced if it is not that file any more or has a writer, FileNotFoundError if it is gone, and
         OSError if it can't be renamed.
@@ -55,7 +53,7 @@ class Taking:
         self._in_hand.add(hidden.name)
         try:
             (self._drop / entry).rename(hidden)
-            if not _is_unchanged(hidden, file, is_same):
+            if not _is_unchanged(hidden, file, digest):
                 raise Replaced(self.put_back(hidden, entry))
         except BaseException:
             self._in_hand.discard(hidden.name)
@@ -104,7 +102,7 @@ class Taking:
                     yield entry.stat(follow_symlinks=False)
 
 
-def _is_unchanged(path: Path, file: os.stat_result, is_same: Callable[[OpenFile], bool]) -> bool:
+def _is_unchanged(path: Path, file: os.stat_result, digest: bytes | None) -> bool:
     """Return whether the path is that file, not written since, and open for writing in no process."""
     try:
         now = path.lstat()
@@ -113,7 +111,7 @@ def _is_unchanged(path: Path, file: os.stat_result, is_same: Callable[[OpenFile]
         if stat.S_ISREG(file.st_mode):
             with OpenFile(path) as opened:
                 opened.has_no_writer()
-                return now.st_mtime_ns == file.st_mtime_ns or is_same(opened)
+                return now.st_mtime_ns == file.st_mtime_ns or opened.digest() == digest
     except Unfinished:
         return False
     except (SpoolError, FileNotFoundError):

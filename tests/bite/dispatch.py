@@ -112,13 +112,13 @@ CHANGES = (
     ),
     no_follow(
         "a data pool",
-        f"{_ENGINE}/api/body.py",
+        f"{_ENGINE}/intake/posted.py",
         "os.open(folder, FOLDER_FLAGS",
         _POOLS,
     ),
     no_follow(
         "a data pool's file",
-        f"{_ENGINE}/api/body.py",
+        f"{_ENGINE}/intake/posted.py",
         "os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK",
         _POOLS,
     ),

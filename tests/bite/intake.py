@@ -8,7 +8,7 @@ CHANGES = (
     Change(
         "the look at what was taken out of drop/",
         "spool/treadle_spool/taking.py",
-        "if not _is_unchanged(hidden, file, is_same):",
+        "if not _is_unchanged(hidden, file, digest):",
         "if False:",
         "tests/unit/spool/test_taking.py",
     ),
@@ -36,7 +36,7 @@ CHANGES = (
     Change(
         "the content of a dropped file whose time was set",
         "spool/treadle_spool/taking.py",
-        "now.st_mtime_ns == file.st_mtime_ns or is_same(opened)",
+        "now.st_mtime_ns == file.st_mtime_ns or opened.digest() == digest",
         "now.st_mtime_ns == file.st_mtime_ns",
         "tests/unit/spool/test_taking.py",
         "time_is_set",
@@ -76,7 +76,7 @@ CHANGES = (
     Change(
         "the CPU time of a validation",
         "engine/treadle/intake/validation_process.py",
-        "    signal.setitimer(signal.ITIMER_PROF, request.seconds)\n",
+        "    signal.setitimer(signal.ITIMER_PROF, seconds)\n",
         "    pass\n",
         "tests/unit/intake/test_admission.py",
         "takes_too_long",

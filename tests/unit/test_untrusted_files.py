@@ -15,13 +15,14 @@ OPENS = frozenset({"open", "read_bytes", "read_text", "write_bytes", "write_text
 OTHERS = {"InterimList.open", "Spool.open", "tarfile.open"}
 """Calls with such a name that open no file of a job's folder by its path."""
 ALLOWED = {
-    "engine/treadle/api/body.py": "data pools are the operator's, opened without following links",
+    "engine/treadle/api/incoming.py": "a new file in tmp/",
     "engine/treadle/cli/backends/dropping.py": "drop/ and bad/, where no program of a job writes",
     "engine/treadle/cli/backends/server.py": "a URL",
     "engine/treadle/cli/init.py": "a new project",
     "engine/treadle/cli/output.py": "/dev/null",
     "engine/treadle/cli/payload.py": "a file that the user names",
     "engine/treadle/cli/run.py": "the spool of one command, which is removed with it",
+    "engine/treadle/intake/posted.py": "data pools are the operator's, opened without following links",
     "engine/treadle/intake/projects.py": "the service's project",
     "engine/treadle/intake/validation_process.py": "/proc",
     "engine/treadle/interface/inputs.py": "input/, opened without following links",
@@ -31,6 +32,7 @@ ALLOWED = {
     "engine/treadle/watch/folder_watch.py": "the watched folder",
     "spool/treadle_spool/boot.py": "/proc",
     "spool/treadle_spool/clock.py": "/proc",
+    "spool/treadle_spool/draft.py": "a new file in tmp/",
     "spool/treadle_spool/dropped.py": "drop/, opened without following links",
     "spool/treadle_spool/durable.py": "new files, and folders for their fsync",
     "spool/treadle_spool/folder.py": "attempt.json in a folder that was just made; no link is followed",

@@ -17,6 +17,7 @@ from treadle.api.answers import ErrorBody
 from treadle.intake.admission import DiskFull, QueueFull, ShuttingDown
 from treadle.support.retrying import FULL
 from treadle_spool import InvalidDescriptor, NameTaken, UnknownJob, UnsafeName
+from treadle_spool.errors import TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,8 @@ def _explain(request: web.Request, error: Exception) -> ApiError:
             return error
         case InvalidDescriptor():
             return ApiError(400, "INVALID_INPUT", str(error), error.path)
+        case TooLarge():
+            return ApiError(413, "TOO_LARGE", str(error), error.path)
         case UnknownJob() | UnsafeName():
             return ApiError(404, "NOT_FOUND", str(error))
         case NameTaken():

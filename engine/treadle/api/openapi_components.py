@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from treadle.api.answers import ErrorBody, HealthBody, JobBody
-from treadle.api.body import Body, DataRef
 from treadle.api.waiting import LONGEST
+from treadle.intake.posted import Body, DataRef
 
 Json = dict[str, Any]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import cached_property
 
 import msgspec
 from aiohttp import web
 
 from treadle.api.answers import UP, HealthBody, JobBody
-from treadle.api.body import read_body, to_descriptor
+from treadle.api.body import submit_body
 from treadle.api.errors import ApiError, answer
 from treadle.api.incoming import Incoming
 from treadle.api.openapi import describe
@@ -23,17 +23,16 @@ from treadle.api.sending import send
 from treadle.api.sse import requested_position, stream
 from treadle.api.waiting import wanted_wait
 from treadle.intake.gateway import Gateway
+from treadle.intake.posted import Posting
 from treadle.interface.service import Service
 from treadle.watch.job_events import JobEvents
-from treadle_spool import Descriptor, Status, UnknownJob
+from treadle_spool import Status, UnknownJob
 from treadle_spool.folder import RESULT
 from treadle_spool.interim_list import InterimList
 from treadle_spool.untrusted import open_regular
 
 _SENDFILE_SIZE = 1024 * 1024
 """Bytes of a result; a larger one is sent by sendfile(2)."""
-_SMALL_BODY = 16 * 1024
-"""Bytes of a body; a larger one is parsed in a thread."""
 _CANCEL_WAIT = 2.0
 """Seconds that a cancel request waits for the job's end, so that its response normally shows it."""
 
@@ -51,6 +50,10 @@ class ServiceV1:
         self._spool = gateway.spool
         self._done = str(gateway.spool.done)
         self._gateway = gateway
+        pools = gateway.settings.data_pools
+        self._posting = Posting(
+            service.name, None if pools is None else str(pools), gateway.settings.max_body
+        )
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Yield the routes. One or more slashes separate the parts of a path: some clients send several."""
@@ -82,10 +85,8 @@ class ServiceV1:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""
-        with self._incoming.body() as body:
-            raw = await read_body(request, body)
-            async with body.turn():
-                status = await self._gateway.submit(await self._parse(raw))
+        async with self._incoming.body() as body:
+            status = await submit_body(request, body, self._posting, self._gateway)
         return answer(JobBody.of(status), 201, {"Location": f"{self._base}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
@@ -132,13 +133,6 @@ class ServiceV1:
         status = await self._find(request, 0)
         await asyncio.to_thread(self._spool.ask_to_cancel, status.id)
         return answer(JobBody.of(await self._gateway.completions.status(status.id, _CANCEL_WAIT)))
-
-    async def _parse(self, raw: bytes) -> Descriptor:
-        """Return the job that a body asks for; a body that is large or refers to a file needs a thread."""
-        settings = self._gateway.settings
-        parse = partial(to_descriptor, self._service.name, raw, settings.data_pools, settings.max_body)
-        small = len(raw) <= _SMALL_BODY and b"dataRef" not in raw
-        return parse() if small else await asyncio.to_thread(parse)
 
     async def _find(self, request: web.Request, wait: float) -> Status:
         """Return the job that the URL names; raise UnknownJob for a job of another service."""

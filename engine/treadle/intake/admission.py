@@ -9,25 +9,33 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from treadle.extend.loader import Plugins
+from treadle.intake.composing import FromDrop, Source
 from treadle.intake.service_schemas import schemas_of
 from treadle.intake.subschemas import Json
 from treadle.intake.validating import PAYLOADS, Fault, find_fault, is_linear, make_validator, reachable
-from treadle.intake.validation_pool import Check, TooSlow, ValidationPool
+from treadle.intake.validation_pool import HOW_TO_MEND, Check, Process, TooSlow, ValidationPool, composed
 from treadle.interface.errors import ServiceError, TreadleError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
 from treadle.support.hints import nearest
 from treadle_spool import EMPTY, Descriptor, InvalidDescriptor, Spool
+from treadle_spool.draft import Draft
+from treadle_spool.folder import read_descriptor
 
 _SMALL = 4 * 1024
 """Bytes of a payload that the engine itself validates, if its schema is simple: 20 ms at most."""
+_MUCH = 8 * 1024 * 1024
+"""Bytes of a job that may take hundreds of MB to validate: there is one at a time."""
 
 
 class QueueFull(TreadleError):
@@ -73,6 +81,7 @@ class Admission:
             for payload, schema in PAYLOADS.items()
             if schemas.get(schema, True) not in ({}, True)
         }
+        self._large = threading.Lock()
         self._plugins_validate = any(True for _ in plugins.implementations("validate_job"))
 
     def check_room(self) -> None:
@@ -119,14 +128,47 @@ class Admission:
 
         Raises OSError if it can't be validated now.
         """
+        service = self._service(job)
+        for payload in PAYLOADS:
+            if check := self._checks.get((service.name, payload)):
+                check.check(bytes(getattr(job, payload)) or EMPTY)
+        self._ask_plugins(job, service)
+
+    def compose(self, source: Source, size: int) -> Draft:
+        """Have a process decode a large job of so many bytes, check it and write its file.
+
+        Raises SpoolError if the job can't be run, Unfinished if its file has changed meanwhile, and OSError.
+        Blocks. The caller removes the draft.
+        """
+        path = str(self._spool.new_in_tmp())
+        alone = self._large if self._checks and size > _MUCH else nullcontext()
+        try:
+            with alone, self._pool.process(size) as process:
+                draft = Draft(composed(process, source, path, size), path)
+                service = self._service(draft.job)
+                for payload in PAYLOADS:
+                    if check := self._checks.get((service.name, payload)):
+                        check.check_composed(process, payload)
+            if self._plugins_validate:
+                self._ask_plugins(read_descriptor(path), service)
+        except BaseException:
+            Path(path).unlink(missing_ok=True)
+            raise
+        return draft
+
+    def compose_dropped(self, path: Path, file: os.stat_result) -> Draft:
+        """Have a process decode a large file in drop/, as `compose` does."""
+        return self.compose(FromDrop.of(path, file), file.st_size)
+
+    def _service(self, job: Descriptor) -> Service:
         service = self._services.get(job.service)
         if service is None:
             raise InvalidDescriptor(
                 f"no service named {job.service!r}{nearest(job.service, self._services)}", "$.service"
             )
-        for payload in PAYLOADS:
-            if check := self._checks.get((service.name, payload)):
-                check.check(bytes(getattr(job, payload)) or EMPTY)
+        return service
+
+    def _ask_plugins(self, job: Descriptor, service: Service) -> None:
         if problems := self._plugins.problems(job, service):
             raise InvalidDescriptor("; ".join(problems))
 
@@ -170,20 +212,21 @@ class _PayloadCheck:
     def check(self, payload: bytes) -> None:
         """Raise InvalidDescriptor if a payload does not fit."""
         if self._is_linear and len(payload) <= _SMALL:
-            fault = find_fault(self._validator, payload)
+            self._raise(find_fault(self._validator, payload))
+            return
+        with self._pool.process(len(payload)) as process:
+            self.check_composed(process, payload)
+
+    def check_composed(self, process: Process, payload: bytes | str) -> None:
+        """Have a process validate a payload, or the one of that name of the job that it has composed."""
+        try:
+            reply = process.validate(self._check, payload)
+        except TooSlow:
+            detail = "checking it against the service's schema takes too long"
+            self._raise(Fault(f"{detail}: {HOW_TO_MEND}", "$"))
         else:
-            fault = self._ask(payload)
+            self._raise(None if reply.detail is None else Fault(reply.detail, reply.path or "$"))
+
+    def _raise(self, fault: Fault | None) -> None:
         if fault is not None:
             raise InvalidDescriptor(fault.detail, self._path + fault.path[1:])
-
-    def _ask(self, payload: bytes) -> Fault | None:
-        """Have a process validate the payload."""
-        try:
-            reply = self._pool.validate(self._check, payload)
-        except TooSlow:
-            return Fault(
-                "checking it against the service's schema takes too long: make it simpler, or raise the "
-                "engine's setting `validation_seconds`",
-                "$",
-            )
-        return None if reply.detail is None else Fault(reply.detail, reply.path or "$")

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from treadle.support.lifetime import Lifetime
-from treadle_spool import Descriptor
+
+Value = TypeVar("Value")
 
 _WIDTH = 2
 """Jobs of one service that are checked at a time."""
@@ -21,16 +23,14 @@ class CheckLanes(Lifetime):
     The threads are its own. In those that all of the engine shares, a few slow checks would stop everything.
     """
 
-    def __init__(self, services: Iterable[str], check: Callable[[Descriptor], None]) -> None:
-        """Use check, which may block and raise."""
+    def __init__(self, services: Iterable[str]) -> None:
         self._lanes = {name: asyncio.Semaphore(_WIDTH) for name in services}
-        self._check = check
         self._threads = ThreadPoolExecutor(min(_WIDTH * max(1, len(self._lanes)), _MOST_THREADS), "check")
 
-    async def check(self, job: Descriptor) -> None:
-        """Check a job; raise what check raises."""
-        async with self._lanes[job.service]:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._check, job)
+    async def run(self, service: str, check: Callable[[], Value]) -> Value:
+        """Call check, which may block, and return or raise what it does."""
+        async with self._lanes[service]:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:

@@ -30,9 +30,11 @@ from treadle.support.lanes import Lane
 from treadle.support.lifetime import Lifetime
 from treadle.watch.arrivals import ARRIVALS, Arrivals
 from treadle_spool import (
+    Descriptor,
     DropFolder,
     Faulty,
     Found,
+    Large,
     LeftAlone,
     NotYet,
     Refused,
@@ -44,7 +46,7 @@ from treadle_spool import (
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
-Looked = Found | Faulty | LeftAlone | NotYet | Exception
+Looked = Found | Large | Faulty | LeftAlone | NotYet | Exception
 
 _RETRY_DELAY = 2.0
 """Seconds until the next look at an entry after an error, and for room."""
@@ -117,7 +119,7 @@ class Intake(Lifetime):
         self._looking.put_back(names[len(outcomes) :])
         for entry, outcome in zip(names, outcomes, strict=False):
             match outcome:
-                case Found():
+                case Found() | Large():
                     self._held += outcome.file.st_size
                     self._judging.put(outcome)
                 case Faulty():
@@ -138,7 +140,7 @@ class Intake(Lifetime):
             except Exception as error:  # noqa: BLE001  # it concerns this entry only, such as a lack of memory
                 outcomes.append(error)
                 continue
-            if isinstance(outcome, Found):
+            if isinstance(outcome, Found | Large):
                 held += outcome.file.st_size
             outcomes.append(outcome)
         return outcomes
@@ -178,14 +180,18 @@ class Intake(Lifetime):
         self.troubles.go_on()
         return True
 
-    async def _judge(self, items: Sequence[Found]) -> None:
+    async def _judge(self, items: Sequence[Found | Large]) -> None:
         (found,) = items
         try:
-            await self._check(found)
-            if self._has_room():
-                self._note(found.entry, await self._in_thread(self._drop.accept, found))
-            else:
+            if not isinstance(found, Large):
+                await self._check(found.descriptor)
+            if not self._has_room():
                 self._visits.done(found.entry, _RETRY_DELAY)
+            elif isinstance(found, Large):
+                compose = self._admission.compose_dropped
+                self._note(found.entry, await self._in_thread(self._drop.accept_large, found, compose))
+            else:
+                self._note(found.entry, await self._in_thread(self._drop.accept, found))
         except SpoolError as error:
             self._refusing.put(Faulty(found.entry, error.with_traceback(None), found.file))
         except Exception as error:  # noqa: BLE001  # a plugin's check may raise anything
@@ -193,12 +199,12 @@ class Intake(Lifetime):
         finally:
             self._held -= found.file.st_size
 
-    async def _check(self, found: Found) -> None:
+    async def _check(self, job: Descriptor) -> None:
         """Raise SpoolError if the job can't be run."""
-        if self._admission.is_quick(found.descriptor):
-            self._admission.check(found.descriptor)
+        if self._admission.is_quick(job):
+            self._admission.check(job)
         else:
-            await self._in_thread(self._admission.check, found.descriptor)
+            await self._in_thread(self._admission.check, job)
 
     async def _refuse(self, faults: Sequence[Faulty]) -> None:
         try:

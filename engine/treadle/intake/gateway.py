@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 from treadle.extend.loader import Plugins
 from treadle.extend.selection import check_service, image_runtimes
 from treadle.intake.admission import Admission
 from treadle.intake.check_lanes import CheckLanes
+from treadle.intake.composing import Source
 from treadle.intake.projects import read_services
 from treadle.interface.job import Job
 from treadle.interface.settings import Settings
@@ -20,6 +23,7 @@ from treadle.watch.arrivals import Arrivals
 from treadle.watch.changes import Changes
 from treadle.watch.completions import Completions
 from treadle_spool import Descriptor, Spool, Status, new_id
+from treadle_spool.draft import Draft
 
 _REMEMBERED = 30.0
 """Seconds for which the health tells of a job that could not be written, if no other one comes."""
@@ -63,7 +67,7 @@ class Gateway(Lifetime):
         self.admission = Admission(
             self.spool, self.services, self.plugins, settings, lambda: owed(self.spool)
         )
-        self._checking = CheckLanes(self.services, self.admission.check)
+        self._checking = CheckLanes(self.services)
         self._failure: tuple[float, OSError] | None = None
         """When a job could last not be written, and why; None once another one could."""
         self._listeners: list[AcceptListener] = []
@@ -93,20 +97,35 @@ class Gateway(Lifetime):
         if self.admission.is_quick(descriptor):
             self.admission.check(descriptor)
         else:
-            await self._checking.check(descriptor)
-        if name is not None:
-            return await self._accept(descriptor, name)
+            await self._checking.run(descriptor.service, partial(self.admission.check, descriptor))
+        return await (self._accept_new(descriptor) if name is None else self._accept(descriptor, name))
+
+    async def submit_large(self, source: Source, service: str, size: int) -> Status:
+        """Accept a job of so many bytes as `submit` does; it is decoded by another process.
+
+        Raises TooLarge, too.
+        """
+        self.admission.check_room()
+        draft = await self._checking.run(service, partial(self.admission.compose, source, size))
+        try:
+            return await self._accept_new(draft)
+        finally:
+            await asyncio.to_thread(draft.remove)
+
+    async def _accept_new(self, job: Descriptor | Draft) -> Status:
+        """Accept a job under a new name, and tell the listeners."""
         name = new_id()
         for listener in self._listeners:
             listener.expect(name)
         try:
-            status = await self._accept(descriptor, name)
+            status = await self._accept(job, name)
         except BaseException:
             for listener in self._listeners:
                 listener.expect_no_more(name)
             raise
+        descriptor = job.job if isinstance(job, Draft) else job.accepted(status.created)
         for listener in self._listeners:
-            listener.accepted(Job.of(name, descriptor.accepted(status.created)))
+            listener.accepted(Job.of(name, descriptor))
         return status
 
     def problems(self) -> list[str]:
@@ -116,10 +135,10 @@ class Gateway(Lifetime):
             problems.append(f"the last job could not be written to the disk: {self._failure[1]}")
         return problems
 
-    async def _accept(self, descriptor: Descriptor, name: str) -> Status:
+    async def _accept(self, job: Descriptor | Draft, name: str) -> Status:
         """Write a job, and remember whether that was possible."""
         try:
-            status = await self._accepting.do((descriptor, name))
+            status = await self._accepting.do((job, name))
         except OSError as error:
             self._failure = (time.monotonic(), error)
             raise

@@ -1,34 +1,66 @@
-"""The processes that validate payloads (validation_process.py), from the engine's side."""
+"""The processes that decode large jobs and validate payloads, from the engine's side."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import msgspec
 
 from treadle.intake import validation_process
+from treadle.intake.composing import Source
+from treadle.intake.posted import LargeFile
 from treadle.intake.subschemas import Json
-from treadle.intake.validation_process import Reply, Request
+from treadle.intake.validation_process import (
+    LARGE_FILE,
+    MEMORY,
+    UNFINISHED,
+    Compose,
+    Composed,
+    Reply,
+    Request,
+    Rest,
+    Rested,
+    Validate,
+)
+from treadle_spool import Accepted, InvalidDescriptor, SpoolError
+from treadle_spool.dropped import Unfinished
+from treadle_spool.errors import HardLinked, InvalidJson, NotAFile, TooLarge, Unreadable
+
+Answer = TypeVar("Answer")
 
 _MOST = 16
 """Processes at a time; a further validation waits for one of them."""
 _IDLE = 2
 """Processes that are kept for the next validation."""
 _MIB = 1024 * 1024
-_KEPT_AFTER = 8 * _MIB
-"""Bytes of a payload after which a process is kept: a larger one leaves it with unused memory."""
+_MUCH = _MIB
+"""Bytes of a payload after which a process is asked how much memory it has."""
+_KEPT_WITH = 128 * _MIB
+"""Bytes of memory up to which a process is kept; without a payload it has 50 MiB."""
+_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(_MIB), "MALLOC_TRIM_THRESHOLD_": str(_MIB)}
+"""Have glibc give memory back at once; by itself it keeps the more, the more was used."""
 _PATIENCE = 20.0
 """Seconds on the clock for each second of CPU time that is allowed; only a host that is stuck needs more."""
 
 
+HOW_TO_MEND = "make it simpler, or raise the engine's setting `validation_seconds`"
+_ERRORS: Mapping[str, Callable[[str], SpoolError]] = {
+    each.code: each for each in (InvalidDescriptor, InvalidJson, TooLarge, NotAFile, HardLinked, Unreadable)
+}
+"""The errors that composing may have, by their codes."""
+
+
 class TooSlow(Exception):
-    """A validation took more CPU time than is allowed."""
+    """The work took more CPU time than is allowed."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -47,32 +79,55 @@ class Check(msgspec.Struct, frozen=True):
         return cls(key, name, pickle.dumps(schemas))
 
 
+def composed(process: Process, source: Source, draft: str, size: int) -> Accepted:
+    """Have a process write a job's file, and return the job without its payload.
+
+    Raises SpoolError if there is none, Unfinished if the source has changed meanwhile, LargeFile, OSError.
+    """
+    try:
+        outcome = process.compose(source, draft, size)
+    except TooSlow:
+        raise InvalidDescriptor(f"decoding it takes too long: {HOW_TO_MEND}") from None
+    if outcome.code is None:
+        return Accepted.from_json(outcome.job.encode())
+    if outcome.code == LARGE_FILE:
+        raise LargeFile(outcome.number or 0)
+    if outcome.number is not None:
+        raise OSError(outcome.number, outcome.detail)
+    if outcome.code == UNFINISHED:
+        raise Unfinished
+    if outcome.code == MEMORY:
+        raise InvalidDescriptor("decoding it takes more memory than is allowed")
+    error = _ERRORS[outcome.code](outcome.detail)
+    if isinstance(error, InvalidDescriptor | TooLarge) and outcome.path is not None:
+        error.path = outcome.path
+    raise error
+
+
 class ValidationPool:
     """The processes of one engine or API process: started when they are needed, and a few are kept.
 
-    `validate` blocks its thread; any number of threads may call it.
+    `process` blocks its thread; any number of threads may call it.
     """
 
     def __init__(self, seconds: float) -> None:
-        """Allow so many seconds of CPU time for a payload, and one more for each MiB of it."""
+        """Allow so many seconds of CPU time for a request, and one more for each MiB of its payload."""
         self._seconds = seconds
-        self._idle: list[_Process] = []
+        self._idle: list[Process] = []
         self._lock = threading.Lock()
         self._free = threading.BoundedSemaphore(_MOST)
         self._closed = False
 
-    def validate(self, check: Check, payload: bytes) -> Reply:
-        """Return the outcome; raise TooSlow, or OSError if there is no process to be had."""
-        seconds = self._seconds + len(payload) / _MIB
+    @contextmanager
+    def process(self, size: int) -> Iterator[Process]:
+        """Lend a process for the work on so many bytes; raise OSError if there is none to be had."""
         with self._free:
             process = self._take()
+            process.seconds = self._seconds + size / _MIB
             try:
-                reply = process.ask(check, payload, seconds)
-            except BaseException:
-                process.end()
-                raise
-            self._put_back(process, len(payload))
-        return reply
+                yield process
+            finally:
+                self._put_back(process, size)
 
     def close(self) -> None:
         """End the processes; those that are at work end with their work."""
@@ -82,28 +137,35 @@ class ValidationPool:
         for process in idle:
             process.end()
 
-    def _take(self) -> _Process:
+    def _take(self) -> Process:
         """Return a process that is kept, or a new one."""
         while True:
             with self._lock:
                 process = self._idle.pop() if self._idle else None
             if process is None:
-                return _Process()
+                return Process()
             if process.is_alive():
                 return process
             process.end()
 
-    def _put_back(self, process: _Process, used: int) -> None:
-        """Keep a process for the next validation, unless it has had much in memory."""
-        with self._lock:
-            if used <= _KEPT_AFTER and len(self._idle) < _IDLE and not self._closed:
-                self._idle.append(process)
-                return
+    def _put_back(self, process: Process, used: int) -> None:
+        """Keep a process for the next work, unless it has failed, or has much in memory."""
+        with suppress(TooSlow, OSError):
+            if not process.failed and (used <= _MUCH or process.memory() <= _KEPT_WITH):
+                with self._lock:
+                    if len(self._idle) < _IDLE and not self._closed:
+                        self._idle.append(process)
+                        return
         process.end()
 
 
-class _Process:
+class Process:
     """One of the processes, and the socket to it. It ends when the socket is closed."""
+
+    seconds = 0.0
+    """The CPU time that is allowed for each request."""
+    failed = False
+    """Whether it did not answer a request, so that it can be asked no more."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -113,6 +175,7 @@ class _Process:
                     [sys.executable, "-P", "-m", validation_process.__name__],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
+                    env={**os.environ, **_ENVIRONMENT},
                 )
             except BaseException:
                 ours.close()
@@ -125,19 +188,39 @@ class _Process:
         """Return whether it can be asked."""
         return self._process.poll() is None
 
-    def ask(self, check: Check, payload: bytes, seconds: float) -> Reply:
-        """Have it validate a payload; raise TooSlow if the kernel has ended it."""
+    def validate(self, check: Check, payload: bytes | str) -> Reply:
+        """Have it validate a payload, or the one of that name of the job that it has composed last.
+
+        Raises TooSlow, or OSError if it has ended for another reason.
+        """
         schemas = b"" if check.key in self._known else check.schemas
-        request = Request(check.key, check.name, len(schemas), len(payload), seconds)
-        self._socket.settimeout(_PATIENCE * (1 + seconds))
+        content, size = (b"", payload) if isinstance(payload, str) else (payload, len(payload))
+        request = Validate(check.key, check.name, len(schemas), size, self.seconds)
+        reply = self._ask(Reply, request, schemas, content)
+        self._known.add(check.key)
+        return reply
+
+    def compose(self, source: Source, draft: str, size: int) -> Composed:
+        """Have it write a job's file; raises as `validate` does."""
+        return self._ask(Composed, Compose(source, draft, size, self.seconds))
+
+    def memory(self) -> int:
+        """Have it forget the last job, and return its memory in bytes; raises as `validate` does."""
+        return self._ask(Rested, Rest()).memory
+
+    def _ask(
+        self, kind: type[Answer], request: Request, schemas: bytes = b"", payload: bytes = b""
+    ) -> Answer:
+        self.failed = True
+        self._socket.settimeout(_PATIENCE * (1 + self.seconds))
         answer = b""
         with suppress(BrokenPipeError, ConnectionResetError):  # it has ended; its exit code says why
             self._socket.sendall(msgspec.json.encode(request) + b"\n" + schemas)
             self._socket.sendall(payload)
             answer = self._lines.readline()
         if answer.endswith(b"\n"):
-            self._known.add(check.key)
-            return msgspec.json.decode(answer, type=Reply)
+            self.failed = False
+            return msgspec.json.decode(answer, type=kind)
         with suppress(subprocess.TimeoutExpired):
             if self._process.wait(_PATIENCE) == -signal.SIGPROF:
                 raise TooSlow

@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from treadle.testing import live_attempt
 from treadle_spool import (
+    Descriptor,
     DropFolder,
     Faulty,
     Found,
+    Large,
     LeftAlone,
     NotYet,
     Refused,
@@ -30,8 +33,9 @@ from treadle_spool import (
     renaming,
     taking,
 )
+from treadle_spool.draft import Draft
 from treadle_spool.drop_names import dropped_name, taken_name
-from treadle_spool.left import LEFT
+from treadle_spool.left import LEFT, origin_of
 from treadle_spool.renaming import rename_new
 
 JOB = b'{"service": "sum", "data": {"values": [1]}}'
@@ -433,3 +437,18 @@ def test_a_file_of_the_same_size_that_is_written_when_it_has_been_read_is_put_ba
         outcome = drop.accept(found)
         assert isinstance(outcome, Faulty) or outcome.again == "mine.json"
         assert (drop.path / "mine.json").read_bytes() == content
+
+
+def test_a_large_file_whose_time_is_set_when_it_has_been_read_is_taken_as_well(spool, owner):
+    drop = drop_folder(owner, large=1)
+    put(drop, "mine.json", JOB)
+    found = drop.look("mine.json")
+    assert isinstance(found, Large)
+
+    def compose(path: Path, file: os.stat_result) -> Draft:
+        job = msgspec.structs.replace(Descriptor.from_client(path.read_bytes()), origin=origin_of(file))
+        os.utime(path, (1, 1))
+        return Draft.write(str(spool.new_in_tmp()), job.accepted(now()))
+
+    assert drop.accept_large(found, compose).again is None
+    assert (codes(spool), drop.names(), list(spool.tmp.iterdir())) == ([], [], [])

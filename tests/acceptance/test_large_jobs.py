@@ -1,0 +1,313 @@
+"""Jobs of 50 MB: another process decodes them, and the engine does nothing that takes long."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import os
+import socket
+import threading
+import time
+import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.attacks import MIB
+from tests.acceptance.server import Answer, Server
+from treadle.testing import eventually
+
+COUNTS = "def run(data, params):\n    return [len(data['values']), data.get('n'), params]\n"
+NESTED = b'{"values": [' + b"[[1]], " * 7_000_000 + b'1], "n": 123456789012345678901234567890}'
+"""What takes a decoder the longest: 0.3 s."""
+FEW = b'{"values": [1, 2, 3], "x": "' + b"a" * (3 * MIB) + b'"}'
+BODIES = {
+    "nested": b'{"params": {"b": 1, "a": 2}, "data": ' + NESTED + b"}",
+    "text": b'{"data": {"values": "' + b"a" * (50 * MIB) + b'"}}',
+    "invalid": b'{"data": {"values": "' + b"a" * (50 * MIB),
+}
+
+
+def cpu_time(server: Server) -> float:
+    """Return the CPU time of the engine's own process, without those that decode for it."""
+    times = psutil.Process(server.process.pid).cpu_times()
+    return times.user + times.system
+
+
+def nothing_is_left(server: Server) -> bool:
+    """Return whether no file is in tmp/; the folders there are for programs."""
+    return not any(each.is_file() for each in (server.spool / "tmp").iterdir())
+
+
+def is_decoded(answer: Answer) -> bool:
+    return answer.status == 201 or answer.json["code"] == "INVALID_INPUT"
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_large_body_costs_the_engine_no_more_than_its_transport(serve, project, body):
+    server = serve(project(COUNTS, "concurrency = 1\n"))
+    assert is_decoded(server.ask("POST", "/", BODIES[body]))
+    before = cpu_time(server)
+    for _ in range(3):
+        assert is_decoded(server.ask("POST", "/", BODIES[body]))
+    assert (cpu_time(server) - before) / 3 < 0.35  # on a busy host; to decode "nested" takes 0.3 s more
+
+
+def test_a_large_dropped_file_costs_the_engine_nothing(serve, project):
+    server = serve(project(COUNTS))
+    before = cpu_time(server)
+    for number in range(3):
+        server.drop(f"large-{number}.json", b'{"service": "service",' + BODIES["nested"][1:])
+    for number in range(3):
+        done = server.dropped(f"large-{number}")
+        assert json.loads((done / "result.json").read_bytes())[0] == 7_000_001
+    assert (cpu_time(server) - before) / 3 < 0.15
+
+
+def test_the_program_gets_the_bytes_that_the_client_sent(serve, project):
+    server = serve(project(COUNTS))
+    for headers in ({}, {"Content-Encoding": "gzip"}):
+        body = gzip.compress(BODIES["nested"], 1) if headers else BODIES["nested"]
+        answer = server.ask("POST", "/", body, **headers)
+        assert answer.status == 201
+        result = server.result(answer.json["id"])
+        assert result == [7_000_001, 123456789012345678901234567890, {"b": 1, "a": 2}]
+        descriptor = (server.spool / "done" / answer.json["id"] / "job.json").read_bytes()
+        assert NESTED in descriptor
+        assert b'{"b": 1, "a": 2}' in descriptor
+    eventually(lambda: nothing_is_left(server), "tmp/ without drafts")
+
+
+FAULTS = {
+    b'{"priorty": 1, "data": %s}': "$.priorty",
+    b'{"labels": {"a": 1}, "data": %s}': "$.labels[...]",
+    b'{"params": [1], "data": %s}': "$.params",
+    b'{"data": [%s]}': "$.data",
+    b'{"data": {"n": 1%s}}' % (b"0" * 1_100_000) + b"%.0s": "$",
+    b'{"data": %s': "$",
+    b'{"data": {"\xff": %s}}': "$",
+    b'{"data": {"x": ' + b"[" * 100_000 + b'"%s"': "$",
+}
+"""Bodies, and the JSON path of what is wrong with them."""
+
+
+@pytest.fixture(scope="module")
+def server(module_server, tmp_path_factory):
+    """Serve a service with a schema, data pools and a plugin that validates."""
+    root = tmp_path_factory.mktemp("large")
+    project = root / "service"
+    (project / "src").mkdir(parents=True)
+    (project / "src" / "program.py").write_text(COUNTS)
+    (project / "planqk.json").write_text('{"name": "service", "runtime": "PYTHON_TEMPLATE"}')
+    values = {"type": "array", "items": {"type": "number"}, "minItems": 1}
+    pattern = {"type": "string", "pattern": "^(a+)+$"}
+    schema = {"properties": {"values": values, "text": pattern}}
+    document = {"openapi": "3.1.0", "components": {"schemas": {"inputData": schema}}}
+    (project / "openapi-spec.yml").write_text(json.dumps(document))
+    (root / "plugins").mkdir()
+    (root / "plugins" / "mine.py").write_text(VALIDATES)
+    (root / "pools" / "pool").mkdir(parents=True)
+    (root / "pools" / "pool" / "large").write_bytes(FEW)
+    (root / "pools" / "pool" / "bad").write_bytes(FEW[:-1])
+    return module_server(project, "--plugins-dir", root / "plugins", "--data-pools", root / "pools")
+
+
+VALIDATES = """
+from treadle import hookimpl
+
+@hookimpl
+def validate_job(job):
+    if b"forbidden" in bytes(job.data):
+        return [f"{len(bytes(job.data))} bytes are forbidden"]
+"""
+
+
+@pytest.mark.parametrize("body", FAULTS, ids=range(len(FAULTS)))
+def test_what_is_wrong_with_a_large_body_is_told_with_its_place(server, body):
+    answer = server.ask("POST", "/", body % FEW)
+    assert (answer.status, answer.json["code"], answer.json["path"]) == (400, "INVALID_INPUT", FAULTS[body])
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        (FEW.replace(b"[1,", b'["x",', 1), "$.data.values[0]"),
+        (b'{"text": "' + b"a" * 30 + b'!", ' + FEW[1:], "$.data"),
+        (b'{"y": "forbidden", ' + FEW[1:], "$"),
+    ],
+    ids=["schema", "slow schema", "plugin"],
+)
+def test_large_input_is_validated_as_small_input(server, data, path):
+    answer = server.ask("POST", "/", b'{"data": %s}' % data)
+    assert (answer.status, answer.json["path"]) == (400, path)
+    server.drop("checked.json", b'{"service": "service", "data": %s}' % data)
+    reason = server.spool / "bad" / "checked.json.reason.json"
+    eventually(reason.exists, "the reason")
+    assert json.loads(reason.read_bytes())["path"] == path
+    for each in (server.spool / "bad").iterdir():
+        each.unlink()
+    eventually(lambda: nothing_is_left(server), "tmp/ without drafts")
+
+
+def test_a_large_file_of_a_data_pool_is_the_input(server):
+    def post(name: str) -> Answer:
+        return server.ask("POST", "/", b'{"dataRef": {"dataPoolId": "pool", "fileId": "%s"}}' % name.encode())
+
+    assert server.result(post("large").json["id"])[0] == 3
+    assert post("bad").status == 400
+
+
+@pytest.mark.parametrize("rest", [b"x", gzip.compress(b"{}")], ids=["bytes", "a second stream"])
+@pytest.mark.parametrize("size", [10, MIB])
+def test_what_follows_a_gzip_stream_is_refused(server, rest, size):
+    packed = gzip.compress(b'{"data": {"values": [1]}}' + b" " * size, 0)
+    for follows in (rest, rest * MIB):
+        answer = server.ask("POST", "/", packed + follows, **{"Content-Encoding": "gzip"})
+        assert answer.status == 400
+        assert "one complete gzip stream" in answer.json["detail"]
+
+
+def dropped_reason(server: Server, name: str, content: bytes) -> dict[str, str]:
+    server.drop(name, content)
+    reason = server.spool / "bad" / f"{name}.reason.json"
+    eventually(reason.exists, "the reason")
+    return json.loads(reason.read_bytes())
+
+
+def test_what_is_wrong_with_a_large_dropped_file_is_told(server):
+    job = b'{"service": "service", "data": %s}' % FEW
+    codes = {
+        "nobody": (b'{"service": "nobody", "data": %s}' % FEW, "INVALID_JOB"),
+        "mark": (b"\xef\xbb\xbf" + job, "INVALID_JSON"),
+        "cut": (job[:-1], "INVALID_JSON"),
+        "unknown": (b'{"owner": 1, ' + job[1:], "INVALID_JOB"),
+    }
+    for name, (content, code) in codes.items():
+        assert dropped_reason(server, f"{name}.json", content)["code"] == code
+    server.drop("twice.json", job)
+    server.dropped("twice")
+    assert dropped_reason(server, "twice.json", job)["code"] == "NAME_TAKEN"
+
+
+def test_a_large_file_that_replaces_another_one_is_taken_as_well(server):
+    drop = server.spool / "drop"
+    for number in range(10):
+        job = b'{"service": "service", "params": {"n": %d}, "data": %s}' % (number, FEW)
+        server.drop("again.json", job)
+        eventually(lambda: not (drop / "again.json").exists(), "the file taken")
+    assert server.dropped("again")
+    refused = (server.spool / "bad").glob  # the name is in use
+    eventually(lambda: len(list(refused("again*"))) == 18, "nine files and their reasons")
+
+
+def test_a_process_that_is_killed_fails_no_other_body(serve, project):
+    server = serve(project(COUNTS))
+    body = b'{"data": %s}' % FEW
+    assert server.ask("POST", "/", body).status == 201
+    over = threading.Event()
+
+    def kill() -> None:
+        engine = psutil.Process(server.process.pid)
+        while not over.wait(0.01):
+            for child in engine.children():
+                if "validation_process" in " ".join(child.cmdline()):
+                    child.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    statuses = {server.ask("POST", "/", body).status for _ in range(5)}
+    over.set()
+    killer.join()
+    assert statuses <= {201, 503}
+    assert server.ask("POST", "/", body).status == 201
+    eventually(lambda: nothing_is_left(server), "tmp/ without drafts")
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.3, 0.45, 0.6])
+def test_an_engine_that_is_killed_meanwhile_loses_no_job_and_accepts_none_twice(serve, project, seconds):
+    server = serve(project(COUNTS))
+    large = b'{"values": [1, 2, 3], "x": "%s"}' % (b"a" * (15 * MIB))
+    accepted: list[str] = []
+
+    def post() -> None:
+        with suppress(OSError, http.client.HTTPException):
+            while True:
+                accepted.append(server.ask("POST", "/", b'{"data": %s}' % large).json["id"])
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(2):
+            threads.submit(post)
+        for number in range(4):
+            server.drop(f"dropped-{number}.json", b'{"service": "service", "data": %s}' % large)
+        time.sleep(seconds)
+        server.kill()
+    server.start()
+    for number in range(4):
+        server.dropped(f"dropped-{number}")
+    for job in accepted:
+        assert server.result(job)[0] == 3
+    eventually(lambda: not entries(server, "queue"), "the end of all jobs")
+    owed = {*accepted, *(f"dropped-{number}" for number in range(4))}
+    assert jobs(server) >= owed
+    assert len(jobs(server)) <= len(owed) + 2  # two clients got no answer
+    assert entries(server, "bad") == entries(server, "drop") == []
+    eventually(lambda: nothing_is_left(server), "tmp/ without drafts")
+
+
+def jobs(server: Server) -> set[str]:
+    return {each.name.removesuffix(".json") for place in ("queue", "done") for each in entries(server, place)}
+
+
+def entries(server: Server, place: str) -> list[Path]:
+    return list((server.spool / place).iterdir())
+
+
+def test_a_client_that_goes_away_leaves_nothing(server):
+    address = urllib.parse.urlsplit(server.url)
+    before = jobs(server)
+    body = b'{"data": %s}' % FEW
+    for size in (100_000, 3 * MIB, len(body) - 1):
+        with socket.create_connection((address.hostname, address.port)) as client:
+            head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+            client.sendall(head + body[:size])
+            if size >= 3 * MIB:
+                eventually(lambda: not nothing_is_left(server), "a part of the body in a file")
+    eventually(lambda: nothing_is_left(server), "tmp/ without bodies")
+    assert jobs(server) == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+def test_a_full_disk_refuses_a_large_body_and_keeps_nothing_of_it(project, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f'mount -t tmpfs -o size=24m none {disk} && exec "$@"'
+    server = Server(
+        disk / "spool",
+        [str(project(COUNTS)), "--disk-reserve", "0"],
+        log=tmp_path / "log",
+        around=["unshare", "--mount", "sh", "-c", mount, "sh"],
+    ).start()
+    staged = Path("/proc", str(server.process.pid), "root", *disk.parts[1:], "spool", "tmp")
+    for _ in range(3):
+        answer = server.ask("POST", "/", b'{"data": {"values": [], "x": "%s"}}' % (b"a" * (15 * MIB)))
+        assert (answer.status, answer.json["code"]) == (507, "DISK_FULL")
+        eventually(lambda: not any(each.is_file() for each in staged.iterdir()), "tmp/ without bodies")
+    assert server.ask("POST", "/", b'{"data": %s}' % FEW).status == 201
+    server.stop()
+
+
+def test_the_processes_keep_little_of_what_they_have_decoded(serve, project):
+    server = serve(project(COUNTS, "concurrency = 1\n"))
+    for _ in range(3):
+        server.ask("POST", "/", BODIES["text"])
+    engine = psutil.Process(server.process.pid)
+    eventually(
+        lambda: sum(child.memory_info().rss for child in engine.children()) < 300 * MIB, "memory given back"
+    )
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    assert int(peak) * 1024 < 150 * MIB
