@@ -5,6 +5,7 @@ from treadle.interface.errors import PluginError, ServiceError, SettingsError, T
 from treadle.interface.hookspecs import hookimpl
 from treadle.interface.inputs import write_inputs
 from treadle.interface.job import Job
+from treadle.interface.json_text import json_fault
 from treadle.interface.limits import open_files
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
 from treadle.interface.program import Command, Mount, Program
@@ -46,6 +47,7 @@ __all__ = [
     "boot",
     "hookimpl",
     "is_this_boot",
+    "json_fault",
     "may_pass",
     "open_files",
     "open_untrusted",

@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -37,6 +38,8 @@ _REQUEST_TIMEOUT = 0.5
 """Seconds that open requests have to end when the server stops."""
 _GC_THRESHOLD = 100_000
 """New objects after which the youngest generation is collected; a job leaves little garbage."""
+_SWITCH_INTERVAL = 0.001
+"""Seconds that a thread may keep the interpreter while the event loop waits; by default 0.005."""
 _OPEN_TO_ALL = (
     "listening beyond this host (%s): whoever reaches it can start jobs, cancel them and read their results, "
     "since there are no passwords; --host 127.0.0.1 is for this host alone"
@@ -84,6 +87,7 @@ class Server:
                     addresses = await stack.enter_async_context(_listen(runner, self._settings))
                     self._announce(addresses, host.gateway)
                     _collect_less_garbage()
+                    sys.setswitchinterval(_SWITCH_INTERVAL)
                     notify("READY=1")
                     await self._stop.wait()
                     notify("STOPPING=1")

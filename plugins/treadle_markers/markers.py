@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
-from treadle import Found, Interim, Malformed, OutputParser, Result
+from treadle import Found, Interim, Malformed, OutputParser, Result, json_fault
 
 _PREFIX = b"PlanQK:Job:"
 _RESULT = _PREFIX + b"Result:"
@@ -43,12 +41,23 @@ class MarkersParser(OutputParser):
         if line.startswith(_PREFIX) and line.rstrip() == _BLOCK:
             yield from self._toggle_block()
         elif self._block is not None:
-            self._append(line.removesuffix(b"\r"))
+            self._append(line.removesuffix(b"\r") + b"\n")
         elif line.startswith(_RESULT):
             if not self._has_result:
-                yield self._parse_result(line[len(_RESULT) :], "result", self._line_number)
+                yield self._parse_result(_value(line, _RESULT), "result", self._line_number)
         elif line.startswith(_INTERIM):
-            yield self._parse_interim(line[len(_INTERIM) :])
+            yield self._parse_interim(_value(line, _INTERIM + b":"))
+
+    def skip(self, output: bytes, start: int, end: int) -> int:
+        """Take the lines before the next mark."""
+        if output.startswith(_PREFIX, start):
+            return start
+        mark = output.find(b"\n" + _PREFIX, start, end)
+        end = end if mark < 0 else mark + 1
+        self._line_number += output.count(b"\n", start, end)
+        if self._block is not None:
+            self._append(output[start:end].replace(b"\r\n", b"\n"))
+        return end
 
     def finish(self) -> Iterator[Found]:
         """Yield an error for a block that was never closed."""
@@ -57,6 +66,10 @@ class MarkersParser(OutputParser):
                 f"the multi-line result that begins in line {self._block_start} of the output is never "
                 f"closed: print {_BLOCK.decode()} after it"
             )
+
+    def collected(self) -> int:
+        """Return the size of the open block."""
+        return 0 if self._block is None else len(self._block)
 
     def wants_whole(self, head: bytes) -> bool:
         """Ask for each line that can still be part of a result or an interim result."""
@@ -69,7 +82,7 @@ class MarkersParser(OutputParser):
         if self._block is None:
             self._block, self._block_start, self._block_size = bytearray(), self._line_number, 0
             return
-        raw, self._block = self._block, None
+        raw, self._block = bytes(self._block).strip(_WHITESPACE), None
         if self._block_size > LONGEST_BLOCK:
             yield Malformed(
                 f"the multi-line result in line {self._block_start + 1} of the output has "
@@ -78,47 +91,37 @@ class MarkersParser(OutputParser):
         elif not self._has_result:
             yield self._parse_result(raw, "multi-line result", self._block_start + 1)
 
-    def _append(self, line: bytes) -> None:
-        """Add a line to the block, unless the block can't become the result any more."""
+    def _append(self, lines: bytes) -> None:
+        """Add lines to the block, unless the block can't become the result any more."""
         assert self._block is not None
-        self._block_size += len(line) + 1
+        self._block_size += len(lines)
         if self._block_size > LONGEST_BLOCK:
             self._block.clear()
         elif not self._has_result:
-            self._block += line
-            self._block += b"\n"
+            self._block += lines
 
-    def _parse_result(self, raw: bytes | bytearray, what: str, line_number: int) -> Found:
-        if error := _json_error(raw):
+    def _parse_result(self, raw: bytes, what: str, line_number: int) -> Found:
+        if error := json_fault(raw):
             where = f"the {what} in line {line_number} of the output"
             return Malformed(f"{where} is not valid JSON: {error}: {_excerpt(raw)}")
         self._has_result = True
-        return Result(bytes(raw.strip(_WHITESPACE)))
+        return Result(raw)
 
     def _parse_interim(self, raw: bytes) -> Found:
-        raw = raw.removeprefix(b":").strip(_WHITESPACE)
-        if error := _json_error(raw):
+        if error := json_fault(raw):
             where = f"the interim result in line {self._line_number} of the output"
             return Malformed(f"{where} is not valid JSON: {error}: {_excerpt(raw)}", interim=True)
         return Interim(raw)
 
 
-def _json_error(raw: bytes | bytearray) -> str | None:
-    """Return why bytes are not a JSON text (RFC 8259), or None if they are."""
-    try:
-        if not raw.isascii():  # that is the common case, and costs no copy
-            raw.decode()
-        msgspec.json.decode(raw, type=msgspec.Raw)
-    except UnicodeDecodeError as error:
-        return f"byte {error.start} is not UTF-8"
-    except RecursionError:
-        return "it is nested too deeply"
-    except msgspec.DecodeError as error:
-        return str(error).removeprefix("JSON is malformed: ")
-    return None
+def _value(line: bytes, mark: bytes) -> bytes:
+    """Return what stands after a mark, whose last byte is optional; a large value is copied once."""
+    start = len(mark) if line.startswith(mark) else len(mark) - 1
+    start += line.startswith(b" ", start)
+    return line[start:].strip(_WHITESPACE)
 
 
-def _excerpt(raw: bytes | bytearray) -> str:
+def _excerpt(raw: bytes) -> str:
     """Return the beginning of the bytes as text, for an error message."""
     text = raw[:_EXCERPT_BYTES].strip().decode(errors="replace")
     whole = len(raw) <= _EXCERPT_BYTES and len(text) <= _EXCERPT_LENGTH

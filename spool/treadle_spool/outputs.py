@@ -8,10 +8,10 @@ The program may have put anything in the place of these files: they are opened a
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,52 +74,51 @@ class InterimFile:
     the file, that is removed; if it can't be, the values are told and not written.
     """
 
-    def __init__(self, folder: Path, on_value: Callable[[bytes], None], longest: float = math.inf) -> None:
+    def __init__(self, folder: Path, longest: float = math.inf) -> None:
         """Write in a job's folder; a file that has more than longest bytes is the program's."""
         self._path = folder / INTERIM
         self._longest = longest
-        self._on_value = on_value
         self._known = 0
         """How many of the next values are in the file already."""
         self._file: IO[bytes] | None = None
         self._opened = False
-        self._opening = threading.Lock()
 
-    def add(self, value: bytes) -> None:
-        """Write a value as a line, and call on_value with it, unless it is in the file already."""
-        self.open()
+    def add(self, value: bytes) -> bool:
+        """Write a value as a line, unless it is in the file already; return whether it is to be told."""
+        self._open()
         if self._known:
             self._known -= 1
-            return
+            return False
         if self._file is not None:
-            self._file.write(value.replace(b"\n", b" ") + b"\n")
-        self._on_value(value)
+            line = value.replace(b"\n", b" "), b"\n"  # not added: that copies a large value
+            if os.writev(self._file.fileno(), line) <= len(value):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        return True
 
     def size(self) -> int:
-        """Return how many bytes `open` has to read: those that an earlier engine has written."""
+        """Return how many bytes the first `add` has to read: those that an earlier engine has written."""
         if self._opened:
             return 0
         with suppress(OSError):
             return size_untrusted(self._path)
         return 0
 
-    def open(self) -> None:
-        """Open the file, unless it is open, and count its values; it may be called in a thread."""
-        with self._opening:  # a cancelled task may have left a thread that opens it
-            if self._opened:
-                return
-            try:
-                self._file = self._open()
-            except (FileNotFoundError, UntrustedFile) as error:
-                log.warning("interim results of job %s can't be kept: %s", self._path.parent.name, error)
-            self._opened = True
-
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
 
-    def _open(self) -> IO[bytes]:
+    def _open(self) -> None:
+        """Open the file, unless it is open, and count its values."""
+        if self._opened:
+            return
+        try:
+            self._file = self._open_file()
+        except (FileNotFoundError, UntrustedFile) as error:
+            log.warning("interim results of job %s can't be kept: %s", self._path.parent.name, error)
+        self._opened = True
+
+    def _open_file(self) -> IO[bytes]:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         try:
             fd = open_output(self._path, self._longest, flags)

@@ -35,6 +35,8 @@ NOISES = {
     "    sys.stdout.write('\\n' * {size} + '1\\n')\n"
     "    print('PlanQK:Job:MultilineResult')",
     "one long line": "for _ in range({size} // 10_000): sys.stdout.write('x' * 1_000_000)",
+    "a large result": "print('PlanQK:Job:Result: \"' + 'x' * ({size} * 10) + '\"')",
+    "a large interim result": "print('PlanQK:Job:InterimResult: [' + '[[1]],' * ({size} * 10 // 6) + '1]')",
     "interim results": "sys.stdout.write('PlanQK:Job:InterimResult: 1\\n' * ({size} // 20))",
     "malformed interim results": "sys.stdout.write('PlanQK:Job:InterimResult: {{\\n' * ({size} // 20))",
     "lines of a slow parser": "sys.stdout.write('x\\n' * ({size} // 1000))",

@@ -40,7 +40,6 @@ ALLOWED = {
     "spool/treadle_spool/left.py": "left.jsonl, in the spool's root",
     "spool/treadle_spool/lock.py": "the engine's lock, and /proc",
     "spool/treadle_spool/mending.py": "folders, and files that must be new",
-    "spool/treadle_spool/outputs.py": "a method of ours, over the helper",
     "spool/treadle_spool/place.py": "a file that must be new, for a trial",
     "spool/treadle_spool/publication.py": "folders, opened without following links",
     "spool/treadle_spool/quarantine.py": "bad/, without following links",

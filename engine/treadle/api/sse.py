@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 _HEARTBEAT = 15.0
 """Seconds without an event after which a comment is sent, to keep the connection alive."""
 
+_PIECE = 256 * 1024
+"""Bytes that are written at a time."""
+
 
 def requested_position(request: web.Request) -> Position:
     """Return the position in `Last-Event-ID`, or the start; raise ApiError for what is no id of an event."""
@@ -40,8 +43,9 @@ async def stream(request: web.Request, events: JobEvents, changes: Changes) -> w
     try:
         while not events.over():
             with events.changed(changes) as changed:
-                while batch := await asyncio.to_thread(events.read):
-                    await response.write(b"".join(map(_format, batch)))
+                while pieces := await asyncio.to_thread(_read, events):
+                    for piece in pieces:
+                        await response.write(piece)
                 if not events.over():
                     await _wait(changed, response)
         await response.write_eof()
@@ -61,6 +65,12 @@ async def _wait(changed: asyncio.Event, response: web.StreamResponse) -> None:
             await changed.wait()
     except TimeoutError:
         await response.write(b":\n\n")
+
+
+def _read(events: JobEvents) -> list[memoryview]:
+    """Return the text of the next events, in pieces: writing one may copy it."""
+    text = memoryview(b"".join(map(_format, events.read())))
+    return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
 
 
 def _format(event: Event) -> bytes:

@@ -6,17 +6,20 @@
    it is enough. For each further one the follower waits for its turn, which all followers of an engine
    share, and then for the other tasks of the event loop. So however many programs print however much, the
    event loop parses one slice, and then sees to everything else.
+3. A slice that may take long is read in a thread, and there is one such thread for all followers. So no more
+   than one large finding is checked at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from treadle.dispatch.output import Findings, OutputReader
 from treadle.interface.attempt import Attempt
-from treadle.interface.parser import Interim
+from treadle.interface.parser import Found, Interim
 from treadle.watch.changes import Changes
 from treadle_spool.outputs import InterimFile
 from treadle_spool.untrusted import is_misplaced
@@ -27,6 +30,21 @@ _FOLLOW_DELAY = 0.02
 """Seconds after which output is followed as it grows; an attempt that is over before needs no watch."""
 _LARGE = 4 * 1024 * 1024
 """Bytes of earlier interim results that are counted in a thread."""
+
+
+class Turns:
+    """Whose turn it is to read a slice, of all followers of one engine."""
+
+    def __init__(self) -> None:
+        self.in_thread = asyncio.Lock()
+        self._in_loop = asyncio.Lock()
+
+    @asynccontextmanager
+    async def in_loop(self) -> AsyncIterator[None]:
+        """Wait until no other follower reads here, and until all other tasks have had their turn."""
+        async with self._in_loop:
+            await asyncio.sleep(0)
+            yield
 
 
 class OutputFollower:
@@ -41,18 +59,19 @@ class OutputFollower:
         attempt: Attempt,
         reader: OutputReader,
         changes: Changes,
-        turn: asyncio.Lock,
+        turns: Turns,
         on_interim: Callable[[bytes], None],
     ) -> None:
-        """Call on_interim with each new interim result; turn is that of all followers."""
+        """Call on_interim with each new interim result."""
         self.findings = Findings()
         self._attempt = attempt
         self._reader = reader
         self._changes = changes
-        self._turn = turn
-        self._interim = InterimFile(attempt.folder, on_interim, reader.longest)
-        self._waiting: Interim | None = None
-        """A finding that waits until the file of the interim results is open."""
+        self._turns = turns
+        self._interim = InterimFile(attempt.folder, reader.longest)
+        self._on_interim = on_interim
+        self._in_thread: asyncio.Future[list[Found]] | None = None
+        """The slice that is being read in a thread."""
         self._fault: Exception | None = None
         self._delay: asyncio.TimerHandle | None = None
         self._following: asyncio.Task[None] | None = None
@@ -104,30 +123,41 @@ class OutputFollower:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        if self._in_thread is not None:  # a cancelled task has left it
+            (found,) = await asyncio.gather(self._in_thread, return_exceptions=True)
+            self._in_thread = None
+            if isinstance(found, Exception):
+                self._fault = self._fault or found
+            elif isinstance(found, list):
+                self._take(found)
 
     async def _read_on(self) -> None:
         """Read to the end that the output has now; may be cancelled, and called again."""
-        await self._take_slice()
+        await self._read_slice(nullcontext())
         while not self._reader.at_end:
-            async with self._turn:
-                await asyncio.sleep(0)
-                await self._take_slice()
+            await self._read_slice(self._turns.in_loop())
 
-    async def _take_slice(self) -> None:
-        """Take the findings of one slice."""
-        await self._take_waiting()
+    async def _read_slice(self, turn: AbstractAsyncContextManager[None]) -> None:
+        """Read one slice, when it is the follower's turn, and take its findings."""
+        if not self._reader.is_slow() and self._interim.size() <= _LARGE:
+            async with turn:
+                self._take(self._new_findings())
+            return
+        async with self._turns.in_thread:
+            self._in_thread = asyncio.ensure_future(asyncio.to_thread(list, self._new_findings()))
+            found = await asyncio.shield(self._in_thread)
+            self._in_thread = None
+        self._take(found)
+
+    def _new_findings(self) -> Iterator[Found]:
+        """Yield what the next slice finds; interim results are in their file then, and told only once."""
         for found in self._reader.read():
-            if not isinstance(found, Interim):
-                self.findings.note(found)
-            elif self._interim.size() > _LARGE:
-                self._waiting = found
-                await self._take_waiting()
-            else:
-                self._interim.add(found.value)
+            if not isinstance(found, Interim) or self._interim.add(found.value):
+                yield found
 
-    async def _take_waiting(self) -> None:
-        """Open the file in a thread, and take the finding that waits for it, if there is one."""
-        if self._waiting is not None:
-            await asyncio.to_thread(self._interim.open)
-            self._interim.add(self._waiting.value)
-            self._waiting = None
+    def _take(self, findings: Iterable[Found]) -> None:
+        for found in findings:
+            if isinstance(found, Interim):
+                self._on_interim(found.value)
+            else:
+                self.findings.note(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 from treadle.interface.parser import Found, Malformed, OutputParser
@@ -20,7 +21,8 @@ class LineSplitter:
     def __init__(self, parser: OutputParser, limit: int) -> None:
         self._parser = parser
         self._limit = limit
-        self._pieces: list[bytes] = []
+        self._line = io.BytesIO()
+        """The line that is not complete yet: one object that grows, and is not copied at its end."""
         self._length = 0
         self._skipping = False
 
@@ -29,9 +31,13 @@ class LineSplitter:
 
         None is yielded after each line, so that the caller can leave the rest for later.
         """
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            if self._length or self._skipping:
+        start, whole = 0, chunk.rfind(b"\n") + 1
+        while start < whole:
+            is_begun = self._length or self._skipping
+            if not is_begun and (start := self._parser.skip(chunk, start, whole)) == whole:
+                break
+            end = chunk.index(b"\n", start)
+            if is_begun:
                 yield from self._add(chunk[start:end])
                 yield from self._end_line()
             elif end - start <= LONGEST_LINE:
@@ -44,6 +50,10 @@ class LineSplitter:
         if start < len(chunk):
             yield from self._add(chunk[start:])
 
+    def held(self) -> int:
+        """Return how many bytes of a line are kept that is not complete yet."""
+        return self._length
+
     def finish(self) -> Iterator[Found]:
         """Yield what the end of the output completes, perhaps within a line."""
         if self._length or self._skipping:
@@ -54,18 +64,20 @@ class LineSplitter:
         if self._skipping:
             return
         before = self._length
-        self._pieces.append(piece)
-        self._length += len(piece)
-        if before <= LONGEST_LINE < self._length:
-            head = b"".join(self._pieces)[:LONGEST_LINE]
-            if not self._parser.wants_whole(head):
-                self._pieces, self._length, self._skipping = [head], LONGEST_LINE, True
+        self._length += self._line.write(piece)
+        if before <= LONGEST_LINE < self._length and not self._parser.wants_whole(self._head()):
+            self._length, self._skipping = self._line.truncate(LONGEST_LINE), True
         if self._length > self._limit:
-            self._pieces, self._length, self._skipping = [], 0, True
+            self._line, self._length, self._skipping = io.BytesIO(), 0, True
             yield Malformed(
                 f"a line of the output is larger than the {self._limit} bytes that a result may have"
             )
 
+    def _head(self) -> bytes:
+        with self._line.getbuffer() as line:
+            return bytes(line[:LONGEST_LINE])
+
     def _end_line(self) -> Iterator[Found]:
-        pieces, self._pieces, self._length, self._skipping = self._pieces, [], 0, False
-        yield from self._parser.feed(b"".join(pieces))
+        line = self._line.getvalue()
+        self._line, self._length, self._skipping = io.BytesIO(), 0, False
+        yield from self._parser.feed(line)

@@ -3,9 +3,11 @@
 A program may print anything: 20 MB of empty lines, ten million interim results. How long bytes take to parse
 depends on the lines in them, and on the parser. So output is read by slices of time, and not of bytes: after
 SLICE seconds a reader stops, between two lines or two findings, and goes on from there when it is asked again
-(following.py). One line is given to the parser in one call, which can't be interrupted.
+(following.py). One line is given to the parser in one call, which can't be interrupted. Where that call may
+take long, since a large line or block is about to be complete, the slice is to be read in a thread: what
+takes the time there is a check by another process (json_text.py), or the copy of many bytes.
 
-Dropped: to parse so many bytes at a time; and to parse in a thread, which holds the interpreter as well.
+Dropped: to parse so many bytes at a time; and to parse all in a thread, which holds the interpreter as well.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ SLICE = 0.001
 """Seconds for which output is parsed at once; then other tasks of the event loop have their turn."""
 _CHUNK = 256 * 1024
 """Bytes that are read at once."""
+_MUCH = 256 * 1024
+"""Bytes that are kept of a line or a block; the call that completes one with more of them may take long."""
 _MOST_NOTES = 20
 
 
@@ -51,14 +55,18 @@ class OutputReader:
         """The parsing of what has been read last, as far as it is not done yet."""
         self._over = False
         """Whether no more is read from the file."""
+        self._has_collected = False
+        """Whether the parser has kept much of earlier lines."""
         self._failed = False
 
     def read(self) -> Iterator[Found]:
         """Go on to the end of the output for SLICE seconds, and yield the findings.
 
-        The iteration may be left at any moment. The next one goes on from there.
+        It stops early where `is_slow` changes. The iteration may be left at any moment. The next one goes on
+        from there.
         """
         self.at_end = False
+        slow = self.is_slow()
         end = time.perf_counter() + SLICE
         while time.perf_counter() < end:
             for found in self._steps:
@@ -66,9 +74,15 @@ class OutputReader:
                     yield found
                 break
             else:
+                if self.is_slow() is not slow:
+                    return
                 if not self._read_chunk():
                     self.at_end = True
                     return
+
+    def is_slow(self) -> bool:
+        """Return whether the next slice may take long: it is to be read in a thread."""
+        return self._has_collected or self._splitter.held() > _MUCH
 
     def finish(self) -> None:
         """Have `read` yield what the end of the output completes; called when it has come to the end."""
@@ -101,8 +115,9 @@ class OutputReader:
                 if found is not None:
                     check_found(found)
                 yield found
+            self._has_collected = self._parser.collected() > _MUCH
         except Exception as error:  # a plugin's code may raise anything
-            self._failed = True
+            self._failed, self._has_collected = True, False
             log.exception("output parser %s failed", self._parser.name)
             yield Malformed(f"output parser {self._parser.name} failed: {error}")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from treadle.dispatch.following import Turns
 from treadle.extend.loader import Plugins
 from treadle.extend.observers import Observers
 from treadle.interface.settings import Settings
@@ -29,5 +29,5 @@ class Toolbox:
     settings: Settings
     sync_after: float = 5.0
     """Seconds after which a running attempt is made durable, so that it counts after a power cut."""
-    parsing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """The turn to parse a program's output, for those that print much (following.py)."""
+    parsing: Turns = field(default_factory=Turns)
+    """Whose turn it is to parse a program's output."""

@@ -52,7 +52,9 @@ class OutputParser(ABC):
     """The parser of one attempt's standard output: a state machine that is fed line by line.
 
     The engine makes an instance, without arguments, each time that it starts or adopts an attempt, and calls
-    it in its event loop: a method that blocks stops all jobs. Calls don't overlap.
+    it in its event loop: a method that blocks stops all jobs. Only what may be large is fed in a thread: the
+    end of a long line, and all lines while much is `collected`. Calls don't overlap. `treadle.json_fault`
+    says whether bytes are JSON.
 
     A parser keeps its own state and nothing else, and nothing of it survives a crash. The same bytes must
     give the same findings: after a restart or a transient error, a new instance reads the output again from
@@ -70,12 +72,27 @@ class OutputParser(ABC):
         (dispatch/lines.py, LONGEST_LINE) is cut to that length, unless `wants_whole` returned True for it.
         """
 
+    def skip(self, output: bytes, start: int, end: int) -> int:
+        """Take the lines of output[start:end] that come before a finding; return where the next one begins.
+
+        Called before `feed`, with whole lines; what is taken is not fed. A parser for which few lines matter
+        finds the next one of them by a search, a hundred times as fast. By default all lines are fed.
+        """
+        return start
+
     def finish(self) -> Iterable[Found]:
         """Yield the findings that only the end of the output completes.
 
         Called once after the last line, when the attempt is over; not if the attempt could not be started.
         """
         return ()
+
+    def collected(self) -> int:
+        """Return how many bytes of earlier lines are kept for a finding.
+
+        While they are many, `feed` and `finish` are called in a thread: the finding may take them long.
+        """
+        return 0
 
     def wants_whole(self, head: bytes) -> bool:
         """Return whether a line of more than 64 KiB is needed in full; head is its first 64 KiB.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from treadle.dispatch.following import OutputFollower
+from treadle.dispatch.following import OutputFollower, Turns
 from treadle.dispatch.output import SLICE, OutputReader
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser
 from treadle.testing import make_attempt
@@ -125,6 +125,9 @@ class Busy:
         self.at_end = self._left <= 0
         return iter(())
 
+    def is_slow(self) -> bool:
+        return False
+
     def finish(self) -> None: ...
 
     def close(self) -> None: ...
@@ -139,9 +142,9 @@ async def test_however_many_programs_print_much_each_turn_of_the_event_loop_pars
             ticks.append(1)
             await asyncio.sleep(0)
 
-    attempt, turn = make_attempt(tmp_path), asyncio.Lock()
+    attempt, turns = make_attempt(tmp_path), Turns()
     ticking = asyncio.create_task(tick())
-    followers = [OutputFollower(attempt, Busy(ticks, done), Watched(), turn, len) for _ in range(5)]
+    followers = [OutputFollower(attempt, Busy(ticks, done), Watched(), turns, len) for _ in range(5)]
     await asyncio.gather(*(follower.read_rest() for follower in followers))
     ticking.cancel()
     later = done[5:]  # the first slice of each comes at once
@@ -158,7 +161,7 @@ async def test_findings_are_kept_when_following_ends_while_their_file_is_opened(
     monkeypatch.setattr("treadle.dispatch.following._LARGE", 1)
     monkeypatch.setattr("treadle.dispatch.following._FOLLOW_DELAY", 0)
     reader = OutputReader(attempt.stdout, Lines(), MIB)
-    follower = OutputFollower(attempt, reader, Watched(), asyncio.Lock(), told.append)
+    follower = OutputFollower(attempt, reader, Watched(), Turns(), told.append)
     follower.follow(on_fault=lambda: None)
     for _ in range(4):
         await asyncio.sleep(0)  # until it opens the file in a thread

@@ -43,9 +43,18 @@ marker_lines = st.sampled_from(
 outputs = st.lists(log_lines | marker_lines, max_size=12).map(b"\n".join)
 
 
-def parse(output: bytes, cuts: tuple[int, ...] = ()) -> list[Found]:
+class EachLine(MarkersParser):
+    """Is fed each line."""
+
+    def skip(self, output: bytes, start: int, end: int) -> int:
+        return start
+
+
+def parse(
+    output: bytes, cuts: tuple[int, ...] = (), parser: type[MarkersParser] = MarkersParser
+) -> list[Found]:
     """Return the findings in an output that is written in pieces, cut at these positions."""
-    splitter = LineSplitter(MarkersParser(), LIMIT)
+    splitter = LineSplitter(parser(), LIMIT)
     found: list[Found] = []
     edges = [0, *sorted(min(cut, len(output)) for cut in cuts), len(output)]
     for start, end in pairwise(edges):
@@ -81,6 +90,11 @@ def test_an_interim_result():
 @given(outputs, st.lists(st.integers(0, 400), max_size=8).map(tuple))
 def test_how_the_output_is_cut_into_writes_does_not_matter(output, cuts):
     assert parse(output, cuts) == parse(output)
+
+
+@given(outputs, st.lists(st.integers(0, 400), max_size=8).map(tuple))
+def test_lines_that_are_skipped_are_lines_like_any_other(output, cuts):
+    assert parse(output, cuts) == parse(output, cuts, EachLine)
 
 
 @given(outputs)
