@@ -6,8 +6,8 @@
    it is enough. For each further one the follower waits for its turn, which all followers of an engine
    share, and then for the other tasks of the event loop. So however many programs print however much, the
    event loop parses one slice, and then sees to everything else.
-3. A slice that may take long is read in a thread, and there is one such thread for all followers. So no more
-   than one large finding is checked at a time.
+3. A slice that may take long is read in a thread, and there is one such thread for all followers: large
+   findings are checked one after the other. Only one that is left in the middle goes on beside the next.
 """
 
 from __future__ import annotations
@@ -118,11 +118,14 @@ class OutputFollower:
             on_fault()
 
     async def _end_following(self) -> None:
+        # The handle and the task hold the follower: kept here, they would be a cycle that is never freed.
         if self._delay is not None:
             self._delay.cancel()
+            self._delay = None
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+            self._following = None
         if self._in_thread is not None:  # a cancelled task has left it
             (found,) = await asyncio.gather(self._in_thread, return_exceptions=True)
             self._in_thread = None

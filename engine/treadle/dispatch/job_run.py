@@ -88,6 +88,8 @@ class JobRun:
             exit_, outcome = Exit(Reason.LOST, detail=detail), failure("ENGINE_ERROR", detail)
         on_over()
         state = await self._publish(exit_, outcome)
+        del outcome
+        self._attempt_run = None  # it has the result, and holds this run
         self._tools.observers.tell("job_changed", job=self.job, before=State.RUNNING, after=state)
         await self._clean_up()
 

@@ -66,6 +66,7 @@ class BatchWorkers(Lifetime, Generic[Item, Value]):
             ended = self._fill(batch)
             items, futures = zip(*batch, strict=True)
             self._loop.call_soon_threadsafe(_set_outcomes, futures, self._outcomes(items))
+            del first, batch, items, futures  # they may be large, and the next ones may come tomorrow
             if ended:
                 return
 
