@@ -148,7 +148,7 @@ class DropFolder:
                     return NotYet(unfinished=True, again=self._settle / 10)
                 if self._large is not None and file.st_size > self._large:
                     return Large(entry, file, is_complete)
-                content = opened.read(self.max_bytes)
+                content = opened.read()
                 return Found(entry, parse(content), file, digest_of(content))
         except SpoolError as error:
             wait = max(wait, self._wait_for_better(error, file, is_complete))

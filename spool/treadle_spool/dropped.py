@@ -67,7 +67,7 @@ class OpenFile:
         if self.file.st_nlink > 1:
             raise HardLinked("the file has another name elsewhere: copy it instead of linking it")
         if self.file.st_size > max_bytes:
-            raise _too_large(self.file.st_size, max_bytes)
+            raise TooLarge(f"the file has {self.file.st_size} bytes or more, and {max_bytes} are allowed")
 
     def has_no_writer(self) -> bool:
         """Return True if no process has the file open for writing, False if the kernel can't tell.
@@ -87,9 +87,9 @@ class OpenFile:
         fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         return True
 
-    def read(self, max_bytes: int) -> bytes:
+    def read(self) -> bytes:
         """Return the content, which is read once; raise Unfinished if it changes meanwhile."""
-        return b"".join(self._chunks(max_bytes))
+        return b"".join(self._chunks())
 
     def digest(self) -> bytes:
         """Return the digest of the content, as `digest_of` does, without having it in memory as a whole.
@@ -97,16 +97,16 @@ class OpenFile:
         The content is read once; raises Unfinished if it changes meanwhile.
         """
         digest = _HASH()
-        for chunk in self._chunks(self.file.st_size):
+        for chunk in self._chunks():
             digest.update(chunk)
         return digest.digest()
 
-    def _chunks(self, max_bytes: int) -> Iterator[bytes]:
+    def _chunks(self) -> Iterator[bytes]:
         size = 0
         while chunk := os.read(self._fd, _CHUNK):
             size += len(chunk)
-            if size > max_bytes:
-                raise _too_large(size, max_bytes)
+            if size > self.file.st_size:
+                raise Unfinished
             yield chunk
         after = os.fstat(self._fd)
         if (self.file.st_size, self.file.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -126,10 +126,6 @@ def parse(raw: bytes) -> Descriptor:
         if raw.startswith(mark):
             raise InvalidJson(f"the file {problem}")
     return Descriptor.from_client(raw)
-
-
-def _too_large(size: int, allowed: int) -> TooLarge:
-    return TooLarge(f"the file has {size} bytes or more, and {allowed} are allowed")
 
 
 def _open(path: Path) -> int:

@@ -15,6 +15,7 @@ from treadle.intake.posted import Posting, to_descriptor
 from treadle_spool import Accepted, Descriptor, Origin, now
 from treadle_spool.draft import LARGE
 from treadle_spool.dropped import OpenFile, Unfinished, parse
+from treadle_spool.folder import read_descriptor
 from treadle_spool.left import origin_of
 from treadle_spool.untrusted import LARGEST_DESCRIPTOR, read_regular
 
@@ -50,8 +51,18 @@ class FromDrop(msgspec.Struct, frozen=True, tag="drop"):
         with OpenFile(Path(self.path)) as opened:
             if origin_of(opened.file) != self.origin:
                 raise Unfinished
-            job: Descriptor = parse(opened.read(self.origin.size))
+            job: Descriptor = parse(opened.read())
         return msgspec.structs.replace(job, created=None, origin=self.origin).accepted(now())
 
 
-Source = FromBody | FromDrop
+class FromQueue(msgspec.Struct, frozen=True, tag="queue"):
+    """A job's file, as it is in queue/."""
+
+    path: str
+
+    def read(self) -> Accepted:
+        """Return the job; raise InvalidDescriptor or OSError."""
+        return read_descriptor(self.path)
+
+
+Source = FromBody | FromDrop | FromQueue

@@ -452,3 +452,24 @@ def test_a_large_file_whose_time_is_set_when_it_has_been_read_is_taken_as_well(s
 
     assert drop.accept_large(found, compose).again is None
     assert (codes(spool), drop.names(), list(spool.tmp.iterdir())) == ([], [], [])
+
+
+def test_a_file_that_grows_while_it_is_compared_is_put_back(drop, monkeypatch):
+    """A writer that no lease tells of: another user's, or on a file system without leases."""
+    put(drop, "mine.json", JOB)
+    found = drop.look("mine.json")
+    assert isinstance(found, Found)
+    os.utime(drop.path / "mine.json", (1, 1))
+    monkeypatch.setattr("treadle_spool.dropped.OpenFile.has_no_writer", lambda _: False)
+    read = os.read
+
+    def read_and_write(fd: int, size: int) -> bytes:
+        content = read(fd, size)
+        if content == JOB:
+            for path in drop.path.glob(".taking-*"):
+                path.write_bytes(JOB + b" and more")
+        return content
+
+    monkeypatch.setattr("treadle_spool.dropped.os.read", read_and_write)
+    assert drop.accept(found).again == "mine.json"
+    assert (drop.path / "mine.json").read_bytes() == JOB + b" and more"
