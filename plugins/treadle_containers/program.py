@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar
 
 from treadle import Attempt, Command, Mount, Program, Service, write_inputs
@@ -28,7 +27,7 @@ class Container(Program):
 
     async def command(self, attempt: Attempt) -> Command:
         """Write the input files and return what is run in the image."""
-        await asyncio.to_thread(write_inputs, attempt)
+        await write_inputs(attempt)
         options = attempt.service.options_of(ImageOptions, self.name)
         return Command(
             argv=options.command,

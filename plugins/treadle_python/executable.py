@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from typing import ClassVar
 
@@ -42,7 +41,7 @@ class Executable(Program):
 
     async def command(self, attempt: Attempt) -> Command:
         """Write the input files and return the command."""
-        await asyncio.to_thread(write_inputs, attempt)
+        await write_inputs(attempt)
         folder = str(attempt.input)
         return Command(
             argv=self._argv(attempt.service),

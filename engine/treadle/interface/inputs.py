@@ -6,11 +6,13 @@ whose program is this module as well; it takes 0.2 s to start. Where that fails,
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,11 +25,13 @@ from treadle_spool.untrusted import FOLDER_FLAGS, LARGEST_DESCRIPTOR, open_regul
 
 _LARGE = 2 * 1024 * 1024
 """Bytes of a descriptor from which a process writes the input."""
+_THREADS = ThreadPoolExecutor(2, "inputs")
+"""Who waits for these processes: in the threads that the engine shares, a few would stop everything."""
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 """Readable for every user: the program in a container is often another one."""
 
 
-def write_inputs(attempt: Attempt) -> None:
+async def write_inputs(attempt: Attempt) -> None:
     """Write data.json and params.json into `Attempt.input`: always valid JSON, and readable for every user.
 
     For `Program.command`, in a thread. Idempotent: a file with the right content is left alone, since a
@@ -35,8 +39,11 @@ def write_inputs(attempt: Attempt) -> None:
     as well: what a power cut has emptied, links, fifos, folders. Nothing there is followed or waited for.
     Raises OSError.
     """
-    if attempt.descriptor.lstat().st_size <= _LARGE or not _write_by_process(attempt.folder):
-        _write(attempt.folder)
+    loop = asyncio.get_running_loop()
+    if attempt.descriptor.lstat().st_size <= _LARGE:
+        await loop.run_in_executor(None, _write, attempt.folder)
+    elif not await loop.run_in_executor(_THREADS, _write_by_process, attempt.folder):
+        await loop.run_in_executor(_THREADS, _write, attempt.folder)
 
 
 def _write_by_process(attempt: Path) -> bool:

@@ -53,8 +53,8 @@ class OutputParser(ABC):
 
     The engine makes an instance, without arguments, each time that it starts or adopts an attempt, and calls
     it in its event loop: a method that blocks stops all jobs. Only what may be large is fed in a thread: the
-    end of a long line, and all lines while much is `collected`. Calls don't overlap. `treadle.json_fault`
-    says whether bytes are JSON.
+    end of a line of more than 256 KiB, and all lines while much is `collected`. Calls don't overlap.
+    `treadle.json_fault` says whether bytes are JSON.
 
     A parser keeps its own state and nothing else, and nothing of it survives a crash. The same bytes must
     give the same findings: after a restart or a transient error, a new instance reads the output again from

@@ -101,8 +101,8 @@ class Settings:
     validation_seconds: Annotated[
         Seconds,
         Meta(
-            description="CPU seconds for checking a job's input against its service's schema, and 1 more for "
-            "each MiB of it; beyond that the job is refused."
+            description="CPU seconds for checking a job's input against its service's schema, or for "
+            "decoding a large job, and 1 more for each MiB of it; beyond that the job is refused."
         ),
     ] = 1.0
     max_result: Annotated[Count, Meta(description="The largest result, in bytes.")] = 256 * MIB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import time
@@ -42,25 +43,25 @@ def unharmed(attempt: Attempt) -> bool:
     return (precious / "data.json").read_text() == "precious"
 
 
-def test_the_bytes_are_those_of_the_client(attempt):
-    write_inputs(attempt)
+async def test_the_bytes_are_those_of_the_client(attempt):
+    await write_inputs(attempt)
     assert holds_the_input(attempt)
     assert {each.name for each in attempt.folder.iterdir()} == {"job.json", "input"}
 
 
-def test_the_umask_does_not_count(attempt):
+async def test_the_umask_does_not_count(attempt):
     before = os.umask(0o077)
     try:
-        write_inputs(attempt)
+        await write_inputs(attempt)
     finally:
         os.umask(before)
     assert holds_the_input(attempt)
 
 
-def test_files_that_are_whole_are_left_alone(attempt):
-    write_inputs(attempt)
+async def test_files_that_are_whole_are_left_alone(attempt):
+    await write_inputs(attempt)
     before = [path.stat().st_ino for path in (attempt.input, *sorted(attempt.input.iterdir()))]
-    write_inputs(attempt)
+    await write_inputs(attempt)
     assert [path.stat().st_ino for path in (attempt.input, *sorted(attempt.input.iterdir()))] == before
 
 
@@ -70,18 +71,18 @@ def test_files_that_are_whole_are_left_alone(attempt):
     [b"", DATA[:-1], b"\0" * len(DATA), b"\0" * len(PARAMS), DATA + b" "],
     ids=["empty", "short", "zeros", "zeros for params", "long"],
 )
-def test_what_a_power_cut_has_torn_is_written_again(attempt, name, torn):
-    write_inputs(attempt)
+async def test_what_a_power_cut_has_torn_is_written_again(attempt, name, torn):
+    await write_inputs(attempt)
     (attempt.input / name).write_bytes(torn)
-    write_inputs(attempt)
+    await write_inputs(attempt)
     assert holds_the_input(attempt)
 
 
-def test_a_reader_of_a_torn_file_never_sees_a_part_of_the_next_one(attempt):
-    write_inputs(attempt)
+async def test_a_reader_of_a_torn_file_never_sees_a_part_of_the_next_one(attempt):
+    await write_inputs(attempt)
     (attempt.input / "data.json").write_bytes(b"torn")
     with (attempt.input / "data.json").open("rb") as file:
-        write_inputs(attempt)
+        await write_inputs(attempt)
         assert file.read() == b"torn"
 
 
@@ -122,12 +123,12 @@ STRANGE = [fifo, link, link_to_itself, link_to_zeros, full_folder, sparse, unrea
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("strange", STRANGE, ids=lambda each: each.__name__)
-def test_something_strange_in_the_place_of_a_file_is_replaced(attempt, strange):
-    write_inputs(attempt)
+async def test_something_strange_in_the_place_of_a_file_is_replaced(attempt, strange):
+    await write_inputs(attempt)
     for each in ("data.json", "params.json"):
         (attempt.input / each).unlink()
         strange(attempt.input / each)
-    write_inputs(attempt)
+    await write_inputs(attempt)
     assert holds_the_input(attempt)
     assert unharmed(attempt)
 
@@ -157,45 +158,45 @@ def deep_folder(path: Path) -> None:
     [fifo, link_to_a_folder, link_to_itself, link_to_zeros, sparse, folder_without_rights],
     ids=lambda each: each.__name__,
 )
-def test_something_strange_in_the_place_of_the_folder_is_replaced(attempt, strange):
+async def test_something_strange_in_the_place_of_the_folder_is_replaced(attempt, strange):
     strange(attempt.input)
-    write_inputs(attempt)
+    await write_inputs(attempt)
     assert holds_the_input(attempt)
     assert unharmed(attempt)
 
 
-def test_a_folder_in_the_place_of_a_file_may_be_of_any_depth(attempt):
+async def test_a_folder_in_the_place_of_a_file_may_be_of_any_depth(attempt):
     attempt.input.mkdir()
     deep_folder(attempt.input / "data.json")
     try:
-        write_inputs(attempt)
+        await write_inputs(attempt)
         assert holds_the_input(attempt)
     finally:  # shutil.rmtree, which pytest uses, does not get so deep
-        subprocess.run(["rm", "-rf", attempt.folder], check=True)
+        await asyncio.to_thread(subprocess.run, ["rm", "-rf", attempt.folder], check=True)
 
 
-def test_a_link_in_the_place_of_the_attempt_s_folder_is_not_followed(attempt, tmp_path):
+async def test_a_link_in_the_place_of_the_attempt_s_folder_is_not_followed(attempt, tmp_path):
     attempt.folder.rename(tmp_path / "elsewhere")
     attempt.folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="not in a folder"):
-        write_inputs(attempt)
+        await write_inputs(attempt)
     assert not (tmp_path / "elsewhere" / "input").exists()
 
 
 @pytest.mark.timeout(10)
-def test_a_descriptor_that_is_no_file_is_an_error_and_no_wait(attempt):
+async def test_a_descriptor_that_is_no_file_is_an_error_and_no_wait(attempt):
     attempt.descriptor.unlink()
     os.mkfifo(attempt.descriptor)
     with pytest.raises(UntrustedFile):
-        write_inputs(attempt)
+        await write_inputs(attempt)
     attempt.descriptor.unlink()
     attempt.descriptor.symlink_to("/dev/zero")
     with pytest.raises(OSError, match="symbolic link"):
-        write_inputs(attempt)
+        await write_inputs(attempt)
     attempt.descriptor.unlink()
     attempt.descriptor.write_bytes(b"overwritten")
     with pytest.raises(InvalidDescriptor):
-        write_inputs(attempt)
+        await write_inputs(attempt)
 
 
 def large(attempt: Attempt, data: bytes) -> Attempt:
@@ -204,19 +205,19 @@ def large(attempt: Attempt, data: bytes) -> Attempt:
     return attempt
 
 
-def test_large_input_is_written_by_another_process(attempt):
+async def test_large_input_is_written_by_another_process(attempt):
     data = b'{"list": [' + b"[[1]], " * 3_000_000 + b"1]}"
     begun = time.process_time()
-    write_inputs(large(attempt, data))
+    await write_inputs(large(attempt, data))
     assert time.process_time() - begun < 0.1
     assert (attempt.input / "data.json").read_bytes() == data
     assert (attempt.input / "params.json").read_bytes() == PARAMS
 
 
-def test_what_is_wrong_with_large_input_is_told_as_with_small_input(attempt):
+async def test_what_is_wrong_with_large_input_is_told_as_with_small_input(attempt):
     with pytest.raises(InvalidDescriptor, match="not valid JSON"):
-        write_inputs(large(attempt, b'{"list": [' + b"1, " * 1_000_000))
+        await write_inputs(large(attempt, b'{"list": [' + b"1, " * 1_000_000))
     large(attempt, b'{"list": [' + b"1, " * 1_000_000 + b"1]}")
     attempt.input.symlink_to(attempt.folder.parents[2] / "precious")
-    write_inputs(attempt)
+    await write_inputs(attempt)
     assert unharmed(attempt)
