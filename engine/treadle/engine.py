@@ -69,6 +69,7 @@ class Engine(Lifetime):
             await stack.enter_async_context(self.gateway.arrivals)
             await stack.enter_async_context(self._housekeeping(owner))
             self.observers.tell("engine_started", settings=self.settings)
+            stack.callback(self.gateway.admission.close)  # before all that waits for its processes
             stack.callback(self.observers.tell, "engine_stopping")
             yield
 
@@ -92,7 +93,8 @@ class Engine(Lifetime):
     def _assemble(self, owner: Owner, finish: Finish) -> None:
         """Make the parts that need the owner of the spool."""
         gateway, settings = self.gateway, self.settings
-        tools = Toolbox(owner, self.plugins, self.observers, gateway.changes, finish, settings)
+        read_owed = gateway.admission.read_owed
+        tools = Toolbox(owner, self.plugins, self.observers, gateway.changes, finish, settings, read_owed)
         self.dispatcher = Dispatcher(self.services, tools)
         gateway.listen(self.dispatcher.noticing)
         self.intake = Intake(DropFolder(owner, max_bytes=settings.max_body, large=LARGE), gateway.admission)
@@ -102,7 +104,8 @@ class Engine(Lifetime):
         return Housekeeping(owner, self._runtimes(), self.settings.tidy, self.settings.retention)
 
     def _recover(self, owner: Owner) -> list[Recovered]:
-        return list(recover(owner, self.services, partial(candidates, self.plugins)))
+        read_owed = self.gateway.admission.read_owed
+        return list(recover(owner, self.services, partial(candidates, self.plugins), read_owed))
 
     def _runtimes(self) -> set[Runtime]:
         """Return the runtimes that the services may use."""

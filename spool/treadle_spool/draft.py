@@ -27,12 +27,12 @@ class Draft(NamedTuple):
 
     @classmethod
     def write(cls, path: str, job: Accepted) -> Draft:
-        """Write a job's file; raise OSError, and then there is none."""
+        """Write a job's file; raise OSError or MemoryError, and then there is none."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             for piece in job.pieces():
                 durable.write_all(fd, piece)
-        except OSError:
+        except BaseException:
             Path(path).unlink()
             raise
         finally:

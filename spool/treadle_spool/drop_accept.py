@@ -51,11 +51,9 @@ class Accepting:
 
         Raises NameTaken if the name belongs to another job.
         """
-        # As long as the job is owed its file is in queue/. What is in run/ may be incomplete, or a program's.
-        for read in (self._spool.read_queued, self._spool.read_ended):
-            with suppress(FileNotFoundError, UntrustedFile, InvalidDescriptor):
-                if read(job).origin == origin:
-                    return self._spool.look_up(job)
+        with suppress(FileNotFoundError, UntrustedFile, InvalidDescriptor):
+            if self._spool.origin(job) == origin:
+                return self._spool.look_up(job)
         if any(os.path.lexists(place / job) for place in (self._spool.done, self._spool.run)):
             raise NameTaken(f"a job named {job!r} exists already")
         return None

@@ -25,10 +25,10 @@ import msgspec
 
 from treadle_spool import durable, reading
 from treadle_spool.accept import Acceptor, pending
-from treadle_spool.descriptor import Accepted, Descriptor
+from treadle_spool.descriptor import Accepted, Descriptor, Origin
 from treadle_spool.draft import Draft
 from treadle_spool.errors import InvalidDescriptor, SpoolError, UnknownJob
-from treadle_spool.folder import ATTEMPT, JOB, STATUS
+from treadle_spool.folder import ATTEMPT, JOB, STATUS, parse_descriptor, read_descriptor
 from treadle_spool.head import Heads
 from treadle_spool.identity import FOLDERS, identify
 from treadle_spool.lock import EngineLock
@@ -36,6 +36,7 @@ from treadle_spool.names import check_name
 from treadle_spool.quarantine import Quarantine
 from treadle_spool.status import LiveAttempt, State, Status
 from treadle_spool.untrusted import (
+    LARGEST_DESCRIPTOR,
     UntrustedFile,
     is_folder,
     read_regular,
@@ -135,11 +136,11 @@ class Spool:
                 yield entry.name.removesuffix(".json")
 
     def read_queued(self, name: str) -> Accepted:
-        """Return the descriptor of an owed job, a large one without its payload.
+        """Return the descriptor of an owed job.
 
         Raises FileNotFoundError, UntrustedFile or InvalidDescriptor.
         """
-        return self._heads.read(f"{self._queue}/{name}.json")
+        return read_descriptor(f"{self._queue}/{name}.json")
 
     def read_claimed(self, name: str) -> Accepted:
         """Return the descriptor of a claimed job as `read_queued` does.
@@ -147,8 +148,9 @@ class Spool:
         Where its program has damaged job.json, the file in queue/ counts; where that is the same file, what
         attempt.json tells of the job.
         """
+        path = f"{self._run}/{name}/{JOB}"
         try:
-            return self._heads.read(f"{self._run}/{name}/{JOB}")
+            return parse_descriptor(read_untrusted(path, LARGEST_DESCRIPTOR), path)
         except FileNotFoundError:
             if not os.path.lexists(f"{self._run}/{name}/{ATTEMPT}"):
                 raise  # its claim is not complete
@@ -163,9 +165,15 @@ class Spool:
                     return Accepted(service=live.service, created=(*live.earlier, live.attempt)[0].started)
             raise InvalidDescriptor(f"the descriptor of job {name} was damaged: {error}") from error
 
-    def read_ended(self, name: str) -> Accepted:
-        """Return the descriptor of an ended job as `read_queued` does."""
-        return self._heads.read(f"{self._done}/{name}/{JOB}")
+    def origin(self, name: str) -> Origin | None:
+        """Return the dropped file that an owed or ended job was made of; None if it was made of none.
+
+        Raises FileNotFoundError, UntrustedFile or InvalidDescriptor.
+        """
+        # As long as the job is owed its file is in queue/. What is in run/ may be incomplete, or a program's.
+        with suppress(FileNotFoundError):
+            return self._heads.read(f"{self._queue}/{name}.json").origin
+        return self._heads.read(f"{self._done}/{name}/{JOB}").origin
 
     def read_live(self, name: str) -> LiveAttempt:
         """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""
@@ -212,7 +220,10 @@ class Spool:
         )
 
     def _claimed(self, name: str) -> Status:
-        return pending(name, self.read_claimed(name))
+        try:
+            return pending(name, self._heads.read(f"{self._run}/{name}/{JOB}"))
+        except (FileNotFoundError, UntrustedFile, InvalidDescriptor):
+            return pending(name, self.read_claimed(name))
 
     def _claimed_at(self, name: str) -> datetime:
         return datetime.fromtimestamp(os.lstat(f"{self._run}/{name}").st_mtime, UTC)

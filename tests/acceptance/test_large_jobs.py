@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.attacks import MIB
+from tests.acceptance.attacks import MIB, memory
 from tests.acceptance.server import Answer, Server
 from treadle.testing import eventually
 
@@ -311,3 +311,104 @@ def test_the_processes_keep_little_of_what_they_have_decoded(serve, project):
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
     assert int(peak) * 1024 < 150 * MIB
+
+
+CREATED = '"created": "2026-01-02T03:04:05Z"'
+BEHIND = {
+    "timeout": '{"service": "service", %s, "data": {"values": [%s]}, "timeout": 0.5}',
+    "labels": '{"service": "service", %s, "data": {"values": [%s]}, "labels": {"of": "me"}}',
+    "torn": '{"service": "service", %s, "data": {"values": [%s]',
+    "no object": '{"service": "service", %s, "data": [%s]}',
+    "unknown": '{"service": "service", %s, "data": {"values": [%s]}, "later": 1}',
+}
+"""Files of queue/ that end in other ways than the engine's own: FORMAT.md permits it to write there."""
+
+
+@pytest.mark.parametrize("bad", [b"", b"\xff"], ids=["text", "no UTF-8"])
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_is_behind_the_payload_of_a_large_file_in_queue_counts(serve, project, name, bad):
+    server = serve(project("import time\ndef run(data):\n    time.sleep(1)\n    return 1\n"))
+    outcomes = []
+    for size in (1, 100_000, MIB):
+        content = (BEHIND[name] % (CREATED, '"' + "a" * size + '"')).encode()
+        job, draft = f"job-{size}", server.spool / "tmp" / f"{os.getpid()}-{size}"
+        draft.write_bytes(content.replace(b'a"]', b"a" + bad + b'"]'))
+        (server.spool / "queue" / f"{job}.json").hardlink_to(draft)
+        draft.unlink()
+        outcomes.append(eventually(lambda job=job: outcome(server, job), f"the end of {job}"))
+    assert outcomes[1:] == outcomes[:1] * 2
+
+
+def outcome(server: Server, job: str) -> object:
+    """Return what became of a job that was put into queue/, except what differs between any two."""
+    reason = server.spool / "bad" / f"{job}.json.reason.json"
+    if reason.exists():
+        return json.loads(reason.read_bytes())["code"]
+    if (server.spool / "done" / job).exists():
+        status = server.status(job)
+        return status["status"], status.get("labels"), (server.spool / "done" / job / "result.json").exists()
+    return None
+
+
+def test_large_results_leave_nothing_in_memory(serve, project):
+    prints = "    print('PlanQK:Job:Result: \"' + 'x' * 30_000_000 + '\"')\n"
+    server = serve(project(f"import time\ndef run():\n    time.sleep(0.1)\n{prints}"))
+    for _ in range(3):
+        server.ended(server.submit())
+    before = memory(server)
+    for _ in range(10):
+        server.ended(server.submit())
+    assert memory(server) - before < 100 * MIB
+
+
+@pytest.fixture
+def neighbours(serve, tmp_path):
+    """Serve a service whose check may take long, and one without a check."""
+    for name in ("slow", "plain"):
+        (tmp_path / name / "src").mkdir(parents=True)
+        (tmp_path / name / "src" / "program.py").write_text("def run(data):\n    return len(data['x'])\n")
+        (tmp_path / name / "planqk.json").write_text(f'{{"name": "{name}", "runtime": "PYTHON_TEMPLATE"}}')
+    schema = {"properties": {"text": {"type": "string", "pattern": "^(a+)+$"}}}
+    document = {"openapi": "3.1.0", "components": {"schemas": {"inputData": schema}}}
+    (tmp_path / "slow" / "openapi-spec.yml").write_text(json.dumps(document))
+    return serve(tmp_path / "slow", tmp_path / "plain")
+
+
+SLOW = b'{"text": "%s!", "x": "%s"}' % (b"a" * 40, b"b" * (9 * MIB))
+"""Input whose check takes ten seconds, and is ended then."""
+
+
+def drop_slow_ones(server: Server) -> None:
+    for number in range(10):
+        server.drop(f"slow-{number}.json", b'{"service": "slow", "data": %s}' % SLOW)
+    eventually(lambda: is_checking(server), "a check that is slow")
+
+
+def is_checking(server: Server) -> bool:
+    with suppress(psutil.Error):  # they come and go
+        return any(each.cpu_times().user > 1 for each in psutil.Process(server.process.pid).children())
+    return False
+
+
+def test_slow_checks_of_large_jobs_delay_no_other_service(neighbours):
+    drop_slow_ones(neighbours)
+    begun = time.monotonic()
+    neighbours.drop("plain.json", b'{"service": "plain", "data": {"x": "%s"}}' % (b"b" * (9 * MIB)))
+    neighbours.dropped("plain")
+    posted = neighbours.ask("POST", "/services/plain", b'{"data": {"x": "%s"}}' % (b"b" * (9 * MIB)))
+    assert posted.status == 201
+    assert time.monotonic() - begun < 8  # two seconds, on a busy host; behind the others it is 100
+    assert not entries(neighbours, "bad")
+
+
+def test_slow_checks_of_large_jobs_do_not_delay_a_stop(neighbours):
+    drop_slow_ones(neighbours)
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(3):
+            threads.submit(neighbours.ask, "POST", "/services/slow", b'{"data": %s}' % SLOW)
+        time.sleep(0.5)
+        begun = time.monotonic()
+        assert neighbours.stop() == 0
+        assert time.monotonic() - begun < 8
+    assert len(entries(neighbours, "drop")) == 10
+    assert "Traceback" not in neighbours.log.read_text()

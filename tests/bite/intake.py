@@ -83,7 +83,7 @@ CHANGES = (
     ),
     Change(
         "the check of schemas that are only referred to",
-        "engine/treadle/intake/admission.py",
+        "engine/treadle/intake/payload_checks.py",
         "            _check_schema(service, each, schema)\n",
         "            pass\n",
         "tests/unit/intake/test_admission.py",

@@ -84,7 +84,7 @@ def check_identity(spool: Spool, transition: str, returned: bool) -> None:
 def recovered(spool: Spool) -> list[Recovered]:
     """Do with the jobs in run/ what the next engine does."""
     with owned(spool) as owner:
-        return list(recover(owner, SERVICES, lambda _: True))
+        return list(recover(owner, SERVICES, lambda _: True, owner.spool.read_queued))
 
 
 def check_accept(spool: Spool, returned: bool) -> None:

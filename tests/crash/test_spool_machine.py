@@ -231,7 +231,10 @@ class SpoolMachine(Peace):
             self.disk.cut_power()
         self.begin()
         self.owner.sweep()
-        self.running = {found.job.id: found.live for found in recover(self.owner, SERVICES, lambda _: True)}
+        self.running = {
+            found.job.id: found.live
+            for found in recover(self.owner, SERVICES, lambda _: True, self.spool.read_queued)
+        }
         self.cancelled = {name for name in self.cancelled if name in self.owed}
         for entry in list(self.spool.drop.iterdir()):
             self.take(dropped_name(entry.name).removesuffix(".json"), entry.name)

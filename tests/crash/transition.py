@@ -193,7 +193,7 @@ def torn(owner: Owner, *names: str) -> None:
 
 
 def recover_all(owner: Owner) -> None:
-    list(recover(owner, SERVICES, lambda _: True))
+    list(recover(owner, SERVICES, lambda _: True, owner.spool.read_queued))
 
 
 def nothing(_: Owner) -> None:

@@ -37,7 +37,7 @@ def make_app(
     settings = gateway.settings
     pages_of_others = refuse_web_pages(settings.host, settings.hosts)
     app = web.Application(middlewares=[refusals, pages_of_others], client_max_size=settings.max_body)
-    incoming = Incoming(settings.max_body, gateway.spool.new_in_tmp)
+    incoming = Incoming(settings.max_body, gateway.admission.check_room, gateway.spool.new_in_tmp)
     pages = _Pages(gateway, health, metrics)
     app.add_routes(pages.routes())
     gateway.plugins.extend("register_routes", app=app)

@@ -41,9 +41,13 @@ _PIECE = 256 * 1024
 class Incoming:
     """The budget of one application for the bodies of its requests; used in the event loop."""
 
-    def __init__(self, max_body: int, new_path: Callable[[], Path]) -> None:
-        """Take the limit of one body, and new_path, which returns an unused path for a file of one."""
+    def __init__(self, max_body: int, check_room: Callable[[], None], new_path: Callable[[], Path]) -> None:
+        """Take the limit of one body, and new_path, which returns an unused path for a file of one.
+
+        check_room is called before such a file is made, and raises where a job would be refused.
+        """
         self.max_body = max_body
+        self.check_room = check_room
         self.new_path = new_path
         self._left = max(_LEAST, 2 * max_body)
 
@@ -57,7 +61,7 @@ class Incoming:
             raise ApiError(
                 503,
                 "BUSY",
-                "the bodies of other requests fill the memory that there is for them",
+                "the bodies of other requests fill the room that there is for them",
                 retry=True,
             )
         self._left -= size
@@ -93,7 +97,7 @@ class IncomingBody:
         """Return the bytes as they came, unpacked, or the file that has them if they are many.
 
         Raises ApiError if they are too many, come too slowly, or are not what gzip has packed (RFC 1952).
-        Raises OSError.
+        Raises OSError, and what check_room raises.
         """
         announced = request.content_length
         if announced is not None and announced > self._budget.max_body:
@@ -145,7 +149,10 @@ class IncomingBody:
 
     async def _write(self) -> Path:
         """Append what has come to the file, and return its path."""
-        path = self._path = self._path or self._budget.new_path()
+        if self._path is None:
+            self._budget.check_room()
+            self._path = self._budget.new_path()
+        path = self._path
         pieces, self._pieces = self._pieces, []
         await asyncio.to_thread(_append, path, pieces)
         return path

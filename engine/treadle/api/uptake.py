@@ -2,6 +2,9 @@
 
 The bytes in the transport's buffer don't tell it: a large file is sent by sendfile(2), past that buffer; and
 where a response is written as it is taken, the buffer may have the same size whenever one looks.
+
+What counts is what the client's kernel has taken. It takes what fits into its buffer, and more when there is
+room for some packets again. So a client on this host, whose packets have 64 KB, has to read some KB a second.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ class Uptake:
         with suppress(OSError):  # it has hung up itself
             connection: socket.socket = transport.get_extra_info("socket")
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+            if len(info) < _INFO.size:  # Linux before 4.6
+                return
             unacknowledged, taken, unsent = _INFO.unpack(info)
             waits = unacknowledged or unsent or transport.get_write_buffer_size()
             if not waits or taken != self._taken:

@@ -54,7 +54,7 @@ class Dispatcher(Lifetime):
         """What goes on, by the name of its job."""
         self._held = False
         self._idle = asyncio.Event()
-        self.noticing = Noticing(tools.owner, self._add, self._fill_slots, self._is_known)
+        self.noticing = Noticing(tools.owner, tools.read_owed, self._add, self._fill_slots, self._is_known)
         self._cancelling = Cancelling(self.backlog, self.runs, tools, self._spawn)
         self._in_slots: set[JobRun] = set()
         """The runs that have a slot; each gives its own back, once."""

@@ -40,6 +40,7 @@ from treadle_spool.untrusted import UntrustedFile, is_folder
 
 log = logging.getLogger(__name__)
 
+ReadOwed = Callable[[str], Accepted]
 _DAMAGED = (FileNotFoundError, InvalidDescriptor, UntrustedFile)
 """What reading a file raises that is gone, or whose content is."""
 
@@ -60,17 +61,21 @@ class Recovered:
 
 
 def recover(
-    owner: Owner, services: Mapping[str, Service], runs: Callable[[str], object]
+    owner: Owner,
+    services: Mapping[str, Service],
+    runs: Callable[[str], object],
+    read_owed: ReadOwed,
 ) -> Iterator[Recovered]:
     """Yield the jobs in run/ whose attempts are to be adopted, and undo claims without an attempt.
 
-    runs returns whether a runtime of that name is installed. A job whose service is not served, or whose
-    runtime is not installed, stays in run/: its program may be alive, and only its runtime can tell.
+    runs returns whether a runtime of that name is installed, and read_owed the descriptor of an owed
+    job. A job whose service is not served, or whose runtime is not installed, stays in run/: its program may
+    be alive, and only its runtime can tell.
     """
     spool = owner.spool
     for name in list(spool.names(spool.run)):
         try:
-            recovered = _recovered(owner, name, services)
+            recovered = _recovered(owner, name, services, read_owed)
         except (OSError, SpoolError) as error:
             log.error("%s can't be recovered: %s", spool.run / name, error)
             continue
@@ -88,34 +93,35 @@ def recover(
             yield recovered
 
 
-def _recovered(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered | None:
+def _recovered(
+    owner: Owner, name: str, services: Mapping[str, Service], read_owed: ReadOwed
+) -> Recovered | None:
     """Return the job of an entry in run/, mended; None if there is no attempt of it to be gone on with."""
     spool = owner.spool
     if not (spool.done / name).exists() and not is_folder(spool.run / name):
         with suppress(*_DAMAGED):  # no job, or none that can be read
-            return _without_folder(owner, name, services)
+            return _without_folder(Job.of(name, read_owed(name)), services)
     if not owner.mend(name):
         return None
     if not os.path.lexists(spool.run / name / ATTEMPT):  # mended: of each attempt that was begun there is one
         owner.undo_claim(name)
         return None
-    return _read(owner, name, services)
+    return _read(owner, name, services, read_owed)
 
 
-def _without_folder(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered:
-    """Return an owed job whose folder is none; raise FileNotFoundError or InvalidDescriptor."""
-    job = Job.of(name, owner.spool.read_queued(name))
+def _without_folder(job: Job, services: Mapping[str, Service]) -> Recovered:
+    """Return an owed job whose folder is none."""
     runtime = services[job.service].runtime if job.service in services else ""
     live = LiveAttempt(attempt=AttemptRecord(number=1, runtime=runtime, started=job.created))
     problem = "its folder in run/ has been replaced, and its attempt can't be found"
     return Recovered(job, live, problem=problem)
 
 
-def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered:
+def _read(owner: Owner, name: str, services: Mapping[str, Service], read_owed: ReadOwed) -> Recovered:
     """Read a claimed job whose attempt has begun, and mend what is damaged."""
     folder = owner.spool.run / name
     try:
-        job = Job.of(name, _descriptor(owner, name))
+        job = Job.of(name, _descriptor(owner, name, read_owed))
     except _DAMAGED as error:
         problem = f"its descriptor can't be read any more: {error}"
         created = datetime.fromtimestamp(folder.lstat().st_mtime, UTC)
@@ -125,10 +131,10 @@ def _read(owner: Owner, name: str, services: Mapping[str, Service]) -> Recovered
     return Recovered(job, live, put_away=os.path.lexists(archive(folder, live.attempt.number)))
 
 
-def _descriptor(owner: Owner, name: str) -> Accepted:
+def _descriptor(owner: Owner, name: str, read_owed: ReadOwed) -> Accepted:
     """Return the descriptor of a claimed job: that in queue/, put in place if another one is there."""
     try:
-        descriptor = owner.spool.read_queued(name)
+        descriptor = read_owed(name)
     except _DAMAGED:
         return owner.spool.read_claimed(name)
     if not owner.has_descriptor(name):

@@ -9,33 +9,22 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from treadle.extend.loader import Plugins
 from treadle.intake.composing import FromDrop, Source
-from treadle.intake.service_schemas import schemas_of
-from treadle.intake.subschemas import Json
-from treadle.intake.validating import PAYLOADS, Fault, find_fault, is_linear, make_validator, reachable
-from treadle.intake.validation_pool import HOW_TO_MEND, Check, Process, TooSlow, ValidationPool, composed
-from treadle.interface.errors import ServiceError, TreadleError
+from treadle.intake.large_jobs import LargeJobs
+from treadle.intake.payload_checks import payload_checks
+from treadle.intake.validating import PAYLOADS
+from treadle.intake.validation_pool import ValidationPool
+from treadle.interface.errors import TreadleError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
 from treadle.support.hints import nearest
-from treadle_spool import EMPTY, Descriptor, InvalidDescriptor, Spool
+from treadle_spool import EMPTY, Accepted, Descriptor, InvalidDescriptor, Spool
 from treadle_spool.draft import Draft
 from treadle_spool.folder import read_descriptor
-
-_SMALL = 4 * 1024
-"""Bytes of a payload that the engine itself validates, if its schema is simple: 20 ms at most."""
-_MUCH = 8 * 1024 * 1024
-"""Bytes of a job that may take hundreds of MB to validate: there is one at a time."""
 
 
 class QueueFull(TreadleError):
@@ -74,14 +63,8 @@ class Admission:
         self._settings = settings
         self._count_owed = count_owed
         self._pool = ValidationPool(settings.validation_seconds)
-        self._checks = {
-            (name, payload): _PayloadCheck(service, payload, schemas, self._pool)
-            for name, service in services.items()
-            for schemas in [_schemas(service)]
-            for payload, schema in PAYLOADS.items()
-            if schemas.get(schema, True) not in ({}, True)
-        }
-        self._large = threading.Lock()
+        self._checks = payload_checks(services.values(), self._pool)
+        self._large = LargeJobs(spool, self._checks, self._pool)
         self._plugins_validate = any(True for _ in plugins.implementations("validate_job"))
 
     def check_room(self) -> None:
@@ -114,7 +97,10 @@ class Admission:
         return []
 
     def close(self) -> None:
-        """End the processes that validate."""
+        """End the processes that validate, those at work too: whoever waits for one gets an OSError.
+
+        It may be called again.
+        """
         self._pool.close()
 
     def is_quick(self, job: Descriptor) -> bool:
@@ -140,25 +126,22 @@ class Admission:
         Raises SpoolError if the job can't be run, Unfinished if its file has changed meanwhile, and OSError.
         Blocks. The caller removes the draft.
         """
-        path = str(self._spool.new_in_tmp())
-        alone = self._large if self._checks and size > _MUCH else nullcontext()
-        try:
-            with alone, self._pool.process(size) as process:
-                draft = Draft(composed(process, source, path, size), path)
-                service = self._service(draft.job)
-                for payload in PAYLOADS:
-                    if check := self._checks.get((service.name, payload)):
-                        check.check_composed(process, payload)
-            if self._plugins_validate:
-                self._ask_plugins(read_descriptor(path), service)
-        except BaseException:
-            Path(path).unlink(missing_ok=True)
-            raise
+        draft = self._large.compose(source, size, self._service)
+        if self._plugins_validate:
+            try:
+                self._ask_plugins(read_descriptor(draft.path), self._service(draft.job))
+            except BaseException:
+                draft.remove()
+                raise
         return draft
 
     def compose_dropped(self, path: Path, file: os.stat_result) -> Draft:
         """Have a process decode a large file in drop/, as `compose` does."""
         return self.compose(FromDrop.of(path, file), file.st_size)
+
+    def read_owed(self, name: str) -> Accepted:
+        """Return the checked descriptor of an owed job, a large one without its payload (large_jobs.py)."""
+        return self._large.read_owed(name)
 
     def _service(self, job: Descriptor) -> Service:
         service = self._services.get(job.service)
@@ -171,62 +154,3 @@ class Admission:
     def _ask_plugins(self, job: Descriptor, service: Service) -> None:
         if problems := self._plugins.problems(job, service):
             raise InvalidDescriptor("; ".join(problems))
-
-
-def _schemas(service: Service) -> Json:
-    """Return the schemas of a service; raise ServiceError if they can't be had."""
-    try:
-        return schemas_of(service)
-    except RecursionError:
-        raise ServiceError(
-            f"{service.path}: a schema of its openapi-spec contains itself, or is nested too deeply"
-        ) from None
-
-
-def _check_schema(service: Service, name: str, schema: Any) -> None:
-    """Raise ServiceError if a schema that payloads are validated against is none."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ServiceError(
-            f"{service.path}: components.schemas.{name} of its openapi-spec is not a valid schema: "
-            f"{error.message} (at {error.json_path})"
-        ) from None
-
-
-class _PayloadCheck:
-    """The check of one payload of a service against its schema."""
-
-    def __init__(self, service: Service, payload: str, schemas: Json, pool: ValidationPool) -> None:
-        """Raise ServiceError if the schema, or one that it refers to, is not valid."""
-        name = PAYLOADS[payload]
-        self._path = f"$.{payload}"
-        self._pool = pool
-        needed = reachable(schemas, name)
-        for each, schema in needed.items():
-            _check_schema(service, each, schema)
-        self._is_linear = all(map(is_linear, needed.values()))
-        self._validator = make_validator(needed, name)
-        self._check = Check.of(f"{service.name}/{payload}", name, needed)
-
-    def check(self, payload: bytes) -> None:
-        """Raise InvalidDescriptor if a payload does not fit."""
-        if self._is_linear and len(payload) <= _SMALL:
-            self._raise(find_fault(self._validator, payload))
-            return
-        with self._pool.process(len(payload)) as process:
-            self.check_composed(process, payload)
-
-    def check_composed(self, process: Process, payload: bytes | str) -> None:
-        """Have a process validate a payload, or the one of that name of the job that it has composed."""
-        try:
-            reply = process.validate(self._check, payload)
-        except TooSlow:
-            detail = "checking it against the service's schema takes too long"
-            self._raise(Fault(f"{detail}: {HOW_TO_MEND}", "$"))
-        else:
-            self._raise(None if reply.detail is None else Fault(reply.detail, reply.path or "$"))
-
-    def _raise(self, fault: Fault | None) -> None:
-        if fault is not None:
-            raise InvalidDescriptor(fault.detail, self._path + fault.path[1:])

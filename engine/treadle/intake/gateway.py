@@ -80,11 +80,11 @@ class Gateway(Lifetime):
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            stack.callback(self.admission.close)
             await stack.enter_async_context(self._checking)
             await stack.enter_async_context(self._accepting)
             await stack.enter_async_context(self.changes)
             stack.push_async_callback(self.plugins.close)
+            stack.callback(self.admission.close)
             yield
 
     async def submit(self, descriptor: Descriptor, name: str | None = None) -> Status:

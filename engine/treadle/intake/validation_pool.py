@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
@@ -17,12 +18,8 @@ import msgspec
 
 from treadle.intake import validation_process
 from treadle.intake.composing import Source
-from treadle.intake.posted import LargeFile
 from treadle.intake.subschemas import Json
 from treadle.intake.validation_process import (
-    LARGE_FILE,
-    MEMORY,
-    UNFINISHED,
     Compose,
     Composed,
     Reply,
@@ -31,9 +28,6 @@ from treadle.intake.validation_process import (
     Rested,
     Validate,
 )
-from treadle_spool import Accepted, InvalidDescriptor, SpoolError
-from treadle_spool.dropped import Unfinished
-from treadle_spool.errors import HardLinked, InvalidJson, NotAFile, TooLarge, Unreadable
 
 Answer = TypeVar("Answer")
 
@@ -53,10 +47,6 @@ _PATIENCE = 20.0
 
 
 HOW_TO_MEND = "make it simpler, or raise the engine's setting `validation_seconds`"
-_ERRORS: Mapping[str, Callable[[str], SpoolError]] = {
-    each.code: each for each in (InvalidDescriptor, InvalidJson, TooLarge, NotAFile, HardLinked, Unreadable)
-}
-"""The errors that composing may have, by their codes."""
 
 
 class TooSlow(Exception):
@@ -79,31 +69,6 @@ class Check(msgspec.Struct, frozen=True):
         return cls(key, name, pickle.dumps(schemas))
 
 
-def composed(process: Process, source: Source, draft: str, size: int) -> Accepted:
-    """Have a process write a job's file, and return the job without its payload.
-
-    Raises SpoolError if there is none, Unfinished if the source has changed meanwhile, LargeFile, OSError.
-    """
-    try:
-        outcome = process.compose(source, draft, size)
-    except TooSlow:
-        raise InvalidDescriptor(f"decoding it takes too long: {HOW_TO_MEND}") from None
-    if outcome.code is None:
-        return Accepted.from_json(outcome.job.encode())
-    if outcome.code == LARGE_FILE:
-        raise LargeFile(outcome.number or 0)
-    if outcome.number is not None:
-        raise OSError(outcome.number, outcome.detail)
-    if outcome.code == UNFINISHED:
-        raise Unfinished
-    if outcome.code == MEMORY:
-        raise InvalidDescriptor("decoding it takes more memory than is allowed")
-    error = _ERRORS[outcome.code](outcome.detail)
-    if isinstance(error, InvalidDescriptor | TooLarge) and outcome.path is not None:
-        error.path = outcome.path
-    raise error
-
-
 class ValidationPool:
     """The processes of one engine or API process: started when they are needed, and a few are kept.
 
@@ -114,6 +79,7 @@ class ValidationPool:
         """Allow so many seconds of CPU time for a request, and one more for each MiB of its payload."""
         self._seconds = seconds
         self._idle: list[Process] = []
+        self._lent: set[Process] = set()
         self._lock = threading.Lock()
         self._free = threading.BoundedSemaphore(_MOST)
         self._closed = False
@@ -124,16 +90,24 @@ class ValidationPool:
         with self._free:
             process = self._take()
             process.seconds = self._seconds + size / _MIB
+            with self._lock:
+                if self._closed:
+                    process.kill()
+                self._lent.add(process)
             try:
                 yield process
             finally:
+                with self._lock:
+                    self._lent.discard(process)
                 self._put_back(process, size)
 
     def close(self) -> None:
-        """End the processes; those that are at work end with their work."""
+        """End all processes; who waits for the answer of one, or for one, gets an OSError."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
+            for process in self._lent:
+                process.kill()
         for process in idle:
             process.end()
 
@@ -141,6 +115,8 @@ class ValidationPool:
         """Return a process that is kept, or a new one."""
         while True:
             with self._lock:
+                if self._closed:
+                    raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
                 process = self._idle.pop() if self._idle else None
             if process is None:
                 return Process()
@@ -200,8 +176,8 @@ class Process:
         self._known.add(check.key)
         return reply
 
-    def compose(self, source: Source, draft: str, size: int) -> Composed:
-        """Have it write a job's file; raises as `validate` does."""
+    def compose(self, source: Source, draft: str | None, size: int) -> Composed:
+        """Have it write a job's file, if there is to be one; raises as `validate` does."""
         return self._ask(Composed, Compose(source, draft, size, self.seconds))
 
     def memory(self) -> int:
@@ -225,6 +201,10 @@ class Process:
             if self._process.wait(_PATIENCE) == -signal.SIGPROF:
                 raise TooSlow
         raise OSError(f"the process that validates has ended with {self._process.returncode}")
+
+    def kill(self) -> None:
+        """Have it end at once, whoever waits for its answer; `end` comes later."""
+        self._process.kill()
 
     def end(self) -> None:
         """End it at once."""

@@ -53,8 +53,8 @@ class Compose(msgspec.Struct, frozen=True, tag="compose"):
     """Decode what a client has sent, and write it as a job's file."""
 
     source: Source
-    draft: str
-    """The path of the new file."""
+    draft: str | None
+    """The path of the new file; None if there is to be none."""
     size: int
     """The length of what is read."""
     seconds: float
@@ -119,9 +119,15 @@ def main() -> None:
     with socket.socket(fileno=0) as connection, connection.makefile("rb") as lines:
         worker = _Worker(lines)
         while line := lines.readline():
-            reply = worker.serve(msgspec.json.decode(line, type=Request))
+            request = msgspec.json.decode(line, type=Request)
+            reply = worker.serve(request)
             signal.setitimer(signal.ITIMER_PROF, 0)
-            connection.sendall(msgspec.json.encode(reply) + b"\n")
+            try:
+                connection.sendall(msgspec.json.encode(reply) + b"\n")
+            except OSError:  # the engine is gone, and nobody else knows of the draft
+                if isinstance(request, Compose) and request.draft is not None:
+                    Path(request.draft).unlink(missing_ok=True)
+                return
 
 
 class _Worker:
@@ -152,7 +158,8 @@ class _Worker:
     def _compose(self, request: Compose) -> Composed:
         try:
             self._job = request.source.read()
-            draft = Draft.write(request.draft, self._job)
+            if request.draft is not None:
+                Draft.write(request.draft, self._job)
         except Unfinished:
             return Composed(code=UNFINISHED)
         except LargeFile as file:
@@ -163,7 +170,7 @@ class _Worker:
             return Composed(code="", detail=str(error.strerror), number=error.errno)
         except MemoryError:
             return Composed(code=MEMORY)
-        return Composed(draft.job.to_json().decode())
+        return Composed(self._job.head().to_json().decode())
 
     def _payload(self, wanted: int | str) -> bytes:
         if isinstance(wanted, str):

@@ -18,7 +18,7 @@ SERVICES = {"test": Service("test", Path(), runtime="scripted")}
 def test_an_attempt_that_began_is_gone_on_with(spool, owner):
     spool.accept(Descriptor(service="test"), "mine")
     owner.claim("mine", live_attempt(runtime="scripted"))
-    (found,) = recover(owner, SERVICES, {"scripted"}.__contains__)
+    (found,) = recover(owner, SERVICES, {"scripted"}.__contains__, owner.spool.read_queued)
     assert (found.job.id, found.live.attempt.number) == ("mine", 1)
 
 
@@ -26,7 +26,7 @@ def test_a_claim_that_never_began_is_taken_back(spool, owner):
     spool.accept(Descriptor(service="test"), "mine")
     owner.claim("mine", None)
     (spool.run / "empty").mkdir()
-    assert list(recover(owner, SERVICES, {"scripted"}.__contains__)) == []
+    assert list(recover(owner, SERVICES, {"scripted"}.__contains__, owner.spool.read_queued)) == []
     assert list(spool.run.iterdir()) == []
     assert spool.look_up("mine").status is State.PENDING
 
@@ -36,7 +36,7 @@ def test_an_attempt_whose_record_a_power_cut_took_is_counted_all_the_same(spool,
     owner.claim("mine", live_attempt(runtime="scripted"))
     (spool.run / "mine" / "attempts" / "1").mkdir(parents=True)
     (spool.run / "mine" / "attempt.json").write_bytes(b"")
-    (found,) = recover(owner, SERVICES, {"scripted"}.__contains__)
+    (found,) = recover(owner, SERVICES, {"scripted"}.__contains__, owner.spool.read_queued)
     assert (found.live.attempt.number, found.live.attempt.runtime) == (2, "scripted")
 
 
@@ -44,14 +44,14 @@ def test_a_crash_while_an_attempt_was_put_away_is_told(spool, owner):
     spool.accept(Descriptor(service="test"), "mine")
     owner.claim("mine", live_attempt(runtime="scripted"))
     (spool.run / "mine" / "attempts" / "1").mkdir(parents=True)
-    (found,) = recover(owner, SERVICES, {"scripted"}.__contains__)
+    (found,) = recover(owner, SERVICES, {"scripted"}.__contains__, owner.spool.read_queued)
     assert (found.live.attempt.number, found.put_away) == (1, True)
 
 
 def test_a_job_of_a_service_that_is_not_served_stays_as_it_is(spool, owner, caplog):
     spool.accept(Descriptor(service="other"), "mine")
     owner.claim("mine", live_attempt(runtime="scripted"))
-    assert list(recover(owner, SERVICES, {"scripted"}.__contains__)) == []
+    assert list(recover(owner, SERVICES, {"scripted"}.__contains__, owner.spool.read_queued)) == []
     assert spool.look_up("mine").status is State.RUNNING
     assert "not served" in caplog.text
 
@@ -59,7 +59,7 @@ def test_a_job_of_a_service_that_is_not_served_stays_as_it_is(spool, owner, capl
 def test_a_job_whose_runtime_is_not_installed_stays_as_it_is(spool, owner, caplog):
     spool.accept(Descriptor(service="test"), "mine")
     owner.claim("mine", live_attempt(runtime="scripted"))
-    assert list(recover(owner, SERVICES, {"other"}.__contains__)) == []
+    assert list(recover(owner, SERVICES, {"other"}.__contains__, owner.spool.read_queued)) == []
     assert spool.look_up("mine").status is State.RUNNING
     assert "not installed" in caplog.text
 
@@ -77,7 +77,7 @@ def begun(spool: Spool, owner: Owner) -> Path:
 
 
 def recovered(owner: Owner) -> list[Recovered]:
-    return list(recover(owner, SERVICES, {"scripted"}.__contains__))
+    return list(recover(owner, SERVICES, {"scripted"}.__contains__, owner.spool.read_queued))
 
 
 def gone(path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_record_without_a_runtime_gets_that_of_its_service(spool, owner):
 
 def test_a_damaged_record_of_a_service_that_is_not_served_is_left_until_it_is(spool, owner):
     empty(begun(spool, owner) / "attempt.json")
-    assert list(recover(owner, {}, {"scripted"}.__contains__)) == []
+    assert list(recover(owner, {}, {"scripted"}.__contains__, owner.spool.read_queued)) == []
     (found,) = recovered(owner)
     assert found.live.attempt.runtime == "scripted"
 
