@@ -311,15 +311,15 @@ def test_the_processes_keep_little_of_what_they_have_decoded(serve, project):
     assert int(peak) * 1024 < 150 * MIB
 
 
-CREATED = '"created": "2026-01-02T03:04:05Z"'
+CREATED = '"created":"2026-01-02T03:04:05Z"'
 BEHIND = {
-    "timeout": '{"service": "service", %s, "data": {"values": [%s]}, "timeout": 0.5}',
-    "labels": '{"service": "service", %s, "data": {"values": [%s]}, "labels": {"of": "me"}}',
-    "torn": '{"service": "service", %s, "data": {"values": [%s]',
-    "no object": '{"service": "service", %s, "data": [%s]}',
-    "unknown": '{"service": "service", %s, "data": {"values": [%s]}, "later": 1}',
+    "timeout": '{"service":"service",%s,"data":{"values": [%s]}, "timeout": 0.5}',
+    "labels": '{"service":"service",%s,"data":{"values": [%s]}, "labels": {"of": "me"}}',
+    "torn": '{"service":"service",%s,"data":{"values": [%s]',
+    "no object": '{"service":"service",%s,"data":[%s]}',
+    "unknown": '{"service":"service",%s,"data":{"values": [%s]}, "later": 1}',
 }
-"""Files of queue/ that end in other ways than the engine's own: FORMAT.md permits it to write there."""
+"""Files of queue/ that begin as the engine's own, and end in other ways; FORMAT.md permits to write there."""
 
 
 @pytest.mark.parametrize("bad", [b"", b"\xff"], ids=["text", "no UTF-8"])
