@@ -51,8 +51,8 @@ class Accepting:
 
         Raises NameTaken if the name belongs to another job.
         """
-        with suppress(FileNotFoundError, UntrustedFile, InvalidDescriptor):
-            if self._spool.origin(job) == origin:
+        if self._spool.was_made_of(job, origin):
+            with suppress(FileNotFoundError, UntrustedFile, InvalidDescriptor):
                 return self._spool.look_up(job)
         if any(os.path.lexists(place / job) for place in (self._spool.done, self._spool.run)):
             raise NameTaken(f"a job named {job!r} exists already")

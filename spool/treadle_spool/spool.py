@@ -165,15 +165,14 @@ class Spool:
                     return Accepted(service=live.service, created=(*live.earlier, live.attempt)[0].started)
             raise InvalidDescriptor(f"the descriptor of job {name} was damaged: {error}") from error
 
-    def origin(self, name: str) -> Origin | None:
-        """Return the dropped file that an owed or ended job was made of; None if it was made of none.
-
-        Raises FileNotFoundError, UntrustedFile or InvalidDescriptor.
-        """
+    def was_made_of(self, name: str, origin: Origin) -> bool:
+        """Return whether there is a job of that name that was made of this dropped file."""
         # As long as the job is owed its file is in queue/. What is in run/ may be incomplete, or a program's.
-        with suppress(FileNotFoundError):
-            return self._heads.read(f"{self._queue}/{name}.json").origin
-        return self._heads.read(f"{self._done}/{name}/{JOB}").origin
+        for path in (f"{self._queue}/{name}.json", f"{self._done}/{name}/{JOB}"):
+            with suppress(FileNotFoundError, UntrustedFile, InvalidDescriptor):
+                if self._heads.read(path).origin == origin:
+                    return True
+        return False
 
     def read_live(self, name: str) -> LiveAttempt:
         """Return attempt.json of a claimed job; raise FileNotFoundError or InvalidDescriptor."""

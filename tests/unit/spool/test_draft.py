@@ -67,8 +67,17 @@ def test_the_payload_of_a_large_job_is_not_read_for_its_status(spool, labels):
     spool.accept(descriptor(data, labels=labels, origin=Origin(1, 2, 3)), "mine")
     before = bytes_read()
     assert spool.look_up("mine").labels == labels
-    assert spool.origin("mine") == Origin(1, 2, 3)
+    assert spool.was_made_of("mine", Origin(1, 2, 3))
     assert bytes_read() - before < 1_400_000
+
+
+def test_a_damaged_file_in_queue_does_not_hide_what_an_ended_job_was_made_of(spool):
+    spool.accept(descriptor("{}", origin=Origin(1, 2, 3)), "mine")
+    (spool.done / "mine").mkdir()
+    (spool.done / "mine" / "job.json").write_bytes(spool.queued("mine").read_bytes())
+    spool.queued("mine").write_bytes(bytes(100))
+    assert spool.was_made_of("mine", Origin(1, 2, 3))
+    assert not spool.was_made_of("mine", Origin(1, 2, 4))
 
 
 def bytes_read() -> int:

@@ -315,7 +315,7 @@ def test_a_disk_in_trouble_is_no_reason_to_refuse_a_file(spool, drop, monkeypatc
     def refuse(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("treadle_spool.spool.Spool.origin", refuse)
+    monkeypatch.setattr("treadle_spool.spool.Spool.was_made_of", refuse)
     with pytest.raises(OSError, match="Input/output error"):
         drop.take("mine.json", anything)
     assert drop.names() == ["mine.json"]
