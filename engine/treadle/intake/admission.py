@@ -16,7 +16,6 @@ from treadle.extend.loader import Plugins
 from treadle.intake.composing import FromDrop, Source
 from treadle.intake.large_jobs import LargeJobs
 from treadle.intake.payload_checks import payload_checks
-from treadle.intake.validating import PAYLOADS
 from treadle.intake.validation_pool import ValidationPool
 from treadle.interface.errors import TreadleError
 from treadle.interface.service import Service
@@ -105,9 +104,7 @@ class Admission:
 
     def is_quick(self, job: Descriptor) -> bool:
         """Return whether `check` is fast enough for the event loop: no schema, and no plugin to call."""
-        return not self._plugins_validate and all(
-            (job.service, each) not in self._checks for each in PAYLOADS
-        )
+        return not self._plugins_validate and job.service not in self._checks
 
     def check(self, job: Descriptor) -> None:
         """Raise InvalidDescriptor, with the JSON path of the fault, if the job can't be run.
@@ -115,9 +112,8 @@ class Admission:
         Raises OSError if it can't be validated now.
         """
         service = self._service(job)
-        for payload in PAYLOADS:
-            if check := self._checks.get((service.name, payload)):
-                check.check(bytes(getattr(job, payload)) or EMPTY)
+        for payload, check in self._checks.get(service.name, {}).items():
+            check.check(bytes(getattr(job, payload)) or EMPTY)
         self._ask_plugins(job, service)
 
     def compose(self, source: Source, size: int) -> Draft:

@@ -14,7 +14,6 @@ from pathlib import Path
 from treadle.intake.composing import FromQueue, Source
 from treadle.intake.payload_checks import PayloadCheck
 from treadle.intake.posted import LargeFile
-from treadle.intake.validating import PAYLOADS
 from treadle.intake.validation_pool import HOW_TO_MEND, Process, TooSlow, ValidationPool
 from treadle.intake.validation_process import LARGE_FILE, MEMORY, UNFINISHED
 from treadle_spool import Accepted, Descriptor, InvalidDescriptor, Spool, SpoolError
@@ -34,12 +33,12 @@ class LargeJobs:
     """The large jobs of one engine or API process; the methods block, and may be called in any thread."""
 
     def __init__(
-        self, spool: Spool, checks: Mapping[tuple[str, str], PayloadCheck], pool: ValidationPool
+        self, spool: Spool, checks: Mapping[str, Mapping[str, PayloadCheck]], pool: ValidationPool
     ) -> None:
         self._spool = spool
         self._checks = checks
         self._pool = pool
-        self._turns = {service: threading.Lock() for service, _ in checks}
+        self._turns = {service: threading.Lock() for service in checks}
 
     def compose(self, source: Source, size: int, check: Callable[[Descriptor], object]) -> Draft:
         """Have a process decode a job of so many bytes, check its payloads and write its file.
@@ -95,9 +94,8 @@ class LargeJobs:
             self._check(process, service)
 
     def _check(self, process: Process, service: str) -> None:
-        for payload in PAYLOADS:
-            if check := self._checks.get((service, payload)):
-                check.check_composed(process, payload)
+        for payload, check in self._checks.get(service, {}).items():
+            check.check_composed(process, payload)
 
 
 def _composed(process: Process, source: Source, draft: str | None, size: int) -> Accepted:

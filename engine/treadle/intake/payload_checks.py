@@ -20,12 +20,16 @@ _SMALL = 4 * 1024
 """Bytes of a payload that the engine itself validates, if its schema is simple: 20 ms at most."""
 
 
-def payload_checks(services: Iterable[Service], pool: ValidationPool) -> dict[tuple[str, str], PayloadCheck]:
-    """Return the checks by service and payload, where a service has a schema; raise ServiceError."""
+def payload_checks(services: Iterable[Service], pool: ValidationPool) -> dict[str, dict[str, PayloadCheck]]:
+    """Return the checks of each service that has a schema, by the payload; raise ServiceError."""
+    checks = {service.name: _checks_of(service, pool) for service in services}
+    return {name: of_service for name, of_service in checks.items() if of_service}
+
+
+def _checks_of(service: Service, pool: ValidationPool) -> dict[str, PayloadCheck]:
+    schemas = _schemas(service)
     return {
-        (service.name, payload): PayloadCheck(service, payload, schemas, pool)
-        for service in services
-        for schemas in [_schemas(service)]
+        payload: PayloadCheck(service, payload, schemas, pool)
         for payload, schema in PAYLOADS.items()
         if schemas.get(schema, True) not in ({}, True)
     }

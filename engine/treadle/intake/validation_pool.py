@@ -44,8 +44,6 @@ _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(_MIB), "MALLOC_TRIM_THRESHOLD_": s
 """Have glibc give memory back at once; by itself it keeps the more, the more was used."""
 _PATIENCE = 20.0
 """Seconds on the clock for each second of CPU time that is allowed; only a host that is stuck needs more."""
-
-
 HOW_TO_MEND = "make it simpler, or raise the engine's setting `validation_seconds`"
 
 
