@@ -93,9 +93,8 @@ class Engine(Lifetime):
     def _assemble(self, owner: Owner, finish: Finish) -> None:
         """Make the parts that need the owner of the spool."""
         gateway, settings = self.gateway, self.settings
-        read_owed = gateway.admission.read_owed
-        tools = Toolbox(owner, self.plugins, self.observers, gateway.changes, finish, settings, read_owed)
-        self.dispatcher = Dispatcher(self.services, tools)
+        tools = Toolbox(owner, self.plugins, self.observers, gateway.changes, finish, settings)
+        self.dispatcher = Dispatcher(self.services, tools, gateway.admission.read_owed)
         gateway.listen(self.dispatcher.noticing)
         self.intake = Intake(DropFolder(owner, max_bytes=settings.max_body, large=LARGE), gateway.admission)
         self.metrics = Metrics(self.dispatcher, self.intake, gateway.arrivals, self.observers)

@@ -265,7 +265,7 @@ CHANGES = (
     Change(
         "the rest of a large file in queue/",
         "engine/treadle/dispatch/dispatcher.py",
-        "tools.owner, tools.read_owed,",
+        "tools.owner, read_owed,",
         "tools.owner, lambda name: tools.owner.spool._heads.read(str(tools.owner.spool.queued(name))),",
         "tests/acceptance/test_large_jobs.py",
         "behind",

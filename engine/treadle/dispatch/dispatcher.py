@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -27,7 +27,7 @@ from treadle.interface.job import Job
 from treadle.interface.service import Service
 from treadle.support.lifetime import Lifetime
 from treadle.watch.arrivals import Arrivals
-from treadle_spool import State
+from treadle_spool import Accepted, State
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,10 @@ class Dispatcher(Lifetime):
     There is one for a spool at a time: its tools hold the owner. When it is left, running jobs go on.
     """
 
-    def __init__(self, services: Mapping[str, Service], tools: Toolbox) -> None:
+    def __init__(
+        self, services: Mapping[str, Service], tools: Toolbox, read_owed: Callable[[str], Accepted]
+    ) -> None:
+        """Read the descriptors of owed jobs by read_owed, as Admission.read_owed does."""
         self.backlog = Backlog(services)
         self.runs: dict[str, JobRun] = {}
         """The jobs that are claimed and not yet in done/."""
@@ -54,7 +57,7 @@ class Dispatcher(Lifetime):
         """What goes on, by the name of its job."""
         self._held = False
         self._idle = asyncio.Event()
-        self.noticing = Noticing(tools.owner, tools.read_owed, self._add, self._fill_slots, self._is_known)
+        self.noticing = Noticing(tools.owner, read_owed, self._add, self._fill_slots, self._is_known)
         self._cancelling = Cancelling(self.backlog, self.runs, tools, self._spawn)
         self._in_slots: set[JobRun] = set()
         """The runs that have a slot; each gives its own back, once."""

@@ -11,7 +11,7 @@ from treadle.extend.loader import Plugins
 from treadle.extend.observers import Observers
 from treadle.interface.settings import Settings
 from treadle.watch.changes import Changes
-from treadle_spool import Accepted, Owner, Status
+from treadle_spool import Owner, Status
 
 Finish = Callable[[tuple[Status, bytes | Path | None]], Awaitable[None]]
 """Publishes an outcome, as Owner.finish does."""
@@ -27,8 +27,6 @@ class Toolbox:
     changes: Changes
     finish: Finish
     settings: Settings
-    read_owed: Callable[[str], Accepted]
-    """Reads the descriptor of an owed job, as Admission.read_owed does."""
     sync_after: float = 5.0
     """Seconds after which a running attempt is made durable, so that it counts after a power cut."""
     parsing: Turns = field(default_factory=Turns)
