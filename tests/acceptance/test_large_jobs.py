@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+import stat
 import threading
 import time
 import urllib.parse
@@ -393,6 +394,16 @@ def drop_slow_ones(server: Server) -> None:
     eventually(lambda: is_checking(server), "a check that is slow")
 
 
+def bodies(server: Server) -> int:
+    """Return how many bodies are in tmp/, complete; drafts are there as well, with another mode."""
+    found = 0
+    for each in entries(server, "tmp"):
+        with suppress(FileNotFoundError):
+            status = each.stat()
+            found += stat.S_IMODE(status.st_mode) == 0o600 and status.st_size > len(SLOW)
+    return found
+
+
 def is_checking(server: Server) -> bool:
     with suppress(psutil.Error):  # they come and go
         return any(each.cpu_times().user > 1 for each in psutil.Process(server.process.pid).children())
@@ -415,7 +426,7 @@ def test_slow_checks_of_large_jobs_do_not_delay_a_stop(neighbours):
     with ThreadPoolExecutor(3) as threads:
         for _ in range(3):
             threads.submit(neighbours.ask, "POST", "/services/slow", b'{"data": %s}' % SLOW)
-        time.sleep(0.5)
+        eventually(lambda: bodies(neighbours) >= 3, "the bodies of all requests")
         begun = time.monotonic()
         assert neighbours.stop() == 0
         assert time.monotonic() - begun < 8

@@ -34,7 +34,7 @@ _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 async def write_inputs(attempt: Attempt) -> None:
     """Write data.json and params.json into `Attempt.input`: always valid JSON, and readable for every user.
 
-    For `Program.command`, in a thread. Idempotent: a file with the right content is left alone, since a
+    For `Program.command`. Idempotent: a file with the right content is left alone, since a
     running program may be reading it. Anything else in its place is replaced, and in the place of the folder
     as well: what a power cut has emptied, links, fifos, folders. Nothing there is followed or waited for.
     Raises OSError.
