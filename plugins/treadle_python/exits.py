@@ -28,6 +28,7 @@ from treadle_python.treadle_inside.protocol import RESULT_FILES
 
 _MOST = 100
 """Names of exits that are looked at; a supervisor makes two."""
+AS_TEXT = "bytes or complex numbers in the result have no form in JSON: their text was taken"
 NOT_DURABLE = "the host was restarted before its end was on the disk"
 
 
@@ -60,6 +61,11 @@ def exit_of_name(attempt: Attempt, name: str) -> Exit | None:
     return None if exit_ is None else _exit(attempt, exit_)
 
 
+def notes_of(word: str | None) -> tuple[str, ...]:
+    """Return what the status should tell of a file that a program has left, by its word in RESULT_FILES."""
+    return (AS_TEXT,) if word == "text" else ()
+
+
 def output_limit(service: Service) -> int:
     """Return how many bytes of stdout, and as many of stderr, are kept."""
     return service.options_of(HostOptions, "host").output_limit
@@ -83,6 +89,7 @@ def _exit(attempt: Attempt, exit_: ExitName) -> Exit:
         signal=exit_.number if exit_.how == "signal" else None,
         ended=datetime.fromtimestamp(exit_.ended_ms / 1000, UTC),
         detail=_detail(attempt, exit_),
+        notes=notes_of(exit_.word),
         returned=returned,
         failed=exit_.word == "error",
         unwritten=exit_.unwritten is not None,

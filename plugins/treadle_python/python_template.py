@@ -16,6 +16,7 @@ from typing import ClassVar
 from treadle import Attempt, Command, Exit, Mount, Program, Service, ServiceError, StartError
 from treadle_python.bootstrap import HERE, bootstrap
 from treadle_python.environment import cpus_of, interpreter, of_attempt, of_service
+from treadle_python.exits import notes_of
 from treadle_python.treadle_inside.protocol import RESULT_FILES
 
 
@@ -94,7 +95,9 @@ class PythonTemplate(Program):
             return exit_
         for word, name in RESULT_FILES.items():
             if os.path.lexists(attempt.folder / name):
-                return replace(exit_, returned=attempt.folder / name, failed=word == "error")
+                return replace(
+                    exit_, returned=attempt.folder / name, failed=word == "error", notes=notes_of(word)
+                )
         return exit_
 
     def _base(self, service: Service) -> _Base:

@@ -47,7 +47,7 @@ def ended_status(
         ended=exit_.ended,
         labels=dict(job.labels),
         attempts=(*live.earlier, last),
-        notes=tuple(map(printable, notes or ())),
+        notes=tuple(map(printable, (*(notes or ()), *exit_.notes))),
     )
 
 

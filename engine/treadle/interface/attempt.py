@@ -29,6 +29,8 @@ class Exit:
     ended: datetime = field(default_factory=now)
     detail: str | None = None
     """An explanation for the user, if the runtime has one."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of an attempt that may have succeeded; it stands in the job's status."""
     returned: Path | None = None
     """A file below the attempt's folder with the program's result, or the body of its failure, as JSON: a
     regular file with no other name.
@@ -53,10 +55,20 @@ def check_exit(exit_: object) -> None:
             signal=int() | None,
             ended=datetime(),
             detail=str() | None,
+            notes=tuple(),
             returned=Path() | None,
-        ) if exit_.ended.tzinfo is not None and _fits(exit_.code) and _fits(exit_.signal):
+        ) if (
+            exit_.ended.tzinfo is not None
+            and _are_texts(exit_.notes)
+            and _fits(exit_.code)
+            and _fits(exit_.signal)
+        ):
             return
     raise TypeError(f"it has returned {exit_!r:.200}, and that is no Exit")
+
+
+def _are_texts(notes: tuple[object, ...]) -> bool:
+    return all(isinstance(note, str) for note in notes)
 
 
 def _fits(number: int | None) -> bool:

@@ -30,9 +30,8 @@ import select
 import signal
 import sys
 
-from . import containment, mounts, results
+from . import containment, job_file, mounts, own_json, results, uncaught
 from .calling import call
-from .protocol import JOB
 from .result_file import ResultFile
 
 TYPE_CHECKING = False
@@ -50,8 +49,6 @@ _EXIT_NOT_WRITTEN = 74
 _EXIT_NOT_EXECUTABLE, _EXIT_NOT_FOUND = 126, 127
 """The exit codes of a shell for a command that can't be executed."""
 _READ_SIZE = 64 * 1024
-_INPUT_RECURSION_LIMIT = 20000
-"""Recursion limit while the input is parsed: no accepted input is nested more deeply."""
 
 
 def open_streams() -> None:
@@ -101,7 +98,7 @@ def _receive_and_run(kind: str, workdir: str, preimport: Preimport | None) -> No
         folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # only exec follows
         _confine(kind, request, workdir)
         _execute(request, folder_fd)
-    job, result = _open_job(folder), ResultFile(folder, _CHANNEL)
+    job, result = job_file.open_job(folder), ResultFile(folder, _CHANNEL)
     _confine(kind, request, workdir)
     for name, value in request["environment"].items():
         os.environ[name] = value
@@ -137,7 +134,7 @@ def _execute(request: dict[str, Any], folder_fd: int) -> NoReturn:
         detail = f"{' '.join(map(str, argv[:1]))} can't be executed: {reason}"
         with contextlib.suppress(OSError):
             result = ResultFile("", _CHANNEL, folder_fd)
-            result.write(results.failure("COMMAND_NOT_STARTED", detail), failed=True)
+            result.write("error", results.failure("COMMAND_NOT_STARTED", detail))
         os._exit(_EXIT_NOT_FOUND if missing else _EXIT_NOT_EXECUTABLE)
 
 
@@ -151,7 +148,7 @@ def main() -> None:
     open_streams()
     sys.path.insert(0, project)
     sys.argv = [entrypoint]
-    run(_open_job(folder), ResultFile(folder, None), entrypoint, None)
+    run(job_file.open_job(folder), ResultFile(folder, None), entrypoint, None)
 
 
 def _warm_up() -> None:
@@ -169,7 +166,7 @@ def _warm_up() -> None:
 
 def _warm_up_json() -> None:
     with results.integers_of_any_size():
-        results.to_json(json.loads(b'{"data": {"values": [1, 2.5, "text", null, true]}, "params": {}}'))
+        results.to_json(own_json.parse('{"data": {"values": [1, 2.5, "text", null, true]}, "params": {}}'))
     os.environ["TREADLE_JOB_ID"] = ""
 
 
@@ -184,32 +181,39 @@ def run(job: int, result: ResultFile, entrypoint: str, preimport: Preimport | No
     job is a descriptor of the job's file, which is closed here.
     """
     try:
-        value = call(_load(entrypoint, preimport), *_read_input(job))
-        failed = results.is_error(value)
-        content = None if value is None else results.to_json(value)
-    except results.NotSerialisable as error:
-        failed, content = True, results.failure("INVALID_RESULT", str(error))
-    except Exception as error:  # noqa: BLE001  # any exception of the program is its failure
-        sys.__excepthook__(type(error), error, error.__traceback__)
-        content = results.failure(type(error).__name__, str(error) or type(error).__name__)
-        _write(result, content, failed=True)
+        data, params = job_file.read_input(job)
+        value = call(_load(entrypoint, preimport), data, params)
+        word, content = ("returned", None) if value is None else _to_json(value)
+    except own_json.NotSerialisable as error:
+        word, content = "error", results.failure("INVALID_RESULT", str(error))
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001  # any exception of the program is its failure
+        uncaught.show(error)
+        _write(result, "error", results.failure(type(error).__name__, uncaught.detail(error)))
         sys.exit(1)
     if content is not None:
-        _write(result, content, failed=failed)
+        _write(result, word, content)
 
 
-def _write(result: ResultFile, content: bytes, *, failed: bool) -> None:
+def _to_json(value: Any) -> tuple[str, bytes]:
+    """Return the word of what a function returned (protocol.RESULT_FILES), and its JSON."""
+    content, has_text = results.to_json(value)
+    return "error" if results.is_error(value) else "text" if has_text else "returned", content
+
+
+def _write(result: ResultFile, word: str, content: bytes) -> None:
     """Write the result or the failure; if that is impossible, write a failure that says so, and exit.
 
     Where not even that can be written, stderr and the exit code tell.
     """
     try:
-        result.write(content, failed=failed)
+        result.write(word, content)
     except OSError as error:
         detail = f"the result, of {len(content)} bytes, can't be written: {error.strerror}"
         sys.__stderr__.write(f"{detail}\n")  # type: ignore[union-attr]  # open_streams has set it
         try:
-            result.write(results.failure("RESULT_NOT_WRITTEN", detail), failed=True)
+            result.write("error", results.failure("RESULT_NOT_WRITTEN", detail))
         except OSError:
             sys.exit(_EXIT_NOT_WRITTEN)
         sys.exit(1)
@@ -220,23 +224,6 @@ def _reseed() -> None:
     for name, seed in (("numpy.random", "seed"), ("torch", "seed")):
         if name in sys.modules:
             getattr(sys.modules[name], seed)()
-
-
-def _open_job(folder: str) -> int:
-    return os.open(os.path.join(folder, JOB), os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _read_input(fd: int) -> tuple[Any, Any]:
-    with open(fd, "rb", buffering=0) as file:
-        raw = file.read()
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _INPUT_RECURSION_LIMIT))
-    try:
-        with results.integers_of_any_size():
-            job = json.loads(raw)
-    finally:
-        sys.setrecursionlimit(limit)
-    return job.get("data", {}), job.get("params", {})
 
 
 def _load(entrypoint: str, preimport: Preimport | None) -> Any:

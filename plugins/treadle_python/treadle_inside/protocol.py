@@ -71,8 +71,11 @@ PROCESS = "process.json"
 JOB = "job.json"
 ATTEMPT = "attempt.json"
 STDOUT, STDERR = "stdout.log", "stderr.log"
-RESULT_FILES = {"error": "error.json", "returned": "returned.json"}
-"""The files that a program may leave, by their word in the name of the exit; the first that exists counts."""
+RESULT_FILES = {"error": "error.json", "returned": "returned.json", "text": "returned-text.json"}
+"""The files that a program may leave, by their word in the name of the exit; the first that exists counts.
+
+`text` is `returned` of which something had no form in JSON but its text.
+"""
 
 
 def transient_error(error: OSError) -> bytes:

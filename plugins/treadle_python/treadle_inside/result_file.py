@@ -48,8 +48,8 @@ class ResultFile:
         except OSError as error:
             self._error = error
 
-    def write(self, content: bytes, *, failed: bool) -> None:
-        """Write the result or the failure, and report it complete.
+    def write(self, word: str, content: bytes) -> None:
+        """Write the result or the failure, by its word in RESULT_FILES, and report it complete.
 
         A process that the program has forked does nothing. Raises OSError if it can't be written; another
         one may be written then.
@@ -65,7 +65,6 @@ class ResultFile:
         written = 0
         while written < len(content):
             written += os.pwrite(draft, memoryview(content)[written:], written)
-        word = "error" if failed else "returned"
         if self._channel is None:
             os.rename(os.path.join(self._folder, _DRAFT), os.path.join(self._folder, RESULT_FILES[word]))
         else:

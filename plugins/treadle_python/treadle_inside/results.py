@@ -1,12 +1,19 @@
-"""The result of a program as JSON, by the rules of the contract, section 4."""
+"""The result of a program as JSON, by the rules of the contract, section 4.
+
+forms.py says what a value becomes that json does not know itself.
+
+Two keys of a dict that become one in JSON are an error, since one value would be lost.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import enum
-import json
 import math
+import re
 import sys
+
+from . import forms
+from .own_json import Encoder, NotSerialisable, parse_strictly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -15,10 +22,9 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
 _MAX_DEPTH = 900
 """Levels of a result in which the cause of an error is looked for."""
-
-
-class NotSerialisable(Exception):
-    """A value has no JSON form; the message names the value and its path."""
+_NOT_OF_A_STRING = re.compile(r'"(?:-?\d[^"\\]*|true|false|null)": ')
+"""A key that may be none of a string: only with one of them two keys can become one."""
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def is_error(value: Any) -> bool:
@@ -28,32 +34,24 @@ def is_error(value: Any) -> bool:
 
 def failure(code: str, detail: str) -> bytes:
     """Return the body of a failure."""
-    return json.dumps({"code": code, "detail": detail}).encode("ascii")
+    return bytes(Encoder().encode({"code": code, "detail": detail}), "ascii")
 
 
-def to_json(value: Any) -> bytes:
-    """Return the value as UTF-8 JSON; raise NotSerialisable with the path of the first part that has none.
+def to_json(value: Any) -> tuple[bytes, bool]:
+    """Return the value as UTF-8 JSON, and whether it holds the text of what has no other form there.
 
-    An object is serialised by its to_json() where it has one, else by pydantic's dump, else by
-    tolist() (numpy), else by its fields. A string from to_json() is JSON already: it is checked, and at the
-    top level it is kept unchanged.
+    Raises NotSerialisable with the path of the first part that has no form. A string from to_json() is JSON
+    already: it is checked, and at the top level it is kept unchanged.
     """
     with integers_of_any_size():
         method = getattr(value, "to_json", None)
         if callable(method) and not isinstance(value, type):
             value = method()
             if isinstance(value, str):
-                _parse(value, "$")
-                return _encode(value)
-        try:
-            text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_default)
-        except NotSerialisable:
-            _explain(value, "$", ())
-            raise
-        except (TypeError, ValueError, RecursionError) as error:
-            _explain(value, "$", ())
-            raise NotSerialisable(f"the result can't be written as JSON: {error}") from None
-        return _encode(text)
+                parse_strictly(value, "$")
+                return _encode(value), False
+        writer = _Writer()
+        return _encode(writer.write(value)), writer.has_text
 
 
 @contextlib.contextmanager
@@ -70,38 +68,6 @@ def integers_of_any_size() -> Iterator[None]:
         sys.set_int_max_str_digits(limit)
 
 
-def _default(value: Any) -> Any:
-    """Return a simpler value for an object that json does not know; json calls it again if necessary."""
-    if isinstance(value, enum.Enum):
-        return value.value
-    if not isinstance(value, type):
-        for name, arguments in (
-            ("to_json", {}),
-            ("model_dump", {"mode": "json"}),
-            ("dict", {}),
-            ("tolist", {}),
-        ):
-            method = getattr(value, name, None)
-            if callable(method):
-                simpler = method(**arguments)
-                return _parse(simpler, "$") if name == "to_json" and isinstance(simpler, str) else simpler
-        if hasattr(value, "__dict__"):
-            return value.__dict__
-        if hasattr(value, "__dataclass_fields__"):
-            return {name: getattr(value, name) for name in value.__dataclass_fields__}
-    raise NotSerialisable(f"{type(value).__name__} is not something JSON has")
-
-
-def _parse(text: str, path: str) -> Any:
-    def refuse(constant: str) -> None:
-        raise NotSerialisable(f"{constant} is not JSON; it stands in what to_json() returned at {path}")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise NotSerialisable(f"to_json() at {path} returned something that is not JSON: {error}") from None
-
-
 def _encode(text: str) -> bytes:
     try:
         return text.encode("utf-8")
@@ -111,32 +77,89 @@ def _encode(text: str) -> bytes:
         ) from None
 
 
-def _explain(value: Any, path: str, ancestors: tuple[int, ...]) -> None:
-    """Raise NotSerialisable for the first part of value that has no JSON form.
+class _Writer:
+    """Writes one result."""
 
-    ancestors are the ids of the objects that contain value.
-    """
-    if isinstance(value, float) and not math.isfinite(value):
-        name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        raise NotSerialisable(f"{name} at {path} is not JSON")
-    if value is None or isinstance(value, (str, int, float)):
-        return
-    if id(value) in ancestors:
-        raise NotSerialisable(f"{path} refers to something that it is part of")
-    if len(ancestors) > _MAX_DEPTH:
-        raise NotSerialisable("the result is nested too deeply")
-    ancestors = (*ancestors, id(value))
-    if isinstance(value, dict):
-        for key, each in value.items():
-            if not (key is None or isinstance(key, (str, int, float))):
-                raise NotSerialisable(f"{path} has a key that is not a string: {key!r}")
-            _explain(each, f"{path}.{key}", ancestors)
-    elif isinstance(value, (list, tuple)):
-        for index, each in enumerate(value):
-            _explain(each, f"{path}[{index}]", ancestors)
-    else:
+    def __init__(self) -> None:
+        self.has_text = False
+        """Whether a value had no form but its text."""
+
+    def write(self, value: Any) -> str:
+        """Return the value as JSON text; raise NotSerialisable."""
         try:
-            simpler = _default(value)
-        except NotSerialisable as error:
-            raise NotSerialisable(f"{path}: {error}") from None
-        _explain(simpler, path, ancestors)
+            text: str = Encoder(allow_nan=False, ensure_ascii=False, default=self._simpler).encode(value)
+        except NotSerialisable:
+            self._explain(value, "$", ())
+            raise
+        except (TypeError, ValueError, RecursionError) as error:
+            self._explain(value, "$", ())
+            raise NotSerialisable(f"the result can't be written as JSON: {error}") from None
+        if _NOT_OF_A_STRING.search(text) and self._may_have_twins(value):
+            self._explain(value, "$", ())
+        return text
+
+    def _simpler(self, value: Any) -> Any:
+        simpler, is_text = forms.simpler(value)
+        self.has_text = self.has_text or is_text
+        return simpler
+
+    def _may_have_twins(self, value: Any) -> bool:
+        """Return whether a dict has keys of other types beside strings; quick, since few have."""
+        pending = [value]
+        while pending:
+            each = pending.pop()
+            if isinstance(each, dict):
+                if any(type(key) is not str for key in each) and any(isinstance(key, str) for key in each):
+                    return True
+                pending += [child for child in each.values() if type(child) not in _SCALARS]
+            elif isinstance(each, (list, tuple)):
+                pending += [child for child in each if type(child) not in _SCALARS]
+            elif not isinstance(each, (str, int, float)):
+                pending.append(self._simpler(each))
+        return False
+
+    def _explain(self, value: Any, path: str, ancestors: tuple[int, ...]) -> None:
+        """Raise NotSerialisable for the first part of value that has no JSON form.
+
+        ancestors are the ids of the objects that contain value.
+        """
+        if isinstance(value, float) and not math.isfinite(value):
+            name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            raise NotSerialisable(f"{name} at {path} is not JSON")
+        if value is None or isinstance(value, (str, int, float)):
+            return
+        if id(value) in ancestors:
+            raise NotSerialisable(f"{path} refers to something that it is part of")
+        if len(ancestors) > _MAX_DEPTH:
+            raise NotSerialisable("the result is nested too deeply")
+        ancestors = (*ancestors, id(value))
+        if isinstance(value, dict):
+            names: set[str] = set()
+            for key, each in value.items():
+                written = _name_of(key)
+                if written is None:
+                    raise NotSerialisable(f"{path} has a key that is not a string: {key!r}")
+                if written in names:
+                    raise NotSerialisable(f"{path} has two keys that are both {written!r} in JSON")
+                names.add(written)
+                self._explain(each, f"{path}.{written}", ancestors)
+        elif isinstance(value, (list, tuple)):
+            for index, each in enumerate(value):
+                self._explain(each, f"{path}[{index}]", ancestors)
+        else:
+            try:
+                simpler = self._simpler(value)
+            except NotSerialisable as error:
+                raise NotSerialisable(f"{path}: {error}") from None
+            self._explain(simpler, path, ancestors)
+
+
+def _name_of(key: Any) -> str | None:
+    """Return a key of a dict as json writes it; None if it writes none."""
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, int):
+        return int.__repr__(key)
+    return float.__repr__(key) if isinstance(key, float) else None

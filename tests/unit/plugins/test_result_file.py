@@ -153,5 +153,5 @@ def test_a_folder_in_the_place_of_a_result_is_no_result(tmp_path, spoilt):
 
 
 def test_without_a_supervisor_the_process_names_its_result_itself(tmp_path):
-    ResultFile(str(tmp_path), None).write(b"[1]", failed=False)
+    ResultFile(str(tmp_path), None).write("returned", b"[1]")
     assert [path.name for path in tmp_path.iterdir()] == ["returned.json"]

@@ -1,0 +1,47 @@
+"""JSON as the standard library does it, whatever a program does to the standard library.
+
+A program may replace json.dumps, or methods of its encoder. So the encoder and the decoder here are copies
+that nobody else has, made before code of the service is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from typing import Any
+
+
+class NotSerialisable(Exception):
+    """A value has no JSON form; the message names the value and its path."""
+
+
+def _copy_of(module: types.ModuleType) -> Any:
+    """Return a module of the standard library that nobody else has."""
+    copy = types.ModuleType(module.__name__)
+    assert module.__spec__ is not None
+    exec(module.__spec__.loader.get_code(module.__name__), copy.__dict__)  # type: ignore[union-attr] # noqa: S102
+    return copy
+
+
+def _refuse(constant: str) -> None:
+    raise NotSerialisable(f"{constant} is not JSON")
+
+
+Encoder: Any = _copy_of(json.encoder).JSONEncoder
+_Decoder: Any = _copy_of(json.decoder).JSONDecoder
+_checking = _Decoder(parse_constant=_refuse)
+parse = _Decoder().decode
+"""Returns the value of a JSON text; raises ValueError."""
+
+
+def parse_strictly(text: str, path: str) -> Any:
+    """Return the value of what a to_json() at this path returned; raise NotSerialisable."""
+    try:
+        return _checking.decode(text)
+    except NotSerialisable as error:
+        raise NotSerialisable(f"{error}; it stands in what to_json() returned at {path}") from None
+    except (ValueError, RecursionError) as error:
+        raise NotSerialisable(f"to_json() at {path} returned something that is not JSON: {error}") from None

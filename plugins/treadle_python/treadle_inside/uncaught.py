@@ -1,0 +1,38 @@
+"""An exception that a program does not catch: how it is shown, and what it says."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    import types
+
+_HERE = os.path.dirname(__file__) + os.sep
+
+
+def show(error: BaseException) -> None:
+    """Write an exception to stderr as the interpreter would, by the program's own hook if it has set one."""
+    error.__traceback__ = _of_program(error.__traceback__)
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException as other:  # noqa: BLE001  # the interpreter shows both then
+        sys.__excepthook__(type(other), other, other.__traceback__)
+        sys.__excepthook__(type(error), error, error.__traceback__)
+
+
+def _of_program(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """Return the part of a traceback that does not lie in Treadle's own files, if there is one."""
+    part = traceback
+    while part is not None and part.tb_frame.f_code.co_filename.startswith(_HERE):
+        part = part.tb_next
+    return part or traceback
+
+
+def detail(error: BaseException) -> str:
+    """Return the message of an exception, or its class where it has none, or can't tell it."""
+    try:
+        return str(error) or type(error).__name__
+    except BaseException:  # noqa: BLE001  # its __str__ is the program's
+        return type(error).__name__
