@@ -27,8 +27,8 @@ EMPTY = b"{}"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
 Moment = Annotated[datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})]
-_OBJECT = {"type": "object"}
-"""The schema of a payload, which is not parsed."""
+_OBJECT = {"type": ["object", "null"]}
+"""The schema of a payload, which is not parsed; null is none."""
 
 _BRACE = ord("{")
 
@@ -163,9 +163,8 @@ class Descriptor(JobOptions, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         yield b"}"
 
     def _checked(self) -> Self:
-        for name in ("data", "params"):
-            check_payload(getattr(self, name), f"$.{name}")
-        return self
+        checked = {name: check_payload(getattr(self, name), f"$.{name}") for name in ("data", "params")}
+        return msgspec.structs.replace(self, **checked)
 
 
 class Stored(Descriptor, frozen=True, forbid_unknown_fields=False, kw_only=True):
@@ -193,8 +192,14 @@ def check_labels(job: Options) -> Options:
     return job
 
 
-def check_payload(value: msgspec.Raw, path: str) -> None:
-    """Raise InvalidDescriptor unless the payload is absent or a JSON object."""
+def check_payload(value: msgspec.Raw, path: str) -> msgspec.Raw:
+    """Return the payload; raise InvalidDescriptor unless it is absent or a JSON object.
+
+    null is absent, too: the client of version 1 sends that.
+    """
     raw = memoryview(value)  # a copy of a large payload takes longer than all else here
-    if raw and raw[0] != _BRACE:
-        raise InvalidDescriptor("expected an object", path)
+    if not raw or raw[0] == _BRACE:
+        return value
+    if bytes(raw[:5]) == b"null":
+        return msgspec.Raw()
+    raise InvalidDescriptor("expected an object", path)

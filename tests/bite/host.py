@@ -100,7 +100,7 @@ _EXIT_RULES = (
     Change(
         "the failure of a result that the disk refuses",
         f"{_INSIDE}/program.py",
-        'result.write(results.failure("RESULT_NOT_WRITTEN", detail), failed=True)',
+        'result.write("error", results.failure("RESULT_NOT_WRITTEN", detail))',
         "raise",
         _RUNTIME,
         "refuses",

@@ -25,7 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 
 def _schema(name: str) -> msgspec.Meta:
     """Return the schema of a payload in openapi.json: one of the service's own."""
-    return msgspec.Meta(extra_json_schema={"$ref": f"#/components/schemas/{name}"})
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return msgspec.Meta(extra_json_schema={"anyOf": [schema, {"type": "null"}]})
 
 
 class DataRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -69,14 +70,12 @@ def to_descriptor(posting: Posting, raw: bytes, most: int | None = None) -> Desc
     than are allowed, and LargeFile if it has more than `most`.
     """
     body = check_labels(decode_from_client(raw, Body)) if raw.strip() else Body()
-    for name in ("data", "params"):
-        check_payload(getattr(body, name), f"$.{name}")
-    data = body.data
+    data, params = (check_payload(getattr(body, name), f"$.{name}") for name in ("data", "params"))
     if body.data_ref is not None:
         if bytes(data):
             raise InvalidDescriptor("send either `data` or `dataRef`", "$.dataRef")
         data = _read_pool(body.data_ref, posting, most)
-    return Descriptor(service=posting.service, data=data, params=body.params, **body.options())
+    return Descriptor(service=posting.service, data=data, params=params, **body.options())
 
 
 def _read_pool(ref: DataRef, posting: Posting, most: int | None) -> msgspec.Raw:
@@ -97,8 +96,7 @@ def _read_pool(ref: DataRef, posting: Posting, most: int | None) -> msgspec.Raw:
             raise LargeFile(size)
         content = file.read()
     raw = decode_from_client(content, msgspec.Raw)
-    check_payload(raw, "$.dataRef")
-    return raw
+    return check_payload(raw, "$.dataRef")
 
 
 def _open_inside(folder: Path, name: str) -> IO[bytes]:

@@ -129,4 +129,5 @@ def test_a_job_s_options_are_described_as_the_spool_does():
     execution = document(None, {})["components"]["schemas"]["Execution"]
     assert execution["additionalProperties"] is False
     assert set(JobOptions.__struct_fields__) < set(execution["properties"])
-    assert execution["properties"]["data"] == {"$ref": "#/components/schemas/inputData"}
+    reference = {"$ref": "#/components/schemas/inputData"}
+    assert execution["properties"]["data"] == {"anyOf": [reference, {"type": "null"}]}

@@ -35,6 +35,13 @@ def test_payload_bytes_are_carried_unchanged(data, params):
     assert bytes(carried.params) == params
 
 
+@pytest.mark.parametrize("read", [Descriptor.from_json, Descriptor.from_client])
+def test_null_is_no_payload(read):
+    job = read(b'{"service": "s", "data": null, "params": null}')
+    assert (bytes(job.data), bytes(job.params)) == (b"", b"")
+    assert job == read(b'{"service": "s"}')
+
+
 def test_integers_of_any_size_are_carried():
     digits = b"9" * 5000
     job = Descriptor.from_json(b'{"service": "s", "data": {"n": %b}}' % digits)
@@ -60,7 +67,7 @@ def test_every_field_survives_the_round_trip():
         (b'{"service": ""}', "$.service", "length"),
         (b'{"service": "s", "data": 1}', "$.data", "object"),
         (b'{"service": "s", "params": []}', "$.params", "object"),
-        (b'{"service": "s", "params": null}', "$.params", "object"),
+        (b'{"service": "s", "params": true}', "$.params", "object"),
         (b'{"service": "s", "prams": {}}', "$.prams", "did you mean 'params'"),
         (b'{"service": "s", "priority": 1.5}', "$.priority", "int"),
         (b'{"service": "s", "priority": 100000}', "$.priority", "1000"),
