@@ -93,6 +93,8 @@ def _exit(attempt: Attempt, exit_: ExitName) -> Exit:
         returned=returned,
         failed=exit_.word == "error",
         unwritten=exit_.unwritten is not None,
+        cpu_seconds=None if exit_.cpu_ms is None else exit_.cpu_ms / 1000,
+        peak_memory=None if exit_.peak_kib is None else exit_.peak_kib * 1024,
     )
 
 

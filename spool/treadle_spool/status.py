@@ -71,6 +71,14 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     code: Annotated[int | None, msgspec.Meta(description="The exit code, where the program exited.")] = None
     signal: Annotated[int | None, msgspec.Meta(description="The signal, where one killed it.")] = None
     detail: str | None = None
+    cpu_seconds: Annotated[
+        float | None,
+        msgspec.Meta(description="The CPU time of all its processes; null where its runtime can't tell."),
+    ] = None
+    peak_memory: Annotated[
+        int | None,
+        msgspec.Meta(description="The most memory, in bytes, that one of its processes had resident."),
+    ] = None
     limits: Annotated[
         dict[str, Any],
         msgspec.Meta(description="The limits that were in force, as its runtime names them."),

@@ -29,6 +29,8 @@ def ended_record(attempt: AttemptRecord, exit_: Exit) -> AttemptRecord:
         reason=exit_.reason.value,
         code=exit_.code,
         signal=exit_.signal,
+        cpu_seconds=exit_.cpu_seconds,
+        peak_memory=exit_.peak_memory,
         detail=None if exit_.detail is None else printable(exit_.detail),
     )
 

@@ -44,6 +44,10 @@ class Exit:
 
     Then nobody can tell whether it printed a result: without `returned` the job fails.
     """
+    cpu_seconds: float | None = None
+    """The CPU time of all its processes, if the runtime knows it."""
+    peak_memory: int | None = None
+    """The most memory that one of its processes had resident, in bytes, if the runtime knows it."""
 
 
 def check_exit(exit_: object) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Sequence
 
     from .mounts import Row
+    from .usage import Usage
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_CLOSE_RANGE = 436
@@ -107,14 +108,14 @@ def signal_all(kind: str, number: int) -> bool:
     return bool(pids)
 
 
-def kill_all(kind: str) -> None:
-    """Kill every process of the tree except this one, and reap them."""
+def kill_all(kind: str, usage: Usage) -> None:
+    """Kill every process of the tree except this one, reap them, and count them in usage."""
     while True:
         if kind == SUBREAPER:
             signal_all(kind, signal.SIGSTOP)  # a process forked meanwhile is killed next round
         alive = signal_all(kind, signal.SIGKILL)
         try:
-            while os.waitpid(-1, 0)[0]:
+            while usage.wait(0)[0]:
                 pass
         except ChildProcessError:
             if not alive or kind == NAMESPACE:

@@ -1,16 +1,17 @@
 """The name of a file that records how an attempt ended.
 
-    exit-<code|signal>-<number>-<ms>[-<word>-<size>][-cut|-unwritten<errno>][-synced]
+    exit-<code|signal>-<number>-<ms>[-<word>-<size>][-cut|-unwritten<errno>][-cpu<ms>-peak<KiB>][-synced]
 
     ms          the end, in milliseconds since 1970
     word, size  the file that the program left (RESULT_FILES), and its bytes
     cut         its output was longer than the limit
     unwritten   its output could not be written, for this reason
+    cpu, peak   the CPU time of its processes, and the most memory that one of them had resident
     synced      everything that the exit says is on the disk: it counts after any restart of the host
 
 An attempt may have two such names, the plain one and then the same with `synced`. Version 1 wrote neither
-size, nor `unwritten`, nor `synced`; that is read as well. Numbers are ASCII digits and bounded: a program may
-make such a file too, and nothing in its name may be an error where it is read.
+size, nor `unwritten`, nor what was used, nor `synced`; that is read as well. Numbers are ASCII digits and
+bounded: a program may make such a file too, and nothing in its name may be an error where it is read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 from .protocol import RESULT_FILES
 
 _EXIT = "exit"
-_CUT, _UNWRITTEN, _SYNCED = "cut", "unwritten", "synced"
+_CUT, _UNWRITTEN, _CPU, _PEAK, _SYNCED = "cut", "unwritten", "cpu", "peak", "synced"
 _MAX_NUMBER = 255
 """The largest exit code; signals are smaller."""
 _MAX_MS = 253_402_300_799_999
@@ -30,7 +31,18 @@ _MAX_SIZE = 2**63 - 1
 class ExitName:
     """How an attempt ended: a value, and its text as the name of a file."""
 
-    __slots__ = ("cut", "ended_ms", "how", "number", "size", "synced", "unwritten", "word")
+    __slots__ = (
+        "cpu_ms",
+        "cut",
+        "ended_ms",
+        "how",
+        "number",
+        "peak_kib",
+        "size",
+        "synced",
+        "unwritten",
+        "word",
+    )
 
     def __init__(
         self,
@@ -42,6 +54,8 @@ class ExitName:
         size: int | None = None,
         cut: bool = False,
         unwritten: int | None = None,
+        cpu_ms: int | None = None,
+        peak_kib: int | None = None,
         synced: bool = False,
     ) -> None:
         """Say by how (`code` or `signal`) and number how it ended; size is None in a name of version 1."""
@@ -53,6 +67,8 @@ class ExitName:
         self.cut = cut
         self.unwritten = unwritten
         """An errno, or None."""
+        self.cpu_ms = cpu_ms
+        self.peak_kib = peak_kib
         self.synced = synced
 
     def __str__(self) -> str:
@@ -66,6 +82,8 @@ class ExitName:
             parts.append(f"{_UNWRITTEN}{self.unwritten}")
         elif self.cut:
             parts.append(_CUT)
+        if self.cpu_ms is not None and self.peak_kib is not None:
+            parts += [f"{_CPU}{self.cpu_ms}", f"{_PEAK}{self.peak_kib}"]
         if self.synced:
             parts.append(_SYNCED)
         return "-".join(map(str, parts))
@@ -101,6 +119,11 @@ def _take_options(exit_: ExitName, rest: list[str]) -> bool:
     elif rest and rest[0].startswith(_UNWRITTEN):
         exit_.unwritten = _number(rest.pop(0)[len(_UNWRITTEN) :], _MAX_ERRNO)
         if exit_.unwritten is None:
+            return False
+    if len(rest) > 1 and rest[0].startswith(_CPU) and rest[1].startswith(_PEAK):
+        exit_.cpu_ms = _number(rest.pop(0)[len(_CPU) :], _MAX_SIZE)
+        exit_.peak_kib = _number(rest.pop(0)[len(_PEAK) :], _MAX_SIZE)
+        if exit_.cpu_ms is None or exit_.peak_kib is None:
             return False
     if rest == [_SYNCED]:
         exit_.synced = True

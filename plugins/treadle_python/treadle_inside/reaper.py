@@ -13,12 +13,15 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from .durable_ends import DurableEnds
     from .log_writer import LogWriter
     from .signalfd import SignalFd
+    from .usage import Usage
 
 
-def wait_for_child(pid: int, kind: str, signals: SignalFd, logs: list[LogWriter], ends: DurableEnds) -> int:
+def wait_for_child(
+    pid: int, kind: str, signals: SignalFd, logs: list[LogWriter], ends: DurableEnds, *, usage: Usage
+) -> int:
     """Copy output and handle signals until the child has ended; return its wait status.
 
-    Meanwhile, earlier ends that no engine has taken are brought to the disk.
+    What ends is counted in usage. Meanwhile, earlier ends that no engine has taken are brought to the disk.
     """
     poll = select.poll()
     poll.register(signals.fd, select.POLLIN)
@@ -30,7 +33,7 @@ def wait_for_child(pid: int, kind: str, signals: SignalFd, logs: list[LogWriter]
         for fd, _ in poll.poll(ends.timeout()):
             if fd == signals.fd:
                 _handle(signals.read(), kind)
-                status = _reap(pid)
+                status = _reap(pid, usage)
                 if status is not None:
                     return status
             else:
@@ -46,12 +49,12 @@ def _handle(numbers: list[int], kind: str) -> None:
         containment.signal_all(kind, signal.SIGTERM)
 
 
-def _reap(child: int) -> int | None:
+def _reap(child: int, usage: Usage) -> int | None:
     """Reap all processes that have ended, orphans too; return the wait status of the child if it has."""
     child_status = None
     try:
         while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = usage.wait(os.WNOHANG)
             if pid == 0:
                 return child_status
             if pid == child:

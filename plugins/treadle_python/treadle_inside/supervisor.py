@@ -52,6 +52,7 @@ from .protocol import (
 )
 from .reaper import wait_for_child
 from .signalfd import SignalFd
+from .usage import Usage
 from .workdir import Workdir
 
 TYPE_CHECKING = False
@@ -161,12 +162,13 @@ class Supervisor:
             LogWriter(child.stdout, partial(open_log, folder, STDOUT), limit),
             LogWriter(child.stderr, partial(open_log, folder, STDERR), limit),
         ]
-        status = wait_for_child(child.pid, self._kind, self._signals, logs, self.ends)
-        containment.kill_all(self._kind)
+        usage = Usage()
+        status = wait_for_child(child.pid, self._kind, self._signals, logs, self.ends, usage=usage)
+        containment.kill_all(self._kind, usage)
         for log in logs:
             log.finish()
         result = _retry_until_done(partial(child.collect, folder))
-        name = _exit_name(result, status, logs)
+        name = _exit_name(result, status, logs, usage)
         with contextlib.suppress(OSError):  # the program has removed its folder: only the report tells
             _retry_until_done(partial(self._identity.link, folder, name))
             self.ends.remember(folder, name)
@@ -206,7 +208,7 @@ def _send(reply_fd: int, message: bytes) -> None:
         os.write(reply_fd, message)
 
 
-def _exit_name(result: tuple[str, int] | None, status: int, logs: list[LogWriter]) -> str:
+def _exit_name(result: tuple[str, int] | None, status: int, logs: list[LogWriter], usage: Usage) -> str:
     """Return the name that records an exit of this moment."""
     signaled = os.WIFSIGNALED(status)
     how, number = ("signal", os.WTERMSIG(status)) if signaled else ("code", os.WEXITSTATUS(status))
@@ -220,6 +222,8 @@ def _exit_name(result: tuple[str, int] | None, status: int, logs: list[LogWriter
         size=size,
         cut=any(log.cut for log in logs),
         unwritten=unwritten[0] if unwritten else None,
+        cpu_ms=usage.cpu_ms,
+        peak_kib=usage.peak_kib,
     )
     return str(name)
 

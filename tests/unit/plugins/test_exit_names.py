@@ -19,8 +19,15 @@ ENDS = st.fixed_dictionaries(
 RESULTS = st.one_of(
     st.just({}),
     st.fixed_dictionaries(
-        {"word": st.sampled_from(["error", "returned"]), "size": st.none() | st.integers(0, 2**63 - 1)}
+        {
+            "word": st.sampled_from(["error", "returned", "text"]),
+            "size": st.none() | st.integers(0, 2**63 - 1),
+        }
     ),
+)
+USED = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"cpu_ms": st.integers(0, 2**40), "peak_kib": st.integers(0, 2**40)}),
 )
 OUTPUTS = st.sampled_from([{}, {"cut": True}, {"unwritten": 5}, {"unwritten": 28}])
 PIECES = [
@@ -31,6 +38,8 @@ PIECES = [
     "error",
     "cut",
     "unwritten",
+    "cpu",
+    "peak",
     "synced",
     "-",
     "0",
@@ -43,9 +52,9 @@ def fields(name: ExitName) -> dict[str, object]:
     return {field: getattr(name, field) for field in ExitName.__slots__}
 
 
-@given(ENDS, RESULTS, OUTPUTS)
-def test_what_is_written_is_read(end, result, output):
-    written = ExitName(**end, **result, **output)
+@given(ENDS, RESULTS, OUTPUTS, USED)
+def test_what_is_written_is_read(end, result, output, used):
+    written = ExitName(**end, **result, **output, **used)
     read = parse_exit_name(str(written))
     assert read is not None
     assert fields(read) == fields(written)
