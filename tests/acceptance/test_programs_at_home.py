@@ -108,3 +108,273 @@ def test_null_is_no_input(serve, tmp_path, start):
     server = served(serve, tmp_path / "project", program, start)
     answer = server.ask("POST", "/", json.dumps({"data": None, "params": None}).encode())
     assert server.result(answer.json["id"]) == [{}, {}]
+
+
+PROGRAMS = {
+    "C's printf": """
+import ctypes
+def run(data, params):
+    ctypes.CDLL(None).printf(b'PlanQK:Job:Result: {"x": 1}\\n')
+""",
+    "C's file": """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+def run(data, params):
+    file = libc.fopen(f"{data['folder']}/c".encode(), b"w")
+    libc.fprintf(ctypes.c_void_p(file), b"written")
+""",
+    "an open file": """
+def run(data, params):
+    global LOG
+    LOG = open(data['folder'] + '/log', 'w')
+    LOG.write('a line')
+""",
+    "a binary file in a class": """
+class Keeper:
+    pass
+def run(data, params):
+    Keeper.file = open(data['folder'] + '/bytes', 'wb')
+    Keeper.file.write(b'x' * 5000)
+    return 1
+""",
+    "gzip": """
+import gzip
+def run(data, params):
+    global FILE
+    FILE = gzip.GzipFile(data['folder'] + '/z.gz', 'wb', mtime=0)
+    FILE.write(b'x' * 100000)
+""",
+    "lzma and bz2": """
+import bz2, lzma
+FILES = []
+def run(data, params):
+    for module, name in ((lzma.LZMAFile, 'x'), (bz2.BZ2File, 'b')):
+        FILES.append(module(data['folder'] + '/' + name, 'w'))
+        FILES[-1].write(b'x' * 100000)
+""",
+    "zip": """
+import zipfile
+def run(data, params):
+    global FILE
+    FILE = zipfile.ZipFile(data['folder'] + '/z.zip', 'w')
+    FILE.writestr(zipfile.ZipInfo('name'), 'content')
+""",
+    "a finaliser": """
+class Ends:
+    def __init__(self, path):
+        self.path = path
+    def __del__(self):
+        open(self.path, 'w').write('ended')
+def run(data, params):
+    global KEPT
+    KEPT = Ends(data['folder'] + '/ended')
+""",
+    "a generator": """
+def steps(path):
+    try:
+        yield 1
+    finally:
+        open(path, 'w').write('left')
+def run(data, params):
+    global STEPS
+    STEPS = steps(data['folder'] + '/left')
+    return next(STEPS)
+""",
+    "weakref and atexit": """
+import atexit, weakref
+class Kept:
+    pass
+KEPT = Kept()
+def run(data, params):
+    path = data['folder'] + '/order'
+    def note(text):
+        with open(path, 'a') as file:
+            file.write(text)
+    weakref.finalize(KEPT, note, 'finalize ')
+    atexit.register(note, 'atexit ')
+""",
+    "a shelf": """
+import shelve
+def run(data, params):
+    global SHELF
+    SHELF = shelve.open(data['folder'] + '/shelf', writeback=True)
+    SHELF['x'] = [1]
+    SHELF['x'].append(2)
+    SHELF.sync()
+    return SHELF['x']
+""",
+    "logging": """
+import logging, logging.handlers
+def run(data, params):
+    file = logging.FileHandler(data['folder'] + '/log', delay=True)
+    logging.getLogger().addHandler(logging.handlers.MemoryHandler(100, target=file))
+    logging.getLogger().warning('a warning')
+""",
+    "a thread": """
+import threading, time
+def run(data, params):
+    def later():
+        time.sleep(0.3)
+        open(data['folder'] + '/later', 'w').write('later')
+        print('from a thread')
+    threading.Thread(target=later).start()
+    return 1
+""",
+    "a daemon thread": """
+import threading, time
+def run(data, params):
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    return 1
+""",
+    "a database": """
+import sqlite3
+def run(data, params):
+    global BASE
+    BASE = sqlite3.connect(data['folder'] + '/base')
+    BASE.execute('create table t (x)')
+    BASE.execute('insert into t values (1)')
+    BASE.commit()
+    BASE.execute('insert into t values (2)')
+    return [list(row) for row in sqlite3.connect(data['folder'] + '/base').execute('select x from t')]
+""",
+    "asyncio": """
+import asyncio
+async def run(data, params):
+    await asyncio.sleep(0)
+    return 'awaited'
+""",
+    "a pool": """
+import multiprocessing
+def double(x):
+    return 2 * x
+def run(data, params):
+    with multiprocessing.get_context('fork').Pool(2) as pool:
+        return pool.map(double, [1, 2, 3])
+""",
+    "an exit": """
+import sys
+def run(data, params):
+    print('before')
+    open(data['folder'] + '/file', 'w').write('x')
+    sys.exit(3)
+""",
+    "an exit with a message": """
+import sys
+def run(data, params):
+    sys.exit('no more')
+""",
+    "no newline": """
+import sys
+def run(data, params):
+    sys.stdout.write('half a line')
+    sys.stderr.write('half an error')
+""",
+    "a replaced stream": """
+import io, sys
+def run(data, params):
+    sys.stdout = io.TextIOWrapper(open(1, 'wb', closefd=False), encoding='latin-1')
+    print('\u00fc')
+""",
+}
+CALL = """
+import asyncio, inspect, json, sys
+from src.program import run
+value = run(json.loads(sys.argv[1]), {})
+value = asyncio.run(value) if inspect.isawaitable(value) else value
+if value is not None:
+    with open(sys.argv[2], "w") as file:
+        json.dump(value, file)
+"""
+
+
+def bare(output: bytes) -> bytes:
+    """Return output without the addresses of objects."""
+    return re.sub(rb"0x[0-9a-f]+", b"0x", output)
+
+
+def found(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_leaves_what_a_plain_run_leaves(serve, tmp_path, name, start):
+    server = served(serve, tmp_path / "project", PROGRAMS[name], start)
+    for where in ("plain", "job"):
+        (tmp_path / where).mkdir()
+    value = tmp_path / "value"
+    data = json.dumps({"folder": str(tmp_path / "plain")})
+    command = [sys.executable, "-s", "-c", CALL, data, str(value)]
+    plain = subprocess.run(command, cwd=tmp_path / "project", capture_output=True, check=False)
+    job = server.submit({"folder": str(tmp_path / "job")})
+    server.ended(job)
+    done = server.spool / "done" / job
+    logs = [done / name for name in ("stdout.log", "stderr.log")]
+    printed = [log.read_bytes() if log.exists() else b"" for log in logs]
+    assert [*map(bare, printed)] == [bare(plain.stdout), bare(plain.stderr)]
+    assert server.status(job)["attempts"][-1]["code"] == plain.returncode
+    assert {name: len(content) for name, content in found(tmp_path / "job").items()} == {
+        name: len(content) for name, content in found(tmp_path / "plain").items()
+    }
+    if value.exists():
+        assert server.result(job) == json.loads(value.read_bytes())
+
+
+USE = (
+    "from src import tools\nfrom pathlib import Path\n"
+    "def run(data, params):\n"
+    "    files = [open(f\"{data['folder']}/{number}\", 'w') for number in range(20)]\n"
+    "    return tools.use(data['n'])\n"
+)
+HERE = "from pathlib import Path\nHERE = Path(__file__).parents[1]\n"
+TOOLS = {
+    "a log": (
+        "import logging\nlogging.basicConfig(filename=HERE / 'log', format='%(message)s')\n"
+        "def use(n):\n    logging.warning('line %d', n)\n    return n\n"
+    ),
+    "a file for writing": (
+        "LOG = open(HERE / 'log', 'a')\nLOG.write('begun ')\ndef use(n):\n    return LOG.write(f'{n}')\n"
+    ),
+    "a file for reading": (
+        "TABLE = open(HERE / 'table')\nTABLE.read(2)\ndef use(n):\n    return TABLE.read()\n"
+    ),
+    "a database": (
+        "import sqlite3\nBASE = sqlite3.connect(HERE / 'base')\n"
+        "def use(n):\n    return list(BASE.execute('select 1').fetchone())\n"
+    ),
+    "a socket": (
+        "import socket\nPAIR = socket.socketpair()\n"
+        "def use(n):\n    PAIR[0].send(b'x')\n    return PAIR[1].recv(9).decode()\n"
+    ),
+    "a finaliser": (
+        "class Ends:\n    def __del__(self, append=open, path=HERE / 'ends'):\n"
+        "        append(path, 'a').write('end ')\n"
+        "KEPT = Ends()\ndef use(n):\n    return n\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_what_was_preloaded_is_as_if_it_had_been_imported(serve, tmp_path, name):
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "table").write_text("a table\n")
+    (project / "src" / "tools.py").write_text(HERE + TOOLS[name])
+    (project / "treadle.toml").write_text('name = "service"\npreload = ["src.tools"]\n')
+    (project / "src" / "__init__.py").touch()
+    (project / "src" / "program.py").write_text(USE)
+    server = serve(project)
+    results = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        results.append(server.result(server.submit({"folder": str(tmp_path / str(number)), "n": number})))
+        assert [each.stat().st_size for each in (tmp_path / str(number)).iterdir()] == [0] * 20
+    expected = {"a file for writing": [1] * 3, "a file for reading": ["table\n"] * 3, "a database": [[1]] * 3}
+    assert results == expected.get(name, ["x"] * 3 if name == "a socket" else [0, 1, 2])
+    if name == "a log":
+        assert (project / "log").read_text() == "line 0\nline 1\nline 2\n"
+    if name == "a file for writing":
+        assert (project / "log").read_text() == "begun 012"
+    if name == "a finaliser":
+        assert (project / "ends").read_text() == "end end end "
+    assert ("can't share" in server.log.read_text()) is (name in {"a database", "a socket"})

@@ -83,14 +83,23 @@ def warm_up() -> None:
     privileges.warm_up()
 
 
-def close_fds_from(first: int) -> None:
-    """Close all file descriptors from first on: those of the supervisor and of preloaded modules.
+def close_fds_from(first: int, kept: Sequence[int] = ()) -> None:
+    """Close all file descriptors from first on, those of the supervisor; kept are left, in rising order.
 
     This is one system call. os.closerange() of some interpreters calls close() for each possible number,
     and in a container there can be a thousand million of them.
     """
-    if _syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(_MAX_FD), 0) != 0:
-        os.closerange(first, os.sysconf("SC_OPEN_MAX"))  # Linux before 5.9
+    for fd in kept:
+        _close_range(first, fd - 1)
+        first = fd + 1
+    _close_range(first, _MAX_FD)
+
+
+def _close_range(first: int, last: int) -> None:
+    if first > last:
+        return
+    if _syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0) != 0:
+        os.closerange(first, min(last + 1, os.sysconf("SC_OPEN_MAX")))  # Linux before 5.9
 
 
 def signal_all(kind: str, number: int) -> bool:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import os
 import select
@@ -43,12 +42,13 @@ from .freshness import Freshness
 from .limits import limit_files
 from .namespaces import UsedUp
 from .preimport import Preimport
+from .preloading import Preloaded
 from .protocol import CANNOT_FORK, LEASE, OUTDATED, erase, head_of, transient_error
 from .supervisor import RunProgram, Supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
-    from typing import Any, NoReturn
+    from typing import Any
 
 _PREFORK_DELAY = 0.003
 """Seconds from the end of an attempt to the prefork: meanwhile the engine publishes the outcome, and a fork
@@ -60,8 +60,7 @@ def main() -> None:
     setup = json.load(sys.stdin)
     limit_files(setup.get("files"))
     try:
-        _preload(setup["preload"], setup["project"])
-        server = _Server(setup)
+        server = _Server(setup, Preloaded(setup["preload"], setup["project"]))
     except BaseException as error:  # noqa: BLE001  # an import may raise anything, SystemExit too
         _report({"ready": False, "problem": f"{type(error).__name__}: {error}"})
         return
@@ -79,14 +78,6 @@ def main() -> None:
     server.serve()
 
 
-def _preload(modules: list[str], project: str) -> None:
-    """Import the modules that the service names, from its project or from the installed packages."""
-    sys.path.insert(0, project)
-    for name in modules:
-        importlib.import_module(name)
-    sys.path.remove(project)
-
-
 def _report(readiness: dict[str, Any]) -> None:
     """Write the report to stdout, and give up stdin, stdout and stderr, which belong to the engine."""
     os.write(1, json.dumps(readiness).encode() + b"\n")
@@ -102,7 +93,8 @@ class _Server:
     It ends when it is idle without a lease, when it is outdated, or when it is killed. Its supervisors go on.
     """
 
-    def __init__(self, setup: dict[str, Any]) -> None:
+    def __init__(self, setup: dict[str, Any], preloaded: Preloaded) -> None:
+        self._preloaded = preloaded
         self._contain = setup["contain"]
         self._idle_timeout = setup["idle"]
         """Seconds without a request after which a server without a lease ends."""
@@ -121,7 +113,7 @@ class _Server:
             return (
                 f"what was preloaded has started threads ({threads - 1}), and threads do not survive a fork"
             )
-        return None
+        return self._preloaded.problem
 
     def listen(self) -> None:
         """Take connections from now on, in the name of this process."""
@@ -175,7 +167,7 @@ class _Server:
         _enter_namespace(self._contain, connection)
         self._run_supervisor(connection, message)
 
-    def _run_supervisor(self, connection: socket.socket, message: memoryview) -> NoReturn:
+    def _run_supervisor(self, connection: socket.socket, message: memoryview) -> None:
         """Run attempts until the connection is closed; in a program's process, run the program."""
         try:
             self._supervise(connection, message)
@@ -183,11 +175,12 @@ class _Server:
             run = raised.run
         else:
             os._exit(0)
-        run_and_exit(run)
+        connection.detach()  # its descriptor is closed, and may be a file of the program soon
+        run_and_exit(run, to_the_end=self._preloaded.to_the_end)
 
     def _supervise(self, connection: socket.socket, message: memoryview) -> None:
         try:
-            supervisor = Supervisor(containment.NAMESPACE, head_of(message))
+            supervisor = Supervisor(containment.NAMESPACE, head_of(message), self._preloaded)
         except OSError as error:
             connection.send(transient_error(error))
             return

@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import Any, NoReturn
 
     from .preimport import Preimport
+    from .preloading import Preloaded
 
 _STDERR = 2
 _CHANNEL = 3
@@ -66,18 +67,28 @@ def _stream(fd: int, errors: str) -> TextIOWrapper:
 
 
 def prepare(
-    kind: str, workdir: str, preimport: Preimport | None, *, request_fd: int, stdout: int, stderr: int
+    kind: str,
+    workdir: str,
+    preimport: Preimport | None,
+    preloaded: Preloaded | None,
+    *,
+    request_fd: int,
+    stdout: int,
+    stderr: int,
 ) -> Callable[[], None]:
     """Prepare this forked process for a program; return the function that waits for the request and runs it.
 
-    kind is the kind of containment. preimport is the prepared import of the entrypoint, if there is one. The
-    request is read from request_fd up to its end; if it is empty, the process exits with code 0.
+    kind is the kind of containment. preimport is the prepared import of the entrypoint, if there is one, and
+    preloaded what a fork server has imported. The request is read from request_fd up to its end; if it is
+    empty, the process exits with code 0.
     """
     os.setsid()
     os.dup2(stdout, 1)
     os.dup2(stderr, _STDERR)
     os.dup2(request_fd, _CHANNEL, inheritable=False)
-    containment.close_fds_from(_CHANNEL + 1)
+    containment.close_fds_from(_CHANNEL + 1, () if preloaded is None else preloaded.descriptors)
+    if preloaded is not None:
+        preloaded.open_anew()
     os.chdir(workdir)
     os.environ["TMPDIR"] = workdir
     _reseed()

@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import Any
 
     from .preimport import Preimport
+    from .preloading import Preloaded
 
 _STDERR = 2
 
@@ -84,14 +85,15 @@ class Supervisor:
     When the process is killed, an attempt that it runs is lost: process.json is left without an exit.
     """
 
-    def __init__(self, kind: str, fields: dict[str, Any]) -> None:
+    def __init__(self, kind: str, fields: dict[str, Any], preloaded: Preloaded | None = None) -> None:
         """Contain programs by this kind, which `containment.enter` has returned.
 
         fields are those of the first request: `place` is the folder in which the working folder is made, and
-        `boot` tells this boot. Raises OSError.
+        `boot` tells this boot. Programs keep what was preloaded open. Raises OSError.
         """
         os.setsid()
         self._kind = kind
+        self._preloaded = preloaded
         self.ends = DurableEnds()
         """The ends that no engine has taken yet; `close` has to be called before the process ends."""
         self._identity = Identity(kind, fields.get("boot"))
@@ -191,6 +193,7 @@ class Supervisor:
                 self._kind,
                 self._workdir.path,
                 self._preimport,
+                self._preloaded,
                 request_fd=request[0],
                 stdout=out[1],
                 stderr=err[1],

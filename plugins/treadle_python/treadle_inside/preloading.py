@@ -1,0 +1,97 @@
+"""What a service has its fork server import, so that its programs need not, and what comes of it.
+
+A program finds a preloaded module as if it had imported it itself. So what the module has opened stays open:
+
+| an open descriptor of | in a program |
+| --- | --- |
+| a file for reading | the file, opened anew: each program reads from the same place on |
+| a file for writing, a device | the same |
+| a file for both (a database), a socket, a pipe, anything else | not shared: the server does not fork |
+
+And where a module leaves objects with a finaliser, an open file for instance, each program ends as a whole
+interpreter does (ending.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import stat
+import sys
+
+from .ending import Beginning
+
+_FIRST = 4
+"""The lowest descriptor that a preloaded module may get: a program has the lower ones for itself."""
+
+
+class Preloaded:
+    """The modules of one server, imported when this is made; it may raise anything that an import does."""
+
+    def __init__(self, modules: list[str], project: str) -> None:
+        """Import modules from the project, or from the installed packages."""
+        self.descriptors: list[int] = []
+        """What they have opened, and programs keep."""
+        self._reading: list[int] = []
+        self.problem: str | None = None
+        """Why this process must not be forked."""
+        self.to_the_end = False
+        """Whether a program has to come to a real end of the interpreter."""
+        if not modules:
+            return
+        placeholders = _fill_up()
+        before = _open_descriptors()
+        beginning = Beginning()
+        sys.path.insert(0, project)
+        for name in modules:
+            importlib.import_module(name)
+        sys.path.remove(project)
+        beginning.flush_files()
+        self.to_the_end = beginning.leaves_objects()
+        for fd in sorted(_open_descriptors() - before):
+            self._look_at(fd)
+        for fd in placeholders:
+            os.close(fd)
+
+    def open_anew(self) -> None:
+        """Give this process, a program's, files of its own where programs would share a place in one."""
+        for fd in self._reading:
+            own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+            os.lseek(own, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
+            os.dup2(own, fd, inheritable=os.get_inheritable(fd))
+            os.close(own)
+
+    def _look_at(self, fd: int) -> None:
+        kind = os.fstat(fd).st_mode
+        access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+        self.descriptors.append(fd)
+        if stat.S_ISCHR(kind):
+            return
+        if not stat.S_ISREG(kind) or access == os.O_RDWR:
+            opened = os.readlink(f"/proc/self/fd/{fd}")
+            self.problem = f"what was preloaded has opened {opened}, and programs can't share that"
+        elif access == os.O_RDONLY:
+            self._reading.append(fd)
+
+
+def _fill_up() -> list[int]:
+    """Open something on all descriptors below the first that a module may get, and return those."""
+    filled = []
+    while (fd := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)) < _FIRST:
+        filled.append(fd)
+    os.close(fd)
+    return filled
+
+
+def _open_descriptors() -> set[int]:
+    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)}
+
+
+def _is_open(fd: int) -> bool:
+    """Return whether a descriptor is open; the one by which the folder was listed is not."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
