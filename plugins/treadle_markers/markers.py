@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from treadle import Found, Interim, Malformed, OutputParser, Result, json_fault
@@ -11,6 +12,9 @@ _RESULT = _PREFIX + b"Result:"
 _INTERIM = _PREFIX + b"InterimResult"
 _BLOCK = _PREFIX + b"MultilineResult"
 _WHITESPACE = b" \t\r\n"
+_UNSEEN = re.compile(rb"(?:\xef\xbb\xbf|\x1b\[[0-9;?]*[a-zA-Z]|[ \t])+")
+"""What nobody sees before a mark on a screen."""
+_IN_THE_WAY = {b"\xef\xbb\xbf": "a byte order mark (BOM)", b"\x1b": "a colour code of a terminal"}
 _EXCERPT_LENGTH = 80
 _EXCERPT_BYTES = 1024
 
@@ -47,17 +51,35 @@ class MarkersParser(OutputParser):
                 yield self._parse_result(_value(line, _RESULT), "result", self._line_number)
         elif line.startswith(_INTERIM):
             yield self._parse_interim(_value(line, _INTERIM + b":"))
+        elif self._is_open_to_results() and (what := _in_the_way(line, 0, line.find(_PREFIX))):
+            yield Malformed(
+                f"the marker in line {self._line_number} of the output was not taken, since it is not at the "
+                f"start of its line: {what} before it",
+                interim=True,
+            )
 
     def skip(self, output: bytes, start: int, end: int) -> int:
         """Take the lines before the next mark."""
         if output.startswith(_PREFIX, start):
             return start
-        mark = output.find(b"\n" + _PREFIX, start, end)
-        end = end if mark < 0 else mark + 1
+        end = self._next(output, start, end)
         self._line_number += output.count(b"\n", start, end)
         if self._block is not None:
             self._append(output[start:end].replace(b"\r\n", b"\n"))
         return end
+
+    def _next(self, output: bytes, start: int, end: int) -> int:
+        """Return where the next line begins that has a mark, or one that is nearly at its start."""
+        mark = start
+        while (mark := output.find(_PREFIX, mark, end)) >= 0:
+            line = output.rfind(b"\n", start, mark) + 1 or start
+            if line == mark or (self._is_open_to_results() and _in_the_way(output, line, mark)):
+                return line
+            mark += 1
+        return end
+
+    def _is_open_to_results(self) -> bool:
+        return self._block is None and not self._has_result
 
     def finish(self) -> Iterator[Found]:
         """Yield an error for a block that was never closed."""
@@ -112,6 +134,18 @@ class MarkersParser(OutputParser):
             where = f"the interim result in line {self._line_number} of the output"
             return Malformed(f"{where} is not valid JSON: {error}: {_excerpt(raw)}", interim=True)
         return Interim(raw)
+
+
+def _in_the_way(output: bytes, line: int, mark: int) -> str:
+    """Return what keeps the mark of a result from the start of its line, if that is hardly to be seen."""
+    if not output.startswith((_RESULT, _BLOCK), mark):
+        return ""
+    if mark > line and output.startswith(b"\r", mark - 1):
+        return "a carriage return, as of a progress bar, stands"
+    if mark - line > _EXCERPT_BYTES or not _UNSEEN.fullmatch(output, line, mark):
+        return ""
+    what = (what for name, what in _IN_THE_WAY.items() if output.find(name, line, mark) >= 0)
+    return f"{next(what, 'white space')} stands"
 
 
 def _value(line: bytes, mark: bytes) -> bytes:

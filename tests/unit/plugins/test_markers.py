@@ -166,7 +166,7 @@ def test_any_space_may_follow_the_colon(space):
     "line", [b" PlanQK:Job:Result: 1", b"INFO PlanQK:Job:Result: 1", b"planqk:job:result: 1"]
 )
 def test_a_marker_counts_only_at_the_start_of_a_line(line):
-    assert parse(line) == []
+    assert all(isinstance(found, Malformed) and found.interim for found in parse(line))
 
 
 def test_a_result_after_an_invalid_one_counts():
@@ -220,3 +220,40 @@ def test_a_block_that_is_too_long_is_reported_and_not_kept(monkeypatch):
     monkeypatch.setattr(markers, "LONGEST_BLOCK", 100)
     (fault,) = faults(b"PlanQK:Job:MultilineResult\n" + b"1\n" * 100 + b"PlanQK:Job:MultilineResult\n")
     assert "100 are allowed" in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (b"\xef\xbb\xbf", "byte order mark"),
+        (b"  ", "white space"),
+        (b"\t", "white space"),
+        (b"\x1b[32m", "colour code"),
+        (b"\x1b[0m \x1b[1;31m", "colour code"),
+        (b" 50 %|#####     |\r100 %|##########|\r", "progress bar"),
+    ],
+)
+@pytest.mark.parametrize("parser", [MarkersParser, EachLine])
+@pytest.mark.parametrize("mark", [b"PlanQK:Job:Result: 1", b"PlanQK:Job:MultilineResult"])
+def test_a_mark_that_is_nearly_at_the_start_of_its_line_is_noted(before, words, parser, mark):
+    (found,) = parse(b"a log line\n" + before + mark + b"\nanother\n", parser=parser)
+    assert isinstance(found, Malformed)
+    assert found.interim
+    assert "in line 2 of" in found.detail
+    assert words in found.detail
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"# PlanQK:Job:Result: 1",
+        b'print("PlanQK:Job:Result: 1")',
+        b" PlanQK:Job:Results",
+        b" PlanQK:Job:InterimResult: 1",
+        b" " * 2000 + b"PlanQK:Job:Result: 1",
+        b"PlanQK:Job:Result: 1\n PlanQK:Job:Result: 2",
+    ],
+)
+@pytest.mark.parametrize("parser", [MarkersParser, EachLine])
+def test_a_mark_within_a_line_is_a_part_of_the_line(line, parser):
+    assert not [each for each in parse(line + b"\n", parser=parser) if isinstance(each, Malformed)]
