@@ -103,7 +103,7 @@ def _apply(rows: Sequence[Row], sources: Sequence[int | None]) -> bool:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             covers.append(target)
-    for (_, target, mode), fd in zip(rows, sources, strict=True):
+    for (_, target, mode), fd in zip(rows, sources):  # noqa: B905  # Python 3.9 has no `strict`
         if fd is not None:
             _bind(fd, target, mode, covers)
     for _, target, mode in rows:
