@@ -378,3 +378,52 @@ def test_what_was_preloaded_is_as_if_it_had_been_imported(serve, tmp_path, name)
     if name == "a finaliser":
         assert (project / "ends").read_text() == "end end end "
     assert ("can't share" in server.log.read_text()) is (name in {"a database", "a socket"})
+
+
+SEEDS = """
+import random
+import numpy
+UNSEEDED, SEEDED = random.Random(), random.Random(42)
+NEW, FIXED = numpy.random.default_rng(), numpy.random.default_rng(42)
+OLD, OLD_FIXED = numpy.random.RandomState(), numpy.random.RandomState(7)
+SEQUENCE = numpy.random.SeedSequence()
+SPAWNED = numpy.random.default_rng(SEQUENCE.spawn(1)[0])
+PHILOX = numpy.random.Generator(numpy.random.Philox())
+def anew():
+    sequences = (*NEW.bit_generator.seed_seq.spawn(1), SEQUENCE)
+    spawned = [numpy.random.default_rng(each).random() for each in sequences]
+    drawn = [random.random(), UNSEEDED.random(), numpy.random.random()]
+    return drawn + spawned + [each.random() for each in (NEW, SPAWNED, PHILOX)] + [OLD.random_sample()]
+def same():
+    return [SEEDED.random(), FIXED.random(), OLD_FIXED.random_sample()]
+"""
+DRAWS = "from src import tools\ndef run(data, params):\n    return [tools.anew(), tools.same()]\n"
+GIVEN = """
+import random
+import numpy
+random.seed(1)
+numpy.random.seed(2)
+def anew():
+    return []
+def same():
+    return [random.random(), numpy.random.random()]
+"""
+
+
+@pytest.mark.parametrize("tools", [SEEDS, GIVEN], ids=["generators", "modules"])
+def test_preloaded_generators_are_seeded_anew_unless_they_were_given_a_seed(serve, tmp_path, tools):
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "treadle.toml").write_text('name = "service"\npreload = ["src.tools"]\n')
+    (project / "src" / "__init__.py").touch()
+    (project / "src" / "tools.py").write_text(tools)
+    (project / "src" / "program.py").write_text(DRAWS)
+    value = tmp_path / "value"
+    subprocess.run([sys.executable, "-s", "-c", CALL, "{}", str(value)], cwd=project, check=True)
+    plain_anew, plain_same = json.loads(value.read_bytes())
+    server = serve(project)
+    drawn = [server.result(server.submit()) for _ in range(3)]
+    assert [same for _, same in drawn] == [plain_same] * 3
+    numbers = [number for anew, _ in drawn for number in anew] + plain_anew
+    assert len(set(numbers)) == len(numbers)
+    assert "fork" not in server.log.read_text()

@@ -21,6 +21,7 @@ import stat
 import sys
 
 from .ending import Beginning
+from .system_seeds import SystemSeeds
 
 _FIRST = 4
 """The lowest descriptor that a preloaded module may get: a program has the lower ones for itself."""
@@ -34,6 +35,7 @@ class Preloaded:
         self.descriptors: list[int] = []
         """What they have opened, and programs keep."""
         self._reading: list[int] = []
+        self._seeds = SystemSeeds()
         self.problem: str | None = None
         """Why this process must not be forked."""
         self.to_the_end = False
@@ -44,8 +46,9 @@ class Preloaded:
         before = _open_descriptors()
         beginning = Beginning()
         sys.path.insert(0, project)
-        for name in modules:
-            importlib.import_module(name)
+        with self._seeds:
+            for name in modules:
+                importlib.import_module(name)
         sys.path.remove(project)
         beginning.flush_files()
         self.to_the_end = beginning.leaves_objects()
@@ -54,8 +57,9 @@ class Preloaded:
         for fd in placeholders:
             os.close(fd)
 
-    def open_anew(self) -> None:
-        """Give this process, a program's, files of its own where programs would share a place in one."""
+    def renew(self) -> None:
+        """Give this process, a program's, files and random numbers of its own where others have the same."""
+        self._seeds.renew()
         for fd in self._reading:
             own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
             os.lseek(own, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)

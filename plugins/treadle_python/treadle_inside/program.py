@@ -2,7 +2,7 @@
 
 1. Before the fork, in the supervisor: `open_streams`. All its programs print through these streams.
 2. After the fork: `prepare` makes a session, puts the pipes and the channel on file descriptors 1 to 3,
-   closes all others, enters the working folder and reseeds random numbers.
+   closes all others, enters the working folder and renews what was preloaded.
 3. Warm-up: while no request has arrived, the process does once what every program does.
 4. It reads its request up to its end. An empty request means that the process is not needed.
 5. It reads the job and opens the draft of the result. Then it confines itself: after that it has no path to
@@ -88,10 +88,9 @@ def prepare(
     os.dup2(request_fd, _CHANNEL, inheritable=False)
     containment.close_fds_from(_CHANNEL + 1, () if preloaded is None else preloaded.descriptors)
     if preloaded is not None:
-        preloaded.open_anew()
+        preloaded.renew()
     os.chdir(workdir)
     os.environ["TMPDIR"] = workdir
-    _reseed()
     return lambda: _receive_and_run(kind, workdir, preimport)
 
 
@@ -228,13 +227,6 @@ def _write(result: ResultFile, word: str, content: bytes) -> None:
         except OSError:
             sys.exit(_EXIT_NOT_WRITTEN)
         sys.exit(1)
-
-
-def _reseed() -> None:
-    """Reseed preloaded libraries after the fork; Python's own `random` reseeds itself."""
-    for name, seed in (("numpy.random", "seed"), ("torch", "seed")):
-        if name in sys.modules:
-            getattr(sys.modules[name], seed)()
 
 
 def _load(entrypoint: str, preimport: Preimport | None) -> Any:
