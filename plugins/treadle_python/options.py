@@ -15,6 +15,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`fork`: each job is forked from the service's fork server; `spawn`: each job starts an interpreter."""
     preload: tuple[str, ...] = ()
     """Modules that the fork server imports, once."""
+    workdir: Literal["empty", "project"] = "empty"
+    """The working folder of a program: an empty one of its own, or the project's."""
     output_limit: Annotated[int, Meta(gt=0)] = 1024**3
     """Bytes of stdout that are kept, and as many of stderr."""
 

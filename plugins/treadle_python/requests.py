@@ -10,17 +10,22 @@ import orjson
 from treadle import Attempt, Command, boot
 from treadle_python.exits import output_limit
 from treadle_python.mount_table import MountTable
+from treadle_python.options import HostOptions
 from treadle_python.python_template import PythonCall
 
 
 def request_of(attempt: Attempt, command: Command, contain: str, mounts: MountTable) -> dict[str, Any]:
     """Return the request for an attempt whose programs are contained by `contain`."""
+    workdir = command.workdir
+    if workdir is None and attempt.service.options_of(HostOptions, "host").workdir == "project":
+        workdir = attempt.service.path
     request: dict[str, Any] = {
         "folder": str(attempt.folder),
         "place": str(attempt.scratch),
         "contain": contain,
         "output_limit": output_limit(attempt.service),
         "boot": boot(),
+        "workdir": None if workdir is None else str(workdir),
         "mounts": () if contain == "subreaper" else mounts.rows(attempt, command),
     }
     if isinstance(command, PythonCall):
@@ -29,8 +34,7 @@ def request_of(attempt: Attempt, command: Command, contain: str, mounts: MountTa
             "entrypoint": command.entrypoint,
             "environment": command.attempt_environment,
         }
-    workdir = None if command.workdir is None else str(command.workdir)
-    return request | {"argv": command.argv, "environment": command.environment, "workdir": workdir}
+    return request | {"argv": command.argv, "environment": command.environment}
 
 
 def encode(request: Mapping[str, Any]) -> bytes:

@@ -42,12 +42,12 @@ def start(request):
     return request.param
 
 
-def served(serve, folder: Path, program: str, start: str) -> Server:
+def served(serve, folder: Path, program: str, start: str, more: str = "") -> Server:
     """Serve a project, and run it once in the plain way."""
     (folder / "src").mkdir(parents=True)
     (folder / "src" / "__init__.py").touch()
     (folder / "src" / "program.py").write_text(program)
-    (folder / "treadle.toml").write_text(f'name = "service"\nstart = "{start}"\n')
+    (folder / "treadle.toml").write_text(f'name = "service"\nstart = "{start}"\n{more}')
     return serve(folder)
 
 
@@ -427,3 +427,34 @@ def test_preloaded_generators_are_seeded_anew_unless_they_were_given_a_seed(serv
     numbers = [number for anew, _ in drawn for number in anew] + plain_anew
     assert len(set(numbers)) == len(numbers)
     assert "fork" not in server.log.read_text()
+
+
+READS = """
+import json
+def run(data, params):
+    with open('input/data.json') as file:
+        return json.load(file)
+"""
+
+
+@pytest.mark.parametrize("where", ["empty", "project"])
+def test_a_program_reads_its_project_s_files_where_it_works_there(serve, tmp_path, start, where):
+    (tmp_path / "project" / "input").mkdir(parents=True)
+    (tmp_path / "project" / "input" / "data.json").write_text('{"n": 1}')
+    server = served(serve, tmp_path / "project", READS, start, f'workdir = "{where}"\n')
+    server.ended(job := server.submit())
+    result = server.ask("GET", f"/{job}/result").json
+    if where == "project":
+        assert result == {"n": 1}
+    else:
+        assert result["code"] == "FileNotFoundError"
+        assert 'workdir = "project"' in result["detail"]
+
+
+def test_a_command_works_in_its_project_as_well(serve, tmp_path):
+    (project := tmp_path / "project").mkdir()
+    (project / "value").write_text("1")
+    command = """["/bin/sh", "-c", "echo PlanQK:Job:Result: $(cat value)"]"""
+    (project / "treadle.toml").write_text(f'program = "command"\ncommand = {command}\nworkdir = "project"\n')
+    server = serve(project)
+    assert server.result(server.submit()) == 1

@@ -112,6 +112,8 @@ def _receive_and_run(kind: str, workdir: str, preimport: Preimport | None) -> No
     _confine(kind, request, workdir)
     for name, value in request["environment"].items():
         os.environ[name] = value
+    if request.get("workdir") is not None:  # an engine of an earlier version names none
+        os.chdir(request["workdir"])
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
     run(job, result, request["entrypoint"], preimport)
@@ -188,8 +190,9 @@ def _warm_up_call() -> None:
 def run(job: int, result: ResultFile, entrypoint: str, preimport: Preimport | None) -> None:
     """Call the service's function, and write its result or its failure. Exits with code 1 if it raises.
 
-    job is a descriptor of the job's file, which is closed here.
+    job is a descriptor of the job's file, which is closed here. The project's folder is first on the path.
     """
+    project = sys.path[0]
     try:
         data, params = job_file.read_input(job)
         value = call(_load(entrypoint, preimport), data, params)
@@ -200,7 +203,7 @@ def run(job: int, result: ResultFile, entrypoint: str, preimport: Preimport | No
         raise
     except BaseException as error:  # noqa: BLE001  # any exception of the program is its failure
         uncaught.show(error)
-        _write(result, "error", results.failure(type(error).__name__, uncaught.detail(error)))
+        _write(result, "error", results.failure(type(error).__name__, uncaught.detail(error, project)))
         sys.exit(1)
     if content is not None:
         _write(result, word, content)

@@ -41,14 +41,14 @@ class SystemSeeds:
 
     def __enter__(self) -> Self:
         secrets.randbits = self._note_bits
-        random.Random.seed = _noting(self._method, self._unseeded)  # type: ignore[method-assign]
+        random.Random.seed = _noting(self._method, self._unseeded)  # type: ignore[method-assign]  # restored below
         random.seed = self._seed
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take note of the generators that there are now."""
         secrets.randbits, random.seed = self._randbits, self._function
-        random.Random.seed = self._method  # type: ignore[method-assign]
+        random.Random.seed = self._method  # type: ignore[method-assign]  # what it was
         self._state = random.getstate() if self._given else None
         if self._bits:
             module = sys.modules["numpy.random.bit_generator"]

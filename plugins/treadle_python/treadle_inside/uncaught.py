@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     import types
 
 _HERE = os.path.dirname(__file__) + os.sep
+_REMEDY = 'set `workdir = "project"` in treadle.toml to have programs run there, and not in an empty folder'
 
 
 def show(error: BaseException) -> None:
@@ -30,9 +31,21 @@ def _of_program(traceback: types.TracebackType | None) -> types.TracebackType | 
     return part or traceback
 
 
-def detail(error: BaseException) -> str:
-    """Return the message of an exception, or its class where it has none, or can't tell it."""
+def detail(error: BaseException, project: str) -> str:
+    """Return the message of an exception, or its class where it has none, or can't tell it.
+
+    A file that is missed and lies in the project gets a word on how to find it.
+    """
     try:
-        return str(error) or type(error).__name__
+        text = str(error) or type(error).__name__
     except BaseException:  # noqa: BLE001  # its __str__ is the program's
         return type(error).__name__
+    name = error.filename if isinstance(error, FileNotFoundError) else None
+    if (
+        isinstance(name, str)
+        and name
+        and not os.path.isabs(name)
+        and os.path.exists(os.path.join(project, name))
+    ):
+        text += f" (it is there in the project: {_REMEDY})"
+    return text
