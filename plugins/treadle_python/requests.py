@@ -16,8 +16,9 @@ from treadle_python.python_template import PythonCall
 
 def request_of(attempt: Attempt, command: Command, contain: str, mounts: MountTable) -> dict[str, Any]:
     """Return the request for an attempt whose programs are contained by `contain`."""
+    options = attempt.service.options_of(HostOptions, "host")
     workdir = command.workdir
-    if workdir is None and attempt.service.options_of(HostOptions, "host").workdir == "project":
+    if workdir is None and options.workdir == "project":
         workdir = attempt.service.path
     request: dict[str, Any] = {
         "folder": str(attempt.folder),
@@ -25,6 +26,7 @@ def request_of(attempt: Attempt, command: Command, contain: str, mounts: MountTa
         "contain": contain,
         "output_limit": output_limit(attempt.service),
         "boot": boot(),
+        "keep_work": options.keep_work == "failed",
         "workdir": None if workdir is None else str(workdir),
         "mounts": () if contain == "subreaper" else mounts.rows(attempt, command),
     }

@@ -458,3 +458,22 @@ def test_a_command_works_in_its_project_as_well(serve, tmp_path):
     (project / "treadle.toml").write_text(f'program = "command"\ncommand = {command}\nworkdir = "project"\n')
     server = serve(project)
     assert server.result(server.submit()) == 1
+
+
+WRITES = """
+def run(data, params):
+    with open('notes.txt', 'w') as file:
+        file.write('seen')
+    if data['fails']:
+        raise ValueError('on purpose')
+    return open('notes.txt').read()
+"""
+
+
+def test_the_working_folder_of_a_failed_job_is_kept_where_that_is_wished(serve, tmp_path, start):
+    server = served(serve, tmp_path / "project", WRITES, start, 'keep_work = "failed"\n')
+    for fails in (True, False, True):
+        server.ended(job := server.submit({"fails": fails}))
+        kept = server.spool / "done" / job / "work"
+        assert [each.name for each in kept.glob("*")] == ["notes.txt"] * fails
+        assert (kept / "notes.txt").exists() is fails

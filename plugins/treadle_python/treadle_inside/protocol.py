@@ -15,11 +15,11 @@ stands here is only added to, or the processes get another name (ForkServerSpec.
     1. Setup: {name, contain, preload, project, idle, files}. Report: {ready, problem}. Both are JSON.
     2. The message LEASE, once.
     3. A request is two lines of JSON. The first: {folder, place, contain, output_limit, boot, mounts,
-       workdir}, and {project, entrypoint} for a Python function, or {argv} for any other command; mounts are
-       rows (mounts.py). The second is the environment, which only the program's process reads: whoever else
-       had it overwrites its copy, since the next program begins with a copy of that memory. The replies to
-       each: STARTED, then ENDED and the name of the exit; or one of the others, and nothing was started. The
-       engine says by the folder that it has taken an end: it is not in run/ any more.
+       workdir, keep_work}, and {project, entrypoint} for a Python function, or {argv} for any other command;
+       mounts are rows (mounts.py). The second is the environment, which only the program's process reads:
+       whoever else had it overwrites its copy, since the next program begins with a copy of that memory. The
+       replies to each: STARTED, then ENDED and the name of the exit; or one of the others, and nothing was
+       started. The engine says by the folder that it has taken an end: it is not in run/ any more.
     4. The same request, and {files} as in (1); the exit code is the reply. `reply_fd` is a socket like (3),
        which the supervisor has from the engine: STARTED and ENDED come there, and the engine closes it when
        it has published the end.
@@ -70,6 +70,8 @@ PROCESS = "process.json"
 """The file that one process publishes, exclusively: the supervisor that runs the attempt, or a fence."""
 JOB = "job.json"
 ATTEMPT = "attempt.json"
+WORK = "work"
+"""The working folder of a failed attempt, where the service keeps it."""
 STDOUT, STDERR = "stdout.log", "stderr.log"
 RESULT_FILES = {"error": "error.json", "returned": "returned.json", "text": "returned-text.json"}
 """The files that a program may leave, by their word in the name of the exit; the first that exists counts.

@@ -47,6 +47,7 @@ from .protocol import (
     STARTED,
     STDERR,
     STDOUT,
+    WORK,
     head_of,
     transient_error,
 )
@@ -150,7 +151,9 @@ class Supervisor:
                 _send(reply_fd, STARTED)
             # An engine of an earlier version names no boot, and knows the bare word only.
             _send(engine_fd, STARTED + self._identity.content if "boot" in fields else STARTED)
-            ended = self._run_to_end(child, folder, fields["output_limit"])
+            ended, failed = self._run_to_end(child, folder, fields["output_limit"])
+            if failed and fields.get("keep_work"):
+                self._workdir.keep(os.path.join(folder, WORK))
         except Exception:
             os.dup2(open_log(folder, STDERR), _STDERR)  # so that the traceback is in the attempt's log
             self.ends.finish()
@@ -158,8 +161,11 @@ class Supervisor:
         _send(engine_fd, ENDED + ended.encode())
         _retry_until_done(self._workdir.clear)
 
-    def _run_to_end(self, child: Child, folder: str, limit: int) -> str:
-        """Wait until no process of the program is alive; record the exit, and return its name."""
+    def _run_to_end(self, child: Child, folder: str, limit: int) -> tuple[str, bool]:
+        """Wait until no process of the program is alive; record the exit.
+
+        Returns its name, and whether the program failed.
+        """
         logs = [
             LogWriter(child.stdout, partial(open_log, folder, STDOUT), limit),
             LogWriter(child.stderr, partial(open_log, folder, STDERR), limit),
@@ -174,7 +180,7 @@ class Supervisor:
         with contextlib.suppress(OSError):  # the program has removed its folder: only the report tells
             _retry_until_done(partial(self._identity.link, folder, name))
             self.ends.remember(folder, name)
-        return name
+        return name, status != 0 or (result is not None and result[0] == "error")
 
     def _fork(self) -> Child:
         """Fork a child that waits for its request. Raises RunProgram in the child."""

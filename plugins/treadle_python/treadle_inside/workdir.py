@@ -37,6 +37,13 @@ class Workdir:
         self.remove()
         self._make()
 
+    def keep(self, place: str) -> None:
+        """Give the folder to somebody under another path, if there is nothing, and begin a new one."""
+        with contextlib.suppress(OSError):
+            os.rename(self.path, place)
+            os.chmod(place, 0o700)
+            self._make()
+
     def remove(self) -> None:
         """Remove the folder and its content as far as possible; most programs leave none."""
         try:
