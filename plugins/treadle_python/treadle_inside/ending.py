@@ -22,6 +22,7 @@ import io
 import os
 import sys
 from importlib.machinery import ExtensionFileLoader
+from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -37,14 +38,15 @@ class Beginning:
 
     def __init__(self) -> None:
         gc.freeze()
-        self._modules = frozenset(sys.modules)
+        self._modules = len(sys.modules)
 
     def leaves(self) -> bool:
         """Return whether there is something new that a real end of the interpreter would bring to an end."""
         if self.leaves_objects():
             return True
-        new = sys.modules.keys() - self._modules
-        specs = (getattr(sys.modules.get(name), "__spec__", None) for name in new)
+        # From the end: to look at the older ones would copy the pages that they are in.
+        new = islice(reversed(sys.modules.values()), max(0, len(sys.modules) - self._modules))
+        specs = (getattr(module, "__spec__", None) for module in new)
         return any(isinstance(getattr(spec, "loader", None), ExtensionFileLoader) for spec in specs)
 
     def leaves_objects(self) -> bool:
