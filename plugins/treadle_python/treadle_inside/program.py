@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import select
@@ -56,14 +57,25 @@ def open_streams() -> None:
     """Make print() write to file descriptors 1 and 2, which each program connects to its own pipes.
 
     The streams are line-buffered: an interim result is visible when it is printed, not when the buffer is
-    full.
+    full. Their other properties are those of the interpreter's own streams.
     """
-    sys.stdout = sys.__stdout__ = _stream(1, "strict")  # type: ignore[misc]  # some programs print there
-    sys.stderr = sys.__stderr__ = _stream(_STDERR, "backslashreplace")  # type: ignore[misc]  # likewise
+    errors = getattr(sys.__stdout__, "errors", "strict")  # the locale decides
+    sys.stdout = sys.__stdout__ = _stream(1, errors, "<stdout>")  # type: ignore[misc]  # some print there
+    sys.stderr = sys.__stderr__ = _stream(_STDERR, "backslashreplace", "<stderr>")  # type: ignore[misc]  # too
 
 
-def _stream(fd: int, errors: str) -> TextIOWrapper:
-    return open(fd, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)
+def _stream(fd: int, errors: str, name: str) -> TextIOWrapper:
+    """Open a stream while the descriptor is a pipe's: it notes for ever whether it can seek."""
+    kept, (read_end, write_end) = os.dup(fd), os.pipe()
+    os.dup2(write_end, fd)
+    raw = io.FileIO(fd, "w", closefd=False)
+    raw.name = name
+    stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors, line_buffering=True)
+    stream.mode = "w"  # type: ignore[misc]  # the interpreter's have one
+    os.dup2(kept, fd)
+    for each in (kept, read_end, write_end):
+        os.close(each)
+    return stream
 
 
 def prepare(
