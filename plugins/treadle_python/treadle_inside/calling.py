@@ -1,7 +1,8 @@
-"""The call of a service's function: which inputs its parameters take, whatever its signature is."""
+"""A service's function: how it is found, and which inputs its parameters take, whatever its signature is."""
 
 from __future__ import annotations
 
+import sys
 import types
 
 TYPE_CHECKING = False
@@ -9,8 +10,19 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Iterator
     from typing import Any
 
+    from .preimport import Preimport
+
 _POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD, _VAR_POSITIONAL, _KEYWORD_ONLY, _VAR_KEYWORD = range(5)
 """The kinds of parameters, with the numbers of inspect."""
+
+
+def load(entrypoint: str, preimport: Preimport | None) -> Any:
+    """Return the function that an entrypoint names; uncaught.py knows this one by its name."""
+    module, _, function = entrypoint.partition(":")
+    if preimport is not None and preimport.module == module:
+        preimport.run()
+    __import__(module)  # import_module() would leave its frames in the traceback of an error
+    return getattr(sys.modules[module], function)
 
 
 def call(function: Any, data: Any, params: Any) -> Any:
@@ -23,7 +35,8 @@ def call(function: Any, data: Any, params: Any) -> Any:
         async def await_value() -> Any:
             return await value
 
-        value = asyncio.run(await_value())
+        # What a coroutine raises shows no frame but its own.
+        value = asyncio.run(value if isinstance(value, types.CoroutineType) else await_value())
     return value
 
 

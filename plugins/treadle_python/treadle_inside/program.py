@@ -32,7 +32,7 @@ import signal
 import sys
 
 from . import containment, job_file, mounts, own_json, results, uncaught
-from .calling import call
+from .calling import call, load
 from .result_file import ResultFile
 
 TYPE_CHECKING = False
@@ -207,7 +207,7 @@ def run(job: int, result: ResultFile, entrypoint: str, preimport: Preimport | No
     project = sys.path[0]
     try:
         data, params = job_file.read_input(job)
-        value = call(_load(entrypoint, preimport), data, params)
+        value = call(load(entrypoint, preimport), data, params)
         word, content = ("returned", None) if value is None else _to_json(value)
     except own_json.NotSerialisable as error:
         word, content = "error", results.failure("INVALID_RESULT", str(error))
@@ -242,10 +242,3 @@ def _write(result: ResultFile, word: str, content: bytes) -> None:
         except OSError:
             sys.exit(_EXIT_NOT_WRITTEN)
         sys.exit(1)
-
-
-def _load(entrypoint: str, preimport: Preimport | None) -> Any:
-    module, _, function = entrypoint.partition(":")
-    if preimport is not None and preimport.module == module:
-        preimport.run()
-    return getattr(importlib.import_module(module), function)

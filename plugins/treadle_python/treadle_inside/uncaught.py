@@ -10,12 +10,17 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     import types
 
 _HERE = os.path.dirname(__file__) + os.sep
+_LOADING = "load"
+"""The function in calling.py that imports the module of the service."""
 _REMEDY = 'set `workdir = "project"` in treadle.toml to have programs run there, and not in an empty folder'
 
 
 def show(error: BaseException) -> None:
     """Write an exception to stderr as the interpreter would, by the program's own hook if it has set one."""
     error.__traceback__ = _of_program(error.__traceback__)
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
     try:
         sys.excepthook(type(error), error, error.__traceback__)
     except BaseException as other:  # noqa: BLE001  # the interpreter shows both then
@@ -24,11 +29,16 @@ def show(error: BaseException) -> None:
 
 
 def _of_program(traceback: types.TracebackType | None) -> types.TracebackType | None:
-    """Return the part of a traceback that does not lie in Treadle's own files, if there is one."""
+    """Return the part of a traceback that does not lie in Treadle's own files.
+
+    Of an error in those all of it is returned, but nothing of one by which the module could not be loaded.
+    """
     part = traceback
+    loading = False
     while part is not None and part.tb_frame.f_code.co_filename.startswith(_HERE):
+        loading = part.tb_frame.f_code.co_name == _LOADING
         part = part.tb_next
-    return part or traceback
+    return part if part is not None or loading else traceback
 
 
 def detail(error: BaseException, project: str) -> str:
