@@ -6,7 +6,8 @@ looks at what the program has left. It exits at once unless there is something t
 
 - an object with a finaliser: an open file, whose buffer is to be written, an archive that lacks its end, a
   generator within a `try`, an object with `__del__`;
-- a library of C, C++ or Fortran that the program has loaded, with buffers and destructors of its own.
+- a library of C, C++ or Fortran that the program has loaded, with buffers and destructors of its own. It
+  stays loaded when no object of Python refers to it any more.
 
 What was there before the fork does not count. For a service whose `preload` leaves such objects (`leaves`),
 each of its programs comes to a real end.
@@ -21,33 +22,58 @@ import gc
 import io
 import os
 import sys
-from importlib.machinery import ExtensionFileLoader
-from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable
+    from typing import Any
 
 _fflush = ctypes.CDLL(None).fflush
 _IN_MEMORY = frozenset({io.BytesIO, io.StringIO})
 """Kinds with a finaliser that has nothing to do."""
+_LARGE = 1 << 31
+"""Exit codes from here on do not fit into the interpreter's integer."""
+
+
+class _Library(ctypes.Structure):
+    """What dl_iterate_phdr tells of a library: the begin of `struct dl_phdr_info` in <link.h>."""
+
+    _fields_ = (
+        ("address", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("headers", ctypes.c_void_p),
+        ("number", ctypes.c_ushort),
+        ("loads", ctypes.c_ulonglong),
+    )
+
+
+def _take_loads(library: Any, _size: int, loads: Any) -> int:
+    loads[0] = library[0].loads
+    return 1  # it is the same for all of them: no other one is told of
+
+
+_Loads = ctypes.POINTER(ctypes.c_ulonglong)
+_TAKE_LOADS = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Library), ctypes.c_size_t, _Loads)(_take_loads)
+_each_library = ctypes.PyDLL(None).dl_iterate_phdr  # which holds the lock of the interpreter, as it has to
+
+
+def _loads() -> int:
+    """Return how many libraries this process has ever loaded."""
+    loads = ctypes.c_ulonglong()
+    _each_library(_TAKE_LOADS, ctypes.byref(loads))
+    return loads.value
 
 
 class Beginning:
-    """The objects and the modules that are there when it is made, to tell later ones from them."""
+    """The objects and the libraries that are there when it is made, to tell later ones from them."""
 
     def __init__(self) -> None:
         gc.freeze()
-        self._modules = len(sys.modules)
+        self._loads = _loads()
 
     def leaves(self) -> bool:
         """Return whether there is something new that a real end of the interpreter would bring to an end."""
-        if self.leaves_objects():
-            return True
-        # From the end: to look at the older ones would copy the pages that they are in.
-        new = islice(reversed(sys.modules.values()), max(0, len(sys.modules) - self._modules))
-        specs = (getattr(module, "__spec__", None) for module in new)
-        return any(isinstance(getattr(spec, "loader", None), ExtensionFileLoader) for spec in specs)
+        return self.leaves_objects() or _loads() != self._loads
 
     def leaves_objects(self) -> bool:
         """Return whether a new object has a finaliser, or is a library that ctypes has loaded."""
@@ -73,25 +99,21 @@ def run_and_exit(run_program: Callable[[], None], *, to_the_end: bool) -> None:
     try:
         run_program()
     except SystemExit as error:
-        code = _exit_code(error.code)
+        if not (error.code is None or (isinstance(error.code, int) and abs(error.code) < _LARGE)):
+            gc.unfreeze()
+            raise  # the interpreter prints a message, or has its own rules
+        code = (error.code or 0) & 0xFF
     if "threading" in sys.modules:
         sys.modules["threading"]._shutdown()
-    atexit._run_exitfuncs()
+    with contextlib.suppress(BaseException):  # before Python 3.10 the last error is raised again
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # the program may have closed or replaced it
+        try:
             stream.flush()
+        except Exception:  # noqa: BLE001  # the program has closed or replaced it: the interpreter has its rules
+            to_the_end = True
     if to_the_end or beginning.leaves():
         gc.unfreeze()  # what is frozen is never finalised
         sys.exit(code)
     _fflush(None)
     os._exit(code)
-
-
-def _exit_code(argument: object) -> int:
-    """Return the exit code for an argument of sys.exit(), by the interpreter's rules."""
-    if argument is None:
-        return 0
-    if isinstance(argument, int):
-        return argument & 0xFF
-    sys.stderr.write(f"{argument}\n")
-    return 1
