@@ -22,6 +22,7 @@ is known. The supervisor's frames are not on the stack here (`supervisor.RunProg
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import io
@@ -34,6 +35,7 @@ import sys
 from . import containment, job_file, mounts, own_json, results, uncaught
 from .calling import call, load
 from .result_file import ResultFile
+from .trackers import wait_for_trackers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -205,6 +207,7 @@ def run(job: int, result: ResultFile, entrypoint: str, preimport: Preimport | No
     job is a descriptor of the job's file, which is closed here. The project's folder is first on the path.
     """
     project = sys.path[0]
+    atexit.register(wait_for_trackers, os.getpid())  # as the first one it runs last
     try:
         data, params = job_file.read_input(job)
         value = call(load(entrypoint, preimport), data, params)
