@@ -14,6 +14,9 @@ import pytest
 
 from tests.acceptance.server import Server
 
+# A program has a /tmp of its own, and many tests look at what a program writes to their folders.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")  # pytest makes a folder of this user there
+
 # A shell's background job ignores it, and what the tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +40,13 @@ def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers on one spool below tmp_path; they are stopped at the end of the test."""
     yield from _servers(tmp_path)
+
+
+@pytest.fixture
+def serve_at() -> Iterator[Callable[..., Server]]:
+    """Start servers on the spool in a folder that is given, each on one of its own."""
+    with ExitStack() as stack:
+        yield lambda folder, *rest: stack.enter_context(contextmanager(_servers)(folder))(*rest)
 
 
 @pytest.fixture(scope="module")

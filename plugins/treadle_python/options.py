@@ -17,6 +17,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Modules that the fork server imports, once."""
     workdir: Literal["empty", "project"] = "empty"
     """The working folder of a program: an empty one of its own, or the project's."""
+    tmp: Literal["private", "host"] = "private"
+    """The temporary files and the shared memory of a program: its own, or the host's (/tmp and /dev/shm)."""
     keep_work: Literal["never", "failed"] = "never"
     """`failed`: the working folder of an attempt that failed or was stopped stays, as work/ in the job's."""
     output_limit: Annotated[int, Meta(gt=0)] = 1024**3

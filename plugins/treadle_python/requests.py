@@ -20,15 +20,17 @@ def request_of(attempt: Attempt, command: Command, contain: str, mounts: MountTa
     workdir = command.workdir
     if workdir is None and options.workdir == "project":
         workdir = attempt.service.path
+    private = options.tmp == "private"
     request: dict[str, Any] = {
         "folder": str(attempt.folder),
         "place": str(attempt.scratch),
         "contain": contain,
         "output_limit": output_limit(attempt.service),
         "boot": boot(),
+        "tmp": options.tmp,
         "keep_work": options.keep_work == "failed",
         "workdir": None if workdir is None else str(workdir),
-        "mounts": () if contain == "subreaper" else mounts.rows(attempt, command),
+        "mounts": () if contain == "subreaper" else mounts.rows(attempt, command, private=private),
     }
     if isinstance(command, PythonCall):
         return request | {

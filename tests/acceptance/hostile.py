@@ -100,7 +100,7 @@ print("PlanQK:Job:Result: 1", flush=True)
 """
 
 _FOLDERS = {
-    "python": 'Path(os.environ["TMPDIR"]).parent.parent / "run" / os.environ["TREADLE_JOB_ID"]',
+    "python": 'Path.cwd().parent.parent / "run" / os.environ["TREADLE_JOB_ID"]',
     "command": 'Path(os.environ["INPUT_DIRECTORY"]).parent',
 }
 PROGRAMS = tuple(_FOLDERS)

@@ -16,7 +16,7 @@ import ctypes
 import errno
 import os
 
-_FLAGS = {"mnt": 0x00020000, "user": 0x10000000, "pid": 0x20000000}
+_FLAGS = {"mnt": 0x00020000, "ipc": 0x08000000, "user": 0x10000000, "pid": 0x20000000}
 _USED_UP = (errno.ENOSPC, errno.ENOMEM, errno.EAGAIN)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # The lookup is done before the fork: a forked process pays for its first use of anything in copied pages.

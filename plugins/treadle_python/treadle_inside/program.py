@@ -83,6 +83,7 @@ def _stream(fd: int, errors: str, name: str) -> TextIOWrapper:
 def prepare(
     kind: str,
     workdir: str,
+    tmp: str,
     preimport: Preimport | None,
     preloaded: Preloaded | None,
     *,
@@ -92,9 +93,9 @@ def prepare(
 ) -> Callable[[], None]:
     """Prepare this forked process for a program; return the function that waits for the request and runs it.
 
-    kind is the kind of containment. preimport is the prepared import of the entrypoint, if there is one, and
-    preloaded what a fork server has imported. The request is read from request_fd up to its end; if it is
-    empty, the process exits with code 0.
+    kind is the kind of containment. The folders workdir and tmp are empty. preimport is the prepared import
+    of the entrypoint, if there is one, and preloaded what a fork server has imported. The request is read
+    from request_fd up to its end; if it is empty, the process exits with code 0.
     """
     os.setsid()
     os.dup2(stdout, 1)
@@ -104,11 +105,11 @@ def prepare(
     if preloaded is not None:
         preloaded.renew()
     os.chdir(workdir)
-    os.environ["TMPDIR"] = workdir
-    return lambda: _receive_and_run(kind, workdir, preimport)
+    os.environ["TMPDIR"] = tmp
+    return lambda: _receive_and_run(kind, workdir, tmp, preimport)
 
 
-def _receive_and_run(kind: str, workdir: str, preimport: Preimport | None) -> None:
+def _receive_and_run(kind: str, workdir: str, tmp: str, preimport: Preimport | None) -> None:
     _warm_up()
     raw = b""
     while chunk := os.read(_CHANNEL, _READ_SIZE):
@@ -120,10 +121,10 @@ def _receive_and_run(kind: str, workdir: str, preimport: Preimport | None) -> No
     folder = request["folder"]
     if "argv" in request:
         folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # only exec follows
-        _confine(kind, request, workdir)
+        _confine(kind, request, workdir, tmp)
         _execute(request, folder_fd)
     job, result = job_file.open_job(folder), ResultFile(folder, _CHANNEL)
-    _confine(kind, request, workdir)
+    _confine(kind, request, workdir, tmp)
     for name, value in request["environment"].items():
         os.environ[name] = value
     if request.get("workdir") is not None:  # an engine of an earlier version names none
@@ -133,14 +134,21 @@ def _receive_and_run(kind: str, workdir: str, preimport: Preimport | None) -> No
     run(job, result, request["entrypoint"], preimport)
 
 
-def _confine(kind: str, request: dict[str, Any], workdir: str) -> None:
-    """Hide what the request's mounts cover, and enter the working folder, which is given back."""
+def _confine(kind: str, request: dict[str, Any], workdir: str, tmp: str) -> None:
+    """Hide what the request's mounts cover, and enter the working folder, which is given back.
+
+    The folder tmp becomes its /tmp, unless the service wishes that of the host. Where the host permits no
+    mounts, TMPDIR stays the folder's own path.
+    """
     rows = request["mounts"]
     if rows:
-        containment.confine(kind, [*rows, (workdir, workdir, mounts.READ_WRITE)])
+        rows = [*rows, (workdir, workdir, mounts.READ_WRITE)]
+    has_mounts = containment.confine(kind, rows, tmp)
+    if rows:
         os.chdir(workdir)
-    else:
-        containment.confine(kind, ())
+    private = has_mounts and any(row[0] == mounts.TMP for row in rows)
+    if private or request.get("tmp") == "host":
+        os.environ["TMPDIR"] = "/tmp"  # noqa: S108  # its own, or what the service wishes
 
 
 def _execute(request: dict[str, Any], folder_fd: int) -> NoReturn:

@@ -89,8 +89,8 @@ class Supervisor:
     def __init__(self, kind: str, fields: dict[str, Any], preloaded: Preloaded | None = None) -> None:
         """Contain programs by this kind, which `containment.enter` has returned.
 
-        fields are those of the first request: `place` is the folder in which the working folder is made, and
-        `boot` tells this boot. Programs keep what was preloaded open. Raises OSError.
+        fields are those of the first request: `place` is the folder in which the programs' folders are made,
+        and `boot` tells this boot. Programs keep what was preloaded open. Raises OSError.
         """
         os.setsid()
         self._kind = kind
@@ -99,6 +99,7 @@ class Supervisor:
         """The ends that no engine has taken yet; `close` has to be called before the process ends."""
         self._identity = Identity(kind, fields.get("boot"))
         self._workdir = Workdir(fields["place"], self._identity.pid)
+        self._tmp = Workdir(fields["place"], self._identity.pid, "tmp", 0o1777)
         self._signals = SignalFd(_HANDLED_SIGNALS, _IGNORED_SIGNALS)
         self._preimport: Preimport | None = None
         self._preforked: Child | None = None
@@ -108,8 +109,9 @@ class Supervisor:
         containment.become_reaper(kind)
 
     def close(self) -> None:
-        """Remove the working folder, and bring the ends that no engine has taken to the disk."""
+        """Remove the programs' folders, and bring the ends that no engine has taken to the disk."""
         self._workdir.remove()
+        self._tmp.remove()
         self.ends.finish()
 
     def use_preimport(self, preimport: Preimport) -> None:
@@ -159,7 +161,8 @@ class Supervisor:
             self.ends.finish()
             raise
         _send(engine_fd, ENDED + ended.encode())
-        _retry_until_done(self._workdir.clear)
+        for folder_of_programs in (self._workdir, self._tmp):
+            _retry_until_done(folder_of_programs.clear)
 
     def _run_to_end(self, child: Child, folder: str, limit: int) -> tuple[str, bool]:
         """Wait until no process of the program is alive; record the exit.
@@ -185,6 +188,8 @@ class Supervisor:
     def _fork(self) -> Child:
         """Fork a child that waits for its request. Raises RunProgram in the child."""
         request, out, err = channel(), os.pipe(), os.pipe()
+        # In a namespace the folder is mounted, or this process is closed to its programs.
+        tmp = self._tmp.short_path() if self._kind == containment.SUBREAPER else self._tmp.path
         self._score.use_that_of_programs()
         try:
             pid = os.fork()
@@ -198,6 +203,7 @@ class Supervisor:
             run = program.prepare(
                 self._kind,
                 self._workdir.path,
+                tmp,
                 self._preimport,
                 self._preloaded,
                 request_fd=request[0],

@@ -1,4 +1,4 @@
-"""The working folder of a supervisor's programs: each program finds it empty."""
+"""The folders of a supervisor's programs, the working folder and /tmp: each program finds them empty."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import errno
 import os
 import stat
+
+_LONGEST = 50
+"""Bytes of a path for TMPDIR. A socket's has 107 (unix(7)), and multiprocessing adds two names of its own."""
 
 
 class Workdir:
@@ -15,9 +18,14 @@ class Workdir:
     folder, because its name holds the pid of a dead process.
     """
 
-    def __init__(self, parent: str, pid: int) -> None:
-        """Make the folder below parent, with the owner's pid in its name. Raises OSError."""
-        self._prefix = os.path.join(parent, f"{pid}-work")
+    def __init__(self, parent: str, pid: int, name: str = "work", mode: int | None = None) -> None:
+        """Make the folder below parent, with the owner's pid in its name. Raises OSError.
+
+        Without a mode it is the owner's only.
+        """
+        self._prefix = os.path.join(parent, f"{pid}-{name}")
+        self._mode, self._pid = mode, pid
+        self._fd: int | None = None
         self._number = 0
         self.path = self._prefix
         self.remove()  # of an earlier process that had this pid
@@ -54,10 +62,27 @@ class Workdir:
             with contextlib.suppress(OSError):
                 remove_tree(self.path)
 
+    def short_path(self) -> str:
+        """Return a path of the folder by which a socket in it has a name that is short enough.
+
+        It is its own path, or one through the process that owns it: for others of its user, while that lives.
+        Called by the owner.
+        """
+        if len(self.path) <= _LONGEST:
+            return self.path
+        if self._fd is None:
+            self._fd = os.open(self.path, os.O_PATH | os.O_CLOEXEC)
+        return f"/proc/{self._pid}/fd/{self._fd}"
+
     def _make(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
         while True:
             try:
                 os.makedirs(self.path, mode=0o700)
+                if self._mode is not None:
+                    os.chmod(self.path, self._mode)  # whatever the umask is
                 break
             except FileExistsError:
                 self._number += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -13,7 +14,7 @@ from treadle import Command, Mount, Service
 from treadle.testing import make_attempt
 from treadle_python import mount_table
 from treadle_python.mount_table import MountTable, hidden_rows
-from treadle_python.treadle_inside.mounts import EMPTY, READ_WRITE
+from treadle_python.treadle_inside.mounts import EMPTY, READ_WRITE, TMP
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_folder_that_begins_alike_is_not_the_spool(host):
 
 def given(attempt, command: Command) -> list[tuple[str, str]]:
     """Return target and mode of what lies in the spool and is given."""
-    rows = MountTable().rows(attempt, command)
+    rows = MountTable().rows(attempt, command, private=False)
     spool = str(attempt.folder.parent.parent)
     return [(target, mode) for source, target, mode in rows if source.startswith(f"{spool}/")]
 
@@ -83,6 +84,21 @@ def test_a_project_in_the_spool_can_be_written_to_as_anywhere_else(tmp_path):
     attempt = make_attempt(tmp_path / "spool", service=Service("test", project))
     command = Command(argv=("true",), environment={}, reads=(Mount(project, str(project)),))
     assert given(attempt, command) == [(str(project), "rw")]
+
+
+def test_a_private_tmp_comes_first_and_what_lies_below_the_host_s_is_given_back(tmp_path):
+    with TemporaryDirectory(dir="/tmp") as folder:
+        project, tool = Path(folder).resolve() / "project", Path(folder).resolve() / "tool" / "bin" / "tool"
+        for each in (project, tool.parent):
+            each.mkdir(parents=True)
+        attempt = make_attempt(tmp_path / "spool", service=Service("test", project))
+        command = Command(argv=(str(tool),), environment={}, reads=(Mount(project, str(project)),))
+        rows = MountTable().rows(attempt, command, private=True)
+        assert rows[:2] == ((TMP, "/tmp", "rw"), (EMPTY, os.path.realpath("/dev/shm"), "rw"))
+        given = [(str(each), str(each), "rw") for each in (tool.parents[1], project)]
+        assert [row for row in rows if row[1].startswith(folder)] == given
+        rows = MountTable().rows(attempt, command, private=False)
+        assert [row for row in rows if row[1].startswith("/tmp")] == []
 
 
 @pytest.fixture
@@ -113,12 +129,11 @@ def test_the_devices_and_the_image_of_a_spool_are_hidden_from_root(loop, tmp_pat
 
 
 async def test_one_row_more_gives_a_program_a_folder_of_its_own(tmp_path, monkeypatch):
-    """As a private /tmp would be."""
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "of-another").touch()
     rows = MountTable.rows
     private = (EMPTY, str(tmp_path / "tmp"), READ_WRITE)
-    monkeypatch.setattr(MountTable, "rows", lambda *arguments: (private, *rows(*arguments)))
+    monkeypatch.setattr(MountTable, "rows", lambda *arguments, **more: (private, *rows(*arguments, **more)))
     program = f"""
 import os
 def run():
@@ -139,15 +154,19 @@ def run():
 def test_a_new_mount_of_the_spool_is_noticed(tmp_path):
     attempt = make_attempt(tmp_path / "spool")
     command, table = Command(argv=("true",), environment={}), MountTable()
-    before = table.rows(attempt, command)
-    assert table.rows(attempt, command) == before
+    before = table.rows(attempt, command, private=False)
+    assert table.rows(attempt, command, private=False) == before
     (tmp_path / "other").mkdir()
     mounted = subprocess.run(["mount", "--bind", tmp_path / "spool", tmp_path / "other"], check=False)
     if mounted.returncode != 0:
         pytest.skip("nothing can be mounted here")
     try:
-        new = [target for _, target, _ in table.rows(attempt, command) if target not in str(before)]
+        new = [
+            target
+            for _, target, _ in table.rows(attempt, command, private=False)
+            if target not in str(before)
+        ]
         assert new == [str(tmp_path / "other")]
     finally:
         subprocess.run(["umount", tmp_path / "other"], check=True)
-    assert table.rows(attempt, command) == before
+    assert table.rows(attempt, command, private=False) == before

@@ -149,11 +149,12 @@ async def test_each_job_finds_its_working_folder_empty_and_as_it_was_made(run, s
     assert Path(folder).name == f"{first.pid}-work"
 
 
-async def test_a_supervisor_that_goes_takes_its_working_folder_with_it(run, supervise, runtime):
+async def test_a_supervisor_that_goes_takes_its_folders_with_it(run, supervise, runtime):
     await supervise()
-    (folder,) = (run.folder.parent / "tmp").iterdir()
+    folders = [*(run.folder.parent / "tmp").iterdir()]
+    assert sorted(each.name.partition("-")[2] for each in folders) == ["tmp", "work"]
     await runtime.close()
-    await until(lambda: not folder.exists())
+    await until(lambda: not any(each.exists() for each in folders))
 
 
 async def test_what_a_job_leaves_running_does_not_meet_the_next_one(run):
