@@ -118,8 +118,8 @@ _DURABLE_ENDS = (
     Change(
         "the sync of ends before the supervisor goes",
         f"{_INSIDE}/supervisor.py",
-        "        self._workdir.remove()\n        self.ends.finish()\n",
-        "        self._workdir.remove()\n",
+        "        self._tmp.remove()\n        self.ends.finish()\n",
+        "        self._tmp.remove()\n",
         _ENDS,
         "has_gone",
     ),
@@ -182,7 +182,7 @@ _CONFINEMENT = (
     Change(
         "the cover that can't be written",
         f"{_INSIDE}/mounts.py",
-        "        if target in covers and mode == READ_ONLY:\n",
+        "        if source == EMPTY and target in covers and mode == READ_ONLY:\n",
         "        if False:\n",
         _ISOLATION,
         "hostile",
@@ -221,8 +221,8 @@ _CONFINEMENT = (
     Change(
         "the working folder that is entered again",
         f"{_INSIDE}/program.py",
-        "        os.chdir(workdir)\n    else:",
-        "        pass\n    else:",
+        "    if rows:\n        os.chdir(workdir)\n",
+        "",
         _ISOLATION,
         "hostile",
     ),
@@ -237,7 +237,7 @@ _CONFINEMENT = (
     passed(
         "the capabilities that a program gives up",
         f"{_INSIDE}/containment.py",
-        "        privileges.drop()\n",
+        "    privileges.drop()\n",
         _ISOLATION,
         "hostile",
     ),

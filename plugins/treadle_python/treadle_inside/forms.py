@@ -15,13 +15,15 @@ In this order; the first that applies counts:
 | with fields (`__dict__`, a dataclass) | an object of them |
 | anything else | an error that names its path |
 
-A subclass is treated as its base. Fields alone don't make a value: an exception, a function and an object
-without any field are errors, since nobody has meant an object of JSON with them.
+A subclass is treated as its base. Fields alone don't make a value: an exception, a function, an object
+without any field, and one that holds more than its fields (`__slots__`, what a library in C keeps) are
+errors, since nobody has meant an object of JSON with them.
 """
 
 from __future__ import annotations
 
 import enum
+import struct
 import sys
 import types
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
 _RESPONSES = frozenset({"ResultResponse", "ErrorResponse"})
 """The classes of the templates, which may have no field."""
+_DICT_AND_WEAKREFS = 2 * struct.calcsize("P")
+"""Bytes that a class may add to the objects of its base without holding anything by them."""
 _NONE = object()
 """What a form returns for a value that it does not apply to."""
 
@@ -139,14 +143,27 @@ def _listed(value: Any) -> Any:
     return float(simpler) if type(simpler) is type(value) else simpler  # numpy.longdouble
 
 
+def _holds_more(kind: type) -> bool:
+    """Return whether the objects of a class hold more than a dict of fields and their weak references."""
+    for each in kind.__mro__[:-1]:
+        if any(isinstance(member, types.MemberDescriptorType) for member in vars(each).values()):
+            return each is not types.SimpleNamespace  # its only member is the dict
+        if (
+            each.__base__ is not None
+            and each.__basicsize__ > each.__base__.__basicsize__ + _DICT_AND_WEAKREFS
+        ):
+            return True
+    return False
+
+
 def _fields(value: Any) -> Any:
     """Return the fields of an object; none of an object that is more than them."""
     names = {kind.__name__ for kind in type(value).__mro__}
     if not names & _RESPONSES and isinstance(value, (BaseException, types.ModuleType, types.FunctionType)):
         return _NONE
     fields = getattr(value, "__dict__", None)
-    if isinstance(fields, dict) and (fields or names & _RESPONSES):
+    if isinstance(fields, dict) and (fields or names & _RESPONSES) and not _holds_more(type(value)):
         return fields
     if hasattr(value, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+        return {**{name: getattr(value, name) for name in value.__dataclass_fields__}, **(fields or {})}
     return _NONE

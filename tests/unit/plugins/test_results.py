@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import decimal
 import enum
+import io
 import json
 import pathlib
 import subprocess
 import sys
+import types
 import uuid
 
 import numpy
@@ -46,6 +49,33 @@ class Strange(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+
+class Slotted:
+    __slots__ = ("hidden",)
+
+
+class HalfSlotted(Slotted):
+    def __init__(self) -> None:
+        self.hidden = 1
+        self.seen = 2
+
+
+@dataclasses.dataclass(slots=True)
+class Point:
+    x: int = 1
+
+
+class NamedPoint(Point):
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "p"
+
+
+class Queue(collections.deque[int]):
+    def __init__(self) -> None:
+        super().__init__([1])
+        self.name = "q"
 
 
 class Bag(set[int]):
@@ -126,6 +156,7 @@ class Colour(enum.Enum):
         ([numpy.datetime64("2026-01-02"), numpy.timedelta64(90, "s")], '["2026-01-02", "PT1M30S"]'),
         (pandas.DataFrame({"a": [1, 2]}), '{"a":{"0":1,"1":2}}'),
         (ResultResponse(), "{}"),
+        ([NamedPoint(), types.SimpleNamespace(x=1)], '[{"x": 1, "name": "p"}, {"x": 1}]'),
     ],
 )
 def test_a_value_becomes_json(value, text):
@@ -152,6 +183,9 @@ def test_an_integer_of_any_size_stays_what_it_is():
         ({"x": ValueError("no value")}, "$.x: ValueError"),
         ({"x": Strange("of a program")}, "$.x: Strange"),
         ({"x": Empty()}, "$.x: Empty"),
+        ({"x": HalfSlotted()}, "$.x: HalfSlotted"),
+        ({"x": Queue()}, "$.x: Queue"),
+        ({"x": io.TextIOWrapper(io.BytesIO())}, "$.x: TextIOWrapper"),
         ({"x": iter([])}, "$.x: list_iterator"),
         ({"x": pandas.Interval(0, 1)}, "$.x: Interval"),
         ({"x": {1: "a", "1": "b"}}, "$.x has two keys that are both '1'"),
