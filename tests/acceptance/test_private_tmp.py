@@ -14,18 +14,17 @@ import pytest
 LEAVES = """
 import ctypes, os, pathlib, subprocess, sys, tempfile
 from multiprocessing import shared_memory
-KEY = 0x7ead1e
 libc = ctypes.CDLL(None, use_errno=True)
 def run(data, params):
     name = data["name"]
     places = [pathlib.Path("/tmp", name), pathlib.Path("/dev/shm", name)]
-    segment = libc.shmget(KEY, 4096, 0o600)
+    segment = libc.shmget(data["key"], 4096, 0o600)
     found = [each.exists() for each in places] + [segment >= 0, os.listdir(tempfile.gettempdir())]
     for each in places:
         each.write_text("left")
     tempfile.mkstemp()
     shared_memory.SharedMemory(name=name + "-forgotten", create=True, size=4096)
-    assert libc.shmget(KEY, 4096, 0o1600) >= 0
+    assert libc.shmget(data["key"], 4096, 0o1600) >= 0
     libc.mq_open(b"/" + name.encode(), os.O_CREAT | os.O_RDWR, 0o600, None)
     return found
 """
@@ -68,18 +67,37 @@ def project(folder: Path, program: str, toml: str) -> Path:
     return folder
 
 
-def of_host(name: str) -> list[Path]:
-    """Return the files with a name where the host's programs leave some."""
-    return [each for place in ("/tmp", "/dev/shm") for each in Path(place).glob(f"{name}*")]
+class OfHost:
+    """What programs of one test may leave on the host, by a name and a key of its own."""
+
+    def __init__(self) -> None:
+        self.name, self.key = f"treadle-test-{os.getpid()}", 0x7EAD0000 | os.getpid() & 0xFFFF
+
+    def files(self) -> list[Path]:
+        return [each for place in ("/tmp", "/dev/shm") for each in Path(place).glob(f"{self.name}*")]
+
+    def remove(self) -> bool:
+        """Remove what there is; return whether there was a segment of System V."""
+        for each in self.files():
+            each.unlink()
+        removed = subprocess.run(["ipcrm", "-M", hex(self.key)], capture_output=True, check=False)
+        return removed.returncode == 0
 
 
-def test_what_a_program_leaves_is_seen_by_no_other_one(serve, tmp_path, way):
-    name = f"treadle-test-{os.getpid()}"
+@pytest.fixture
+def of_host():
+    left = OfHost()
+    yield left
+    left.remove()
+
+
+def test_what_a_program_leaves_is_seen_by_no_other_one(serve, tmp_path, way, of_host):
     server = serve(project(tmp_path / "project", LEAVES, way))
     for _ in range(3):
-        assert server.result(server.submit({"name": name})) == [False, False, False, []]
-    assert of_host(name) == []
-    assert "007ead1e" not in subprocess.run(["ipcs", "-m"], capture_output=True, text=True, check=True).stdout
+        job = server.submit({"name": of_host.name, "key": of_host.key})
+        assert server.result(job) == [False, False, False, []]
+    assert of_host.files() == []
+    assert not of_host.remove()
 
 
 TELLS = """
@@ -175,13 +193,12 @@ def run(data, params):
 
 
 @pytest.mark.parametrize("way", ["fork", "spawn"])
-def test_without_namespaces_a_tracker_may_remove_what_was_forgotten(serve, tmp_path, way):
-    name = f"treadle-test-{os.getpid()}"
+def test_without_namespaces_a_tracker_may_remove_what_was_forgotten(serve, tmp_path, way, of_host):
     config = tmp_path / "engine.toml"
     config.write_text('[plugins.python-template]\ncontain = "subreaper"\n')
     server = serve(project(tmp_path / "project", FORGETS, WAYS[way]), "--config", config)
-    assert server.ended(server.submit({"name": name}))["status"] == "SUCCEEDED"
-    assert of_host(name) == []
+    assert server.ended(server.submit({"name": of_host.name}))["status"] == "SUCCEEDED"
+    assert of_host.files() == []
 
 
 def test_a_large_temporary_file_is_gone_with_its_program(serve, tmp_path):

@@ -126,7 +126,7 @@ TOOLS = {
         "LOG = open(HERE / 'log', 'a')\nLOG.write('begun ')\ndef use(n):\n    return LOG.write(f'{n}')\n"
     ),
     "a file for reading": (
-        "TABLE = open(HERE / 'table')\nTABLE.read(2)\ndef use(n):\n    return TABLE.read()\n"
+        "TABLE = open(HERE / 'table')\nTABLE.readline()\ndef use(n):\n    return len(TABLE.read())\n"
     ),
     "a database": (
         "import sqlite3\nBASE = sqlite3.connect(HERE / 'base')\n"
@@ -148,7 +148,7 @@ TOOLS = {
 def test_what_was_preloaded_is_as_if_it_had_been_imported(serve, tmp_path, name):
     project = tmp_path / "project"
     (project / "src").mkdir(parents=True)
-    (project / "table").write_text("a table\n")
+    (project / "table").write_text("a table\n" * 10_000)
     (project / "src" / "tools.py").write_text(HERE + TOOLS[name])
     (project / "treadle.toml").write_text('name = "service"\npreload = ["src.tools"]\n')
     (project / "src" / "__init__.py").touch()
@@ -159,7 +159,7 @@ def test_what_was_preloaded_is_as_if_it_had_been_imported(serve, tmp_path, name)
         (tmp_path / str(number)).mkdir()
         results.append(server.result(server.submit({"folder": str(tmp_path / str(number)), "n": number})))
         assert [each.stat().st_size for each in (tmp_path / str(number)).iterdir()] == [0] * 20
-    expected = {"a file for writing": [1] * 3, "a file for reading": ["table\n"] * 3, "a database": [[1]] * 3}
+    expected = {"a file for writing": [1] * 3, "a file for reading": [8 * 9_999] * 3, "a database": [[1]] * 3}
     assert results == expected.get(name, ["x"] * 3 if name == "a socket" else [0, 1, 2])
     if name == "a log":
         assert (project / "log").read_text() == "line 0\nline 1\nline 2\n"

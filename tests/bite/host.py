@@ -118,8 +118,8 @@ _DURABLE_ENDS = (
     Change(
         "the sync of ends before the supervisor goes",
         f"{_INSIDE}/supervisor.py",
-        "        self._tmp.remove()\n        self.ends.finish()\n",
-        "        self._tmp.remove()\n",
+        "        self._folders.remove()\n        self.ends.finish()\n",
+        "        self._folders.remove()\n",
         _ENDS,
         "has_gone",
     ),
@@ -319,9 +319,9 @@ _HANDOVER = (
     ),
     without(
         "a link in the place of the working folder",
-        f"{_INSIDE}/workdir.py",
+        f"{_INSIDE}/folders.py",
         "    if not stat.S_ISDIR(os.lstat(path).st_mode):\n        os.unlink(path)\n        return\n",
-        f"{_TESTS}/test_workdir.py",
+        f"{_TESTS}/test_folders.py",
         "link",
     ),
 )

@@ -7,27 +7,28 @@ from tests.bite.change import Change, passed, without
 _HOST = "plugins/treadle_python"
 _INSIDE = f"{_HOST}/treadle_inside"
 _HOME = "tests/acceptance/test_programs_at_home.py"
+_COMPARED = "tests/acceptance/test_programs_compared.py"
 _TMP = "tests/acceptance/test_private_tmp.py"
 _RESULTS = "tests/unit/plugins/test_results.py"
 _MARKERS = "tests/unit/plugins/test_markers.py"
 
 _ENDS = (
-    without("the flush of C's streams", f"{_INSIDE}/ending.py", "    _fflush(None)\n", _HOME, "printf"),
+    without("the flush of C's streams", f"{_INSIDE}/ending.py", "    _fflush(None)\n", _COMPARED, "printf"),
     Change(
         "the real end where something has a finaliser",
         f"{_INSIDE}/ending.py",
-        "        if self.leaves_objects():\n            return True\n",
-        "",
-        _HOME,
+        "return self.leaves_objects() or _loads() != self._loads",
+        "return _loads() != self._loads",
+        _COMPARED,
         "finaliser",
     ),
     Change(
         "the real end where a library was loaded",
         f"{_INSIDE}/ending.py",
-        "or issubclass(kind, ctypes.CDLL)",
-        "",
-        _HOME,
-        "file",
+        "return self.leaves_objects() or _loads() != self._loads",
+        "return self.leaves_objects()",
+        _COMPARED,
+        "fork and (library or extension)",
     ),
     without(
         "the objects of before, which are to be finalised as well",
@@ -198,11 +199,10 @@ _PLACES = (
         _TMP,
         "seen_by_no_other",
     ),
-    Change(
+    without(
         "the emptying of a program's /tmp",
-        f"{_INSIDE}/supervisor.py",
-        "for folder_of_programs in (self._workdir, self._tmp):",
-        "for folder_of_programs in (self._workdir,):",
+        f"{_INSIDE}/folders.py",
+        "        self.tmp.clear()\n",
         _TMP,
         "seen_by_no_other",
     ),
@@ -224,17 +224,17 @@ _PLACES = (
     ),
     Change(
         "the short name of a temporary folder without mounts",
-        f"{_INSIDE}/workdir.py",
+        f"{_INSIDE}/folders.py",
         "        if len(self.path) <= _LONGEST:\n",
         "        if self.path:\n",
         _TMP,
         "sockets",
     ),
     Change(
-        "the time that a resource tracker has",
-        f"{_INSIDE}/containment.py",
-        "        _let_trackers_end(usage)\n",
-        "        pass\n",
+        "the wait for resource trackers",
+        f"{_INSIDE}/program.py",
+        "    atexit.register(wait_for_trackers, os.getpid())  # as the first one it runs last\n",
+        "",
         _TMP,
         "tracker",
     ),

@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import time
 
 from . import mounts, namespaces, privileges
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_CLOSE_RANGE = 436
 _MAX_FD = 0xFFFFFFFF
-_TRACKERS_GRACE = 3.0
-"""Seconds in which a resource tracker has to end when all processes that use it have."""
-_CMDLINE = 4096
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # The lookup is done before the fork: a forked process pays for its first use of anything in copied pages.
 _syscall = _LIBC.syscall
@@ -126,8 +122,6 @@ def signal_all(kind: str, number: int) -> bool:
 
 def kill_all(kind: str, usage: Usage) -> None:
     """Kill every process of the tree except this one, reap them, and count them in usage."""
-    if kind == SUBREAPER:
-        _let_trackers_end(usage)
     while True:
         if kind == SUBREAPER:
             signal_all(kind, signal.SIGSTOP)  # a process forked meanwhile is killed next round
@@ -138,33 +132,6 @@ def kill_all(kind: str, usage: Usage) -> None:
         except ChildProcessError:
             if not alive or kind == NAMESPACE:
                 return
-
-
-def _let_trackers_end(usage: Usage) -> None:
-    """Kill all but multiprocessing's resource trackers, which then remove what was forgotten, and end.
-
-    Where a program has a mount namespace, there is nothing that they would have to remove.
-    """
-    deadline = time.monotonic() + _TRACKERS_GRACE
-    pids = descendants(os.getpid())
-    trackers = {pid for pid in pids if _is_tracker(pid)}
-    while trackers.intersection(pids) and time.monotonic() < deadline:
-        for pid in set(pids) - trackers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
-        with contextlib.suppress(ChildProcessError):
-            while usage.wait(os.WNOHANG)[0]:
-                pass
-        pids = descendants(os.getpid())
-
-
-def _is_tracker(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return b".resource_tracker import" in file.read(_CMDLINE)
-    except OSError:
-        return False
 
 
 def descendants(root: int) -> list[int]:

@@ -38,6 +38,7 @@ from . import containment, program
 from .child import Child, channel
 from .durable_ends import DurableEnds
 from .exit_names import ExitName
+from .folders import ProgramFolders
 from .identity import Identity
 from .log_writer import LogWriter, open_log
 from .oom import OomScore
@@ -54,7 +55,6 @@ from .protocol import (
 from .reaper import wait_for_child
 from .signalfd import SignalFd
 from .usage import Usage
-from .workdir import Workdir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
@@ -98,8 +98,7 @@ class Supervisor:
         self.ends = DurableEnds()
         """The ends that no engine has taken yet; `close` has to be called before the process ends."""
         self._identity = Identity(kind, fields.get("boot"))
-        self._workdir = Workdir(fields["place"], self._identity.pid)
-        self._tmp = Workdir(fields["place"], self._identity.pid, "tmp", 0o1777)
+        self._folders = ProgramFolders(fields["place"], self._identity.pid)
         self._signals = SignalFd(_HANDLED_SIGNALS, _IGNORED_SIGNALS)
         self._preimport: Preimport | None = None
         self._preforked: Child | None = None
@@ -110,8 +109,7 @@ class Supervisor:
 
     def close(self) -> None:
         """Remove the programs' folders, and bring the ends that no engine has taken to the disk."""
-        self._workdir.remove()
-        self._tmp.remove()
+        self._folders.remove()
         self.ends.finish()
 
     def use_preimport(self, preimport: Preimport) -> None:
@@ -155,14 +153,13 @@ class Supervisor:
             _send(engine_fd, STARTED + self._identity.content if "boot" in fields else STARTED)
             ended, failed = self._run_to_end(child, folder, fields["output_limit"])
             if failed and fields.get("keep_work"):
-                self._workdir.keep(os.path.join(folder, WORK))
+                self._folders.work.keep(os.path.join(folder, WORK))
         except Exception:
             os.dup2(open_log(folder, STDERR), _STDERR)  # so that the traceback is in the attempt's log
             self.ends.finish()
             raise
         _send(engine_fd, ENDED + ended.encode())
-        for folder_of_programs in (self._workdir, self._tmp):
-            _retry_until_done(folder_of_programs.clear)
+        _retry_until_done(self._folders.clear)
 
     def _run_to_end(self, child: Child, folder: str, limit: int) -> tuple[str, bool]:
         """Wait until no process of the program is alive; record the exit.
@@ -188,8 +185,7 @@ class Supervisor:
     def _fork(self) -> Child:
         """Fork a child that waits for its request. Raises RunProgram in the child."""
         request, out, err = channel(), os.pipe(), os.pipe()
-        # In a namespace the folder is mounted, or this process is closed to its programs.
-        tmp = self._tmp.short_path() if self._kind == containment.SUBREAPER else self._tmp.path
+        tmp = self._folders.tmp_path(mounted=self._kind == containment.NAMESPACE)
         self._score.use_that_of_programs()
         try:
             pid = os.fork()
@@ -202,7 +198,7 @@ class Supervisor:
             self._signals.unblock()  # signals have their default effect, as in any new process
             run = program.prepare(
                 self._kind,
-                self._workdir.path,
+                self._folders.work.path,
                 tmp,
                 self._preimport,
                 self._preloaded,

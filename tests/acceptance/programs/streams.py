@@ -8,6 +8,11 @@ import ctypes
 def run(data, params):
     ctypes.CDLL(None).printf(b'PlanQK:Job:Result: {"x": 1}\\n')
 """,
+    "C's printf, by a library that was there before": """
+import ctypes
+def run(data, params):
+    ctypes.pythonapi.printf(b'half a line')
+""",
     "no newline": """
 import sys
 def run(data, params):

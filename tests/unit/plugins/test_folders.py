@@ -1,4 +1,4 @@
-"""The working folder of programs: whatever one leaves there, the next one finds it empty."""
+"""The folders of programs: whatever one leaves there, the next one finds them empty."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from treadle_python.treadle_inside.workdir import Workdir, remove_tree
+from treadle_python.treadle_inside.folders import Folder, remove_tree
 
 
 @pytest.fixture
 def workdir(tmp_path):
-    return Workdir(str(tmp_path), 1)
+    return Folder(str(tmp_path), 1, "work", 0o700)
 
 
 def test_a_tree_of_any_depth_is_removed(workdir, tmp_path):
@@ -69,10 +69,10 @@ def test_modes_are_no_hindrance_to_an_ordinary_user(tmp_path):
     os.chown(tmp_path / "mine", 65534, 65534)
     program = f"""
 import os, sys
-from treadle_python.treadle_inside.workdir import Workdir
+from treadle_python.treadle_inside.folders import Folder
 os.chdir({str(tmp_path / "mine")!r})
 os.setuid(65534)
-workdir = Workdir(".", 1)
+workdir = Folder(".", 1, "work", 0o700)
 os.makedirs(workdir.path + "/a/b/c")
 for folder in ("/a/b/c", "/a/b", "/a", ""):
     os.chmod(workdir.path + folder, 0)

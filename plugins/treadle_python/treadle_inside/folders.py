@@ -11,18 +11,40 @@ _LONGEST = 50
 """Bytes of a path for TMPDIR. A socket's has 107 (unix(7)), and multiprocessing adds two names of its own."""
 
 
-class Workdir:
+class ProgramFolders:
+    """The working folder and the /tmp of one supervisor's programs. They are made with it; raises OSError."""
+
+    def __init__(self, parent: str, pid: int) -> None:
+        self.work = Folder(parent, pid, "work", 0o700)
+        self.tmp = Folder(parent, pid, "tmp", 0o1777)
+
+    def tmp_path(self, *, mounted: bool) -> str:
+        """Return the path of /tmp's folder: to be mounted, or a short one for TMPDIR.
+
+        The short one leads through the supervisor, which is closed to programs that have mounts.
+        """
+        return self.tmp.path if mounted else self.tmp.short_path()
+
+    def clear(self) -> None:
+        """Make both empty. Raises OSError."""
+        self.work.clear()
+        self.tmp.clear()
+
+    def remove(self) -> None:
+        """Remove both as far as possible."""
+        self.work.remove()
+        self.tmp.remove()
+
+
+class Folder:
     """A folder that belongs to one process and lives as long as that process.
 
     A program's files in it are removed when the program has ended. After a crash the engine removes the
     folder, because its name holds the pid of a dead process.
     """
 
-    def __init__(self, parent: str, pid: int, name: str = "work", mode: int | None = None) -> None:
-        """Make the folder below parent, with the owner's pid in its name. Raises OSError.
-
-        Without a mode it is the owner's only.
-        """
+    def __init__(self, parent: str, pid: int, name: str, mode: int) -> None:
+        """Make the folder below parent, with the owner's pid in its name. Raises OSError."""
         self._prefix = os.path.join(parent, f"{pid}-{name}")
         self._mode, self._pid = mode, pid
         self._fd: int | None = None
@@ -81,8 +103,7 @@ class Workdir:
         while True:
             try:
                 os.makedirs(self.path, mode=0o700)
-                if self._mode is not None:
-                    os.chmod(self.path, self._mode)  # whatever the umask is
+                os.chmod(self.path, self._mode)  # whatever the umask is
                 break
             except FileExistsError:
                 self._number += 1
