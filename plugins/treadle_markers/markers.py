@@ -12,7 +12,10 @@ _RESULT = _PREFIX + b"Result:"
 _INTERIM = _PREFIX + b"InterimResult"
 _BLOCK = _PREFIX + b"MultilineResult"
 _WHITESPACE = b" \t\r\n"
-_UNSEEN = re.compile(rb"(?:\xef\xbb\xbf|\x1b\[[0-9;?]*[a-zA-Z]|[ \t])+")
+_UNSEEN = re.compile(
+    rb"(?:\xef\xbb\xbf|\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
+    rb"|[ \t]|\xc2\xa0|\xe2\x80[\x8b-\x8f])+"
+)
 """What nobody sees before a mark on a screen."""
 _IN_THE_WAY = {b"\xef\xbb\xbf": "a byte order mark (BOM)", b"\x1b": "a colour code of a terminal"}
 _EXCERPT_LENGTH = 80

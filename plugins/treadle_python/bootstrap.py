@@ -23,4 +23,4 @@ def bootstrap(module: str) -> list[str]:
 
     Further arguments follow. The folder is on sys.path only while that module is imported.
     """
-    return ["-s", "-c", _CODE.format(module), str(HERE)]
+    return ["-c", _CODE.format(module), str(HERE)]

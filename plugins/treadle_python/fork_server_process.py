@@ -123,8 +123,9 @@ async def _set_up(process: subprocess.Popen[bytes], setup: Mapping[str, Any]) ->
         raise
     finally:
         os.close(pidfd)
+    os.set_blocking(process.stdout.fileno(), False)  # a process that a module has started may hold the pipe
     try:
-        report: dict[str, Any] = orjson.loads(process.stdout.read())
+        report: dict[str, Any] = orjson.loads(process.stdout.read() or b"")
     except orjson.JSONDecodeError:
         report = {"ready": False, "problem": "the interpreter failed before it was ready"}
     return report

@@ -129,9 +129,10 @@ def environment() -> Iterator[dict[str, str]]:
     """Set what a program sees of the environment in all ways, and return that."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [each for each in os.environ if each.startswith(("PYTHON", "LC_"))]:
-            patch.delenv(name)
+            if name != "PYTHONPATH":  # the engine may need it; no program of its has it
+                patch.delenv(name)
         patch.setenv("LC_ALL", "C.UTF-8")
-        yield dict(os.environ)
+        yield {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 @pytest.fixture(scope="module")

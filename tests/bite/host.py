@@ -291,7 +291,7 @@ _HANDOVER = (
     without(
         "a result of the program's own process only",
         f"{_INSIDE}/result_file.py",
-        "        if os.getpid() != self._pid:\n            return\n",
+        "        if posix.getpid() != self._pid:\n            return\n",
         _RESULTS,
         "forked",
     ),

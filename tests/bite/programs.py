@@ -8,6 +8,7 @@ _HOST = "plugins/treadle_python"
 _INSIDE = f"{_HOST}/treadle_inside"
 _HOME = "tests/acceptance/test_programs_at_home.py"
 _COMPARED = "tests/acceptance/test_programs_compared.py"
+_PRELOAD = "tests/acceptance/test_preload.py"
 _TMP = "tests/acceptance/test_private_tmp.py"
 _RESULTS = "tests/unit/plugins/test_results.py"
 _MARKERS = "tests/unit/plugins/test_markers.py"
@@ -17,15 +18,15 @@ _ENDS = (
     Change(
         "the real end where something has a finaliser",
         f"{_INSIDE}/ending.py",
-        "return self.leaves_objects() or _loads() != self._loads",
-        "return _loads() != self._loads",
+        "return self.leaves_objects() or self.leaves_libraries()",
+        "return self.leaves_libraries()",
         _COMPARED,
         "finaliser",
     ),
     Change(
         "the real end where a library was loaded",
         f"{_INSIDE}/ending.py",
-        "return self.leaves_objects() or _loads() != self._loads",
+        "return self.leaves_objects() or self.leaves_libraries()",
         "return self.leaves_objects()",
         _COMPARED,
         "fork and (library or extension)",
@@ -34,7 +35,7 @@ _ENDS = (
         "the objects of before, which are to be finalised as well",
         f"{_INSIDE}/ending.py",
         "        gc.unfreeze()  # what is frozen is never finalised\n",
-        _HOME,
+        _PRELOAD,
         "preloaded and finaliser",
     ),
     Change(
@@ -42,7 +43,7 @@ _ENDS = (
         f"{_INSIDE}/fork_server.py",
         "to_the_end=self._preloaded.to_the_end",
         "to_the_end=False",
-        _HOME,
+        _PRELOAD,
         "preloaded and finaliser",
     ),
     Change(
@@ -50,7 +51,7 @@ _ENDS = (
         f"{_INSIDE}/preloading.py",
         "        beginning.flush_files()\n",
         "",
-        _HOME,
+        _PRELOAD,
         "preloaded",
     ),
     Change(
@@ -58,7 +59,7 @@ _ENDS = (
         f"{_INSIDE}/program.py",
         "() if preloaded is None else preloaded.descriptors",
         "()",
-        _HOME,
+        _PRELOAD,
         "preloaded",
     ),
     Change(
@@ -66,7 +67,7 @@ _ENDS = (
         f"{_INSIDE}/preloading.py",
         "            self._reading.append(fd)\n",
         "            pass\n",
-        _HOME,
+        _PRELOAD,
         "preloaded and reading",
     ),
     Change(
@@ -74,14 +75,14 @@ _ENDS = (
         f"{_INSIDE}/preloading.py",
         "if not stat.S_ISREG(kind) or access == os.O_RDWR:",
         "if not stat.S_ISREG(kind):",
-        _HOME,
+        _PRELOAD,
         "preloaded and database",
     ),
     without(
         "new seeds of what was preloaded",
         f"{_INSIDE}/preloading.py",
         "        self._seeds.renew()\n",
-        _HOME,
+        _PRELOAD,
         "seeded",
     ),
     Change(
@@ -89,8 +90,56 @@ _ENDS = (
         f"{_INSIDE}/system_seeds.py",
         "isinstance(entropy, int) and entropy in self._bits",
         "isinstance(entropy, int)",
-        _HOME,
+        _PRELOAD,
         "seeded",
+    ),
+    Change(
+        "the end of preloaded libraries",
+        f"{_INSIDE}/ending.py",
+        "    if libraries:\n        _exit(code)\n",
+        "",
+        _PRELOAD,
+        "library",
+    ),
+    Change(
+        "what a preloaded module has printed",
+        f"{_INSIDE}/program.py",
+        "        preloaded.printed.print()\n",
+        "        pass\n",
+        _PRELOAD,
+        "prints",
+    ),
+    Change(
+        "the streams that a preloaded module keeps",
+        f"{_INSIDE}/supervisor.py",
+        "        self._score = OomScore()\n",
+        "        self._score = OomScore()\n        program.streams.open_streams()\n",
+        _PRELOAD,
+        "prints or stream",
+    ),
+    Change(
+        "the refusal of a module that changes what the server needs",
+        f"{_INSIDE}/preloading.py",
+        "            if function is not functions[name]:\n",
+        "            if False:\n",
+        _PRELOAD,
+        "changes",
+    ),
+    Change(
+        "a report that nobody else can hold back",
+        f"{_HOST}/fork_server_process.py",
+        "    os.set_blocking(process.stdout.fileno(), False)",
+        "    pass",
+        _PRELOAD,
+        "delays",
+    ),
+    Change(
+        "the names that a project has as well",
+        f"{_INSIDE}/names.py",
+        "            del sys.modules[name]\n",
+        "            pass\n",
+        _HOME,
+        "modules",
     ),
 )
 
@@ -156,6 +205,20 @@ _VALUES = (
         f"{_INSIDE}/forms.py",
         'return None if kind.__name__ in ("NaTType", "NAType")',
         'return None if kind.__name__ in ("NaTType",)',
+        _RESULTS,
+    ),
+    Change(
+        "no object that holds more than its fields",
+        f"{_INSIDE}/forms.py",
+        " and not _holds_more(type(value))",
+        "",
+        _RESULTS,
+    ),
+    Change(
+        "twins in what to_json() returned",
+        f"{_INSIDE}/own_json.py",
+        "    if len(found) != len(pairs):\n",
+        "    if False:\n",
         _RESULTS,
     ),
     Change(
@@ -268,8 +331,8 @@ _TOLD = (
     Change(
         "a marker behind a byte order mark",
         "plugins/treadle_markers/markers.py",
-        r'_UNSEEN = re.compile(rb"(?:\xef\xbb\xbf|',
-        r'_UNSEEN = re.compile(rb"(?:',
+        r'rb"(?:\xef\xbb\xbf|\x1b\[',
+        r'rb"(?:\x1b\[',
         _MARKERS,
     ),
     passed(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
 _POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD, _VAR_POSITIONAL, _KEYWORD_ONLY, _VAR_KEYWORD = range(5)
 """The kinds of parameters, with the numbers of inspect."""
+NO_DEFAULT = object()
 
 
 def load(entrypoint: str, preimport: Preimport | None) -> Any:
@@ -43,38 +44,49 @@ def call(function: Any, data: Any, params: Any) -> Any:
 def _arguments(function: Any, data: Any, params: Any) -> tuple[list[Any], dict[str, Any]]:
     """Return the positional and the named arguments of the call.
 
-    A parameter takes the input of its own name. An input that no parameter names goes to the next required
-    parameter, else to *args or **kwargs.
+    A parameter takes the input of its own name. An input that no parameter names goes to the next parameter
+    that has no default; one that is not empty also to one whose default is None or empty; else to *args or
+    **kwargs. Arguments are positional as far as possible: a wrapper may have other names than what it wraps,
+    and show that signature.
     """
     try:
         parameters = list(_parameters(function))
-    except (TypeError, ValueError):  # a builtin or an extension's function
+    except Exception:  # noqa: BLE001  # a builtin or an extension's function, or one that raises what it likes
         return [data, params], {}
     inputs = {"data": data, "params": params}
     names = [name for name, _, _ in parameters]
-    unassigned = [name for name in inputs if name not in names]
+    rest = {name: each for name, each in inputs.items() if name not in names}
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    for name, kind, required in parameters:
+    in_order = True
+    for name, kind, default in parameters:
         if kind == _VAR_KEYWORD:
-            named.update((each, inputs[each]) for each in unassigned)
+            named.update(rest)
         elif kind == _VAR_POSITIONAL:
-            positional += [inputs[unassigned.pop(0)] for _ in list(unassigned)]
-        elif name in inputs and kind == _POSITIONAL_ONLY:
-            positional.append(inputs[name])
-        elif name in inputs:
-            named[name] = inputs[name]
-        elif required and kind != _KEYWORD_ONLY and unassigned:
-            input_name = unassigned.pop(0)
-            if named:
-                named[name] = inputs[input_name]
+            positional += rest.values() if in_order else []
+            rest.clear()
+        elif name not in inputs and (kind == _KEYWORD_ONLY or not _takes(default, rest)):
+            in_order = in_order and kind == _KEYWORD_ONLY
+        else:
+            value = inputs[name] if name in inputs else rest.pop(next(iter(rest)))
+            if in_order and kind != _KEYWORD_ONLY:
+                positional.append(value)
             else:
-                positional.append(inputs[input_name])
+                named[name] = value
     return positional, named
 
 
-def _parameters(function: Any) -> Iterator[tuple[str, int, bool]]:
-    """Yield for each parameter its name, its kind, and whether it has no default.
+def _takes(default: Any, rest: dict[str, Any]) -> bool:
+    """Return whether a parameter takes one of the inputs that no parameter names."""
+    if default is NO_DEFAULT:
+        return bool(rest)
+    return (default is None or (isinstance(default, (dict, list, tuple)) and not default)) and any(
+        rest.values()
+    )
+
+
+def _parameters(function: Any) -> Iterator[tuple[str, int, Any]]:
+    """Yield for each parameter its name, its kind, and its default or NO_DEFAULT.
 
     Raises TypeError or ValueError if function has no signature.
     """
@@ -84,21 +96,22 @@ def _parameters(function: Any) -> Iterator[tuple[str, int, bool]]:
     import inspect  # noqa: PLC0415  # its import costs more than most programs; a plain function needs none
 
     for each in inspect.signature(function).parameters.values():
-        yield each.name, int(each.kind), each.default is each.empty
+        yield each.name, int(each.kind), NO_DEFAULT if each.default is each.empty else each.default
 
 
-def _parameters_of_plain_function(function: types.FunctionType) -> Iterator[tuple[str, int, bool]]:
+def _parameters_of_plain_function(function: types.FunctionType) -> Iterator[tuple[str, int, Any]]:
     code = function.__code__
     names = iter(code.co_varnames)
     positional = [next(names) for _ in range(code.co_argcount)]
     named = [next(names) for _ in range(code.co_kwonlyargcount)]
-    without_default = code.co_argcount - len(function.__defaults__ or ())
+    defaults, of_named = function.__defaults__ or (), function.__kwdefaults__ or {}
+    without = code.co_argcount - len(defaults)
     for index, name in enumerate(positional):
         kind = _POSITIONAL_ONLY if index < code.co_posonlyargcount else _POSITIONAL_OR_KEYWORD
-        yield name, kind, index < without_default
+        yield name, kind, NO_DEFAULT if index < without else defaults[index - without]
     if code.co_flags & 0x04:  # inspect.CO_VARARGS
-        yield next(names), _VAR_POSITIONAL, True
+        yield next(names), _VAR_POSITIONAL, NO_DEFAULT
     for name in named:
-        yield name, _KEYWORD_ONLY, name not in (function.__kwdefaults__ or ())
+        yield name, _KEYWORD_ONLY, of_named.get(name, NO_DEFAULT)
     if code.co_flags & 0x08:  # inspect.CO_VARKEYWORDS
-        yield next(names), _VAR_KEYWORD, True
+        yield next(names), _VAR_KEYWORD, NO_DEFAULT

@@ -10,7 +10,8 @@ looks at what the program has left. It exits at once unless there is something t
   stays loaded when no object of Python refers to it any more.
 
 What was there before the fork does not count. For a service whose `preload` leaves such objects (`leaves`),
-each of its programs comes to a real end.
+each of its programs comes to a real end. Where that has loaded libraries, they come to theirs: by exit(3),
+which runs what they have registered, and not the interpreter's end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import contextlib
 import ctypes
 import gc
 import io
-import os
+import posix  # a program may have changed os
 import sys
 
 TYPE_CHECKING = False
@@ -29,8 +30,10 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from typing import Any
 
 _fflush = ctypes.CDLL(None).fflush
+_exit = ctypes.PyDLL(None).exit  # which holds the lock of the interpreter, as in its own end
 _IN_MEMORY = frozenset({io.BytesIO, io.StringIO})
 """Kinds with a finaliser that has nothing to do."""
+_STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 _LARGE = 1 << 31
 """Exit codes from here on do not fit into the interpreter's integer."""
 
@@ -64,6 +67,13 @@ def _loads() -> int:
     return loads.value
 
 
+def _has_an_end(kind: type) -> bool:
+    try:
+        return hasattr(kind, "__del__") or issubclass(kind, ctypes.CDLL)
+    except Exception:  # noqa: BLE001  # a metaclass may raise anything
+        return True
+
+
 class Beginning:
     """The objects and the libraries that are there when it is made, to tell later ones from them."""
 
@@ -73,12 +83,16 @@ class Beginning:
 
     def leaves(self) -> bool:
         """Return whether there is something new that a real end of the interpreter would bring to an end."""
-        return self.leaves_objects() or _loads() != self._loads
+        return self.leaves_objects() or self.leaves_libraries()
+
+    def leaves_libraries(self) -> bool:
+        """Return whether libraries have been loaded."""
+        return _loads() != self._loads
 
     def leaves_objects(self) -> bool:
         """Return whether a new object has a finaliser, or is a library that ctypes has loaded."""
         kinds = set(map(type, gc.get_objects())) - _IN_MEMORY
-        return any(hasattr(kind, "__del__") or issubclass(kind, ctypes.CDLL) for kind in kinds)
+        return any(map(_has_an_end, kinds))
 
     def flush_files(self) -> None:
         """Write out what new files have in their buffers: what is forked has the same buffers."""
@@ -88,8 +102,10 @@ class Beginning:
                     each.flush()
 
 
-def run_and_exit(run_program: Callable[[], None], *, to_the_end: bool) -> None:
-    """Run the program and exit with its code; with to_the_end always by a real end of the interpreter.
+def run_and_exit(run_program: Callable[[], None], *, to_the_end: bool, libraries: bool) -> None:
+    """Run the program and exit with its code.
+
+    With to_the_end it is always a real end of the interpreter; libraries says whether some were preloaded.
 
     Such an end is a SystemExit that is raised here. So whoever calls this catches nothing, and has no object
     left whose file descriptor is another one's by now.
@@ -107,13 +123,15 @@ def run_and_exit(run_program: Callable[[], None], *, to_the_end: bool) -> None:
         sys.modules["threading"]._shutdown()
     with contextlib.suppress(BaseException):  # before Python 3.10 the last error is raised again
         atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in {id(each): each for each in (getattr(sys, name, None) for name in _STREAMS)}.values():
         try:
-            stream.flush()
+            stream.flush()  # type: ignore[union-attr]  # the program may have put None there
         except Exception:  # noqa: BLE001  # the program has closed or replaced it: the interpreter has its rules
             to_the_end = True
     if to_the_end or beginning.leaves():
         gc.unfreeze()  # what is frozen is never finalised
         sys.exit(code)
+    if libraries:
+        _exit(code)
     _fflush(None)
-    os._exit(code)
+    posix._exit(code)

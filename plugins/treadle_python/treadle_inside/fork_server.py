@@ -3,8 +3,8 @@
 1. The engine starts the process with its setup on stdin. The process imports the modules of `preload`, and
    binds an abstract socket. The socket's name is a hash of everything that the server is made for. Only one
    process can bind a name, so there is one server for each.
-2. It reports once on stdout, as JSON, whether it is ready. Then it forks, and the first process exits: the
-   server is no child of the engine, and outlives it. The forked one listens, so that its credentials are
+2. It reports once on its stdout, as JSON, whether it is ready. Then it forks, and the first process exits:
+   the server is no child of the engine, and outlives it. The forked one listens, so that its credentials are
    those that the engine sees. Whoever connects and is a program, or of another user, is refused (peer.py).
 3. The first message on a connection is `lease` or a request. The server stays as long as a lease is open.
    Without a lease it ends after `idle` seconds without a request.
@@ -29,21 +29,25 @@ import contextlib
 import gc
 import json
 import os
+import posix  # a module that is preloaded may change os
 import select
 import signal
 import socket
 import sys
 import time
 
-from . import containment
+from . import containment, uncaught
 from .connection import Inbox
 from .ending import run_and_exit
 from .freshness import Freshness
 from .limits import limit_files
+from .names import give_back
 from .namespaces import UsedUp
 from .preimport import Preimport
 from .preloading import Preloaded
 from .protocol import CANNOT_FORK, LEASE, OUTDATED, erase, head_of, transient_error
+from .report import report
+from .streams import open_streams
 from .supervisor import RunProgram, Supervisor
 
 TYPE_CHECKING = False
@@ -59,14 +63,19 @@ def main() -> None:
     """Serve until no engine needs the server any more."""
     setup = json.load(sys.stdin)
     limit_files(setup.get("files"))
+    report_fd = os.dup(1)  # a process that a module starts does not inherit it
+    open_streams()
+    give_back(setup["project"])
     try:
-        server = _Server(setup, Preloaded(setup["preload"], setup["project"]))
+        preloaded = Preloaded(setup["preload"], setup["project"])
     except BaseException as error:  # noqa: BLE001  # an import may raise anything, SystemExit too
-        _report({"ready": False, "problem": f"{type(error).__name__}: {error}"})
-        return
-    _report({"ready": True, "problem": server.problem()})
-    if server.problem() is not None:
-        os._exit(0)
+        report(report_fd, ready=False, problem=f"{type(error).__name__}: {uncaught.detail(error, '')}")
+        posix._exit(0)
+    server = _Server(setup, preloaded) if preloaded.problem is None else None
+    problem = preloaded.problem if server is None else server.problem()
+    report(report_fd, ready=True, problem=problem)
+    if server is None or problem is not None:
+        posix._exit(0)
     listening, listens = os.pipe()
     if os.fork():
         os.close(listens)
@@ -76,15 +85,6 @@ def main() -> None:
     os.close(listening)
     os.close(listens)
     server.serve()
-
-
-def _report(readiness: dict[str, Any]) -> None:
-    """Write the report to stdout, and give up stdin, stdout and stderr, which belong to the engine."""
-    os.write(1, json.dumps(readiness).encode() + b"\n")
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
 
 
 class _Server:
@@ -176,7 +176,7 @@ class _Server:
         else:
             os._exit(0)
         connection.detach()  # its descriptor is closed, and may be a file of the program soon
-        run_and_exit(run, to_the_end=self._preloaded.to_the_end)
+        run_and_exit(run, to_the_end=self._preloaded.to_the_end, libraries=self._preloaded.libraries)
 
     def _supervise(self, connection: socket.socket, message: memoryview) -> None:
         try:

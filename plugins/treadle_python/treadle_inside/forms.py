@@ -10,8 +10,9 @@ In this order; the first that applies counts:
 | datetime, date, time, timedelta, numpy.datetime64, numpy.timedelta64 | text by ISO 8601 |
 | Decimal, UUID, Path, pandas' Period | its text |
 | set, frozenset | a list |
-| bytes, bytearray, complex | its text, and the status says so |
+| bytes, bytearray, memoryview, complex | its text, and the status says so |
 | with tolist() (NumPy, torch) | what that returns |
+| another mapping, a UserList | an object, a list |
 | with fields (`__dict__`, a dataclass) | an object of them |
 | anything else | an error that names its path |
 
@@ -26,6 +27,8 @@ import enum
 import struct
 import sys
 import types
+from collections import UserList
+from collections.abc import Mapping
 
 from .own_json import NotSerialisable, parse_strictly
 
@@ -38,6 +41,8 @@ _RESPONSES = frozenset({"ResultResponse", "ErrorResponse"})
 """The classes of the templates, which may have no field."""
 _DICT_AND_WEAKREFS = 2 * struct.calcsize("P")
 """Bytes that a class may add to the objects of its base without holding anything by them."""
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9, "ps": 12, "fs": 15, "as": 18}
+"""The digits behind the point of a second in NumPy's units."""
 _NONE = object()
 """What a form returns for a value that it does not apply to."""
 
@@ -66,10 +71,9 @@ def _missing(value: Any) -> Any:
 def _own_form(value: Any) -> Any:
     """Return what an object makes of itself."""
     for name, arguments in (("to_json", {}), ("model_dump", {"mode": "json"}), ("dict", {})):
-        method = getattr(value, name, None)
-        if callable(method):
-            simpler = method(**arguments)
-            return parse_strictly(simpler, "$") if name == "to_json" and isinstance(simpler, str) else simpler
+        if callable(getattr(type(value), name, None)):  # not what an object invents when it is asked
+            simpler = getattr(value, name)(**arguments)
+            return parse_strictly(simpler) if name == "to_json" and isinstance(simpler, str) else simpler
     return _NONE
 
 
@@ -87,15 +91,22 @@ def _of_library(value: Any) -> Any:
 
 def _iso_duration(value: Any) -> str:
     """Return a timedelta by ISO 8601, as pydantic does: `-P1DT2.5S`."""
+    if hasattr(value, "to_timedelta64"):  # that of pandas has nanoseconds
+        return str(_numpy_duration(value.to_timedelta64(), sys.modules["numpy"]))
     sign, value = ("-", -value) if value.days < 0 else ("", value)
-    hours, rest = divmod(value.seconds, 3600)
+    return _iso_text(sign, value.days, value.seconds, f"{value.microseconds:06}")
+
+
+def _iso_text(sign: str, days: int, seconds: int, fraction: str) -> str:
+    """Return a duration by ISO 8601; seconds are less than a day, fraction is what is behind its point."""
+    hours, rest = divmod(seconds, 3600)
     minutes, seconds = divmod(rest, 60)
-    fraction = f".{value.microseconds:06}".rstrip("0") if value.microseconds else ""
-    days = f"{value.days}D" if value.days else ""
-    parts = (f"{hours}H" if hours else "", f"{minutes}M" if minutes else "")
-    last = f"{seconds}{fraction}S" if seconds or fraction else ""
-    time = "".join((*parts, last))
-    return f"{sign}P{days}T{time}" if time else f"{sign}P{days}" if days else "PT0S"
+    fraction = fraction.rstrip("0")
+    last = f"{seconds}.{fraction}" if fraction else f"{seconds}" if seconds else ""
+    parts = ((f"{hours}", "H"), (f"{minutes}", "M"), (last, "S"))
+    time = "".join(f"{number}{unit}" for number, unit in parts if number not in ("", "0"))
+    date = f"{days}D" if days else ""
+    return f"{sign}P{date}T{time}" if time else f"{sign}P{date}" if date else "PT0S"
 
 
 def _isoformat(value: Any) -> str:
@@ -112,9 +123,24 @@ def _numpy_time(value: Any) -> Any:
     numpy = sys.modules["numpy"]
     if numpy.isnat(value):
         return None
-    if kind == "M":
-        return str(numpy.datetime_as_string(value))
-    return value.astype("timedelta64[us]").item()
+    return str(numpy.datetime_as_string(value)) if kind == "M" else _numpy_duration(value, numpy)
+
+
+def _numpy_duration(value: Any, numpy: Any) -> Any:
+    """Return a duration of NumPy by ISO 8601, exactly; the number of one without a unit."""
+    unit, count = numpy.datetime_data(value.dtype)
+    number = int(value.astype("int64")) * count
+    if unit == "generic":
+        return number
+    sign, number = "-" if number < 0 else "", abs(number)
+    if unit in ("Y", "M", "W", "D"):
+        return f"{sign}P{number}{unit}"
+    if unit in ("h", "m"):
+        return f"{sign}PT{number}{unit.upper()}"
+    digits = _DIGITS[unit]
+    seconds, fraction = divmod(number, 10**digits)
+    days, seconds = divmod(seconds, 86400)
+    return _iso_text(sign, days, seconds, f"{fraction:0{digits}}" if digits else "")
 
 
 _FORMS: tuple[tuple[str, tuple[str, ...], Callable[[Any], Any]], ...] = (
@@ -131,6 +157,8 @@ _FORMS: tuple[tuple[str, tuple[str, ...], Callable[[Any], Any]], ...] = (
 
 def _text(value: Any) -> Any:
     """Return the text of what has no other form."""
+    if isinstance(value, memoryview):
+        value = bytes(value)
     return str(value) if isinstance(value, (bytes, bytearray, complex)) else _NONE
 
 
@@ -139,8 +167,13 @@ def _listed(value: Any) -> Any:
     method = getattr(value, "tolist", None)
     if not callable(method):
         return _NONE
+    names = getattr(getattr(value, "dtype", None), "names", None)
+    if names:  # a record, or an array of them: its fields have forms of their own
+        return list(value) if getattr(value, "ndim", 0) else [value[name] for name in names]
     simpler = method()
-    return float(simpler) if type(simpler) is type(value) else simpler  # numpy.longdouble
+    if type(simpler) is not type(value):
+        return simpler
+    return complex(simpler) if hasattr(simpler, "imag") and simpler.imag else float(simpler)  # longdouble
 
 
 def _holds_more(kind: type) -> bool:
@@ -162,6 +195,10 @@ def _fields(value: Any) -> Any:
     if not names & _RESPONSES and isinstance(value, (BaseException, types.ModuleType, types.FunctionType)):
         return _NONE
     fields = getattr(value, "__dict__", None)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, UserList):
+        return list(value)
     if isinstance(fields, dict) and (fields or names & _RESPONSES) and not _holds_more(type(value)):
         return fields
     if hasattr(value, "__dataclass_fields__"):

@@ -32,16 +32,27 @@ def _refuse(constant: str) -> None:
 
 Encoder: Any = _copy_of(json.encoder).JSONEncoder
 _Decoder: Any = _copy_of(json.decoder).JSONDecoder
-_checking = _Decoder(parse_constant=_refuse)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise NotSerialisable(f"an object has two keys that are both {twin!r}")
+    return found
+
+
+_checking = _Decoder(parse_constant=_refuse, object_pairs_hook=_object)
 parse = _Decoder().decode
 """Returns the value of a JSON text; raises ValueError."""
 
 
-def parse_strictly(text: str, path: str) -> Any:
-    """Return the value of what a to_json() at this path returned; raise NotSerialisable."""
+def parse_strictly(text: str) -> Any:
+    """Return the value of what a to_json() returned; raise NotSerialisable, without a path."""
     try:
         return _checking.decode(text)
     except NotSerialisable as error:
-        raise NotSerialisable(f"{error}; it stands in what to_json() returned at {path}") from None
+        raise NotSerialisable(f"in what to_json() returned, {error}") from None
     except (ValueError, RecursionError) as error:
-        raise NotSerialisable(f"to_json() at {path} returned something that is not JSON: {error}") from None
+        raise NotSerialisable(f"to_json() returned something that is not JSON: {error}") from None

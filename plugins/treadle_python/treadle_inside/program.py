@@ -1,6 +1,6 @@
 """The program's process: it is forked by a supervisor, and calls the service's function once.
 
-1. Before the fork, in the supervisor: `open_streams`. All its programs print through these streams.
+1. Before the fork: the streams are opened through which all programs print (streams.py).
 2. After the fork: `prepare` makes a session, puts the pipes and the channel on file descriptors 1 to 3,
    closes all others, enters the working folder and renews what was preloaded.
 3. Warm-up: while no request has arrived, the process does once what every program does.
@@ -25,22 +25,21 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
-import io
 import json
 import os
 import select
 import signal
 import sys
 
-from . import containment, job_file, mounts, own_json, results, uncaught
+from . import containment, job_file, mounts, own_json, results, streams, uncaught
 from .calling import call, load
+from .names import give_back
 from .result_file import ResultFile
 from .trackers import wait_for_trackers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable
-    from io import TextIOWrapper
     from typing import Any, NoReturn
 
     from .preimport import Preimport
@@ -53,31 +52,6 @@ _EXIT_NOT_WRITTEN = 74
 _EXIT_NOT_EXECUTABLE, _EXIT_NOT_FOUND = 126, 127
 """The exit codes of a shell for a command that can't be executed."""
 _READ_SIZE = 64 * 1024
-
-
-def open_streams() -> None:
-    """Make print() write to file descriptors 1 and 2, which each program connects to its own pipes.
-
-    The streams are line-buffered: an interim result is visible when it is printed, not when the buffer is
-    full. Their other properties are those of the interpreter's own streams.
-    """
-    errors = getattr(sys.__stdout__, "errors", "strict")  # the locale decides
-    sys.stdout = sys.__stdout__ = _stream(1, errors, "<stdout>")  # type: ignore[misc]  # some print there
-    sys.stderr = sys.__stderr__ = _stream(_STDERR, "backslashreplace", "<stderr>")  # type: ignore[misc]  # too
-
-
-def _stream(fd: int, errors: str, name: str) -> TextIOWrapper:
-    """Open a stream while the descriptor is a pipe's: it notes for ever whether it can seek."""
-    kept, (read_end, write_end) = os.dup(fd), os.pipe()
-    os.dup2(write_end, fd)
-    raw = io.FileIO(fd, "w", closefd=False)
-    raw.name = name
-    stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors, line_buffering=True)
-    stream.mode = "w"  # type: ignore[misc]  # the interpreter's have one
-    os.dup2(kept, fd)
-    for each in (kept, read_end, write_end):
-        os.close(each)
-    return stream
 
 
 def prepare(
@@ -105,11 +79,13 @@ def prepare(
     if preloaded is not None:
         preloaded.renew()
     os.chdir(workdir)
-    os.environ["TMPDIR"] = tmp
-    return lambda: _receive_and_run(kind, workdir, tmp, preimport)
+    os.environ.setdefault("TMPDIR", tmp)
+    return lambda: _receive_and_run(kind, workdir, tmp, preimport, preloaded)
 
 
-def _receive_and_run(kind: str, workdir: str, tmp: str, preimport: Preimport | None) -> None:
+def _receive_and_run(
+    kind: str, workdir: str, tmp: str, preimport: Preimport | None, preloaded: Preloaded | None
+) -> None:
     _warm_up()
     raw = b""
     while chunk := os.read(_CHANNEL, _READ_SIZE):
@@ -131,6 +107,8 @@ def _receive_and_run(kind: str, workdir: str, tmp: str, preimport: Preimport | N
         os.chdir(request["workdir"])
     sys.path.insert(0, request["project"])
     sys.argv = [request["entrypoint"]]
+    if preloaded is not None and preloaded.printed is not None:
+        preloaded.printed.print()
     run(job, result, request["entrypoint"], preimport)
 
 
@@ -147,8 +125,8 @@ def _confine(kind: str, request: dict[str, Any], workdir: str, tmp: str) -> None
     if rows:
         os.chdir(workdir)
     private = has_mounts and any(row[0] == mounts.TMP for row in rows)
-    if private or request.get("tmp") == "host":
-        os.environ["TMPDIR"] = "/tmp"  # noqa: S108  # its own, or what the service wishes
+    if (private or request.get("tmp") == "host") and os.environ["TMPDIR"] == tmp:
+        os.environ["TMPDIR"] = "/tmp"  # noqa: S108  # its own, or what the service wishes; not in place of the service's own TMPDIR
 
 
 def _execute(request: dict[str, Any], folder_fd: int) -> NoReturn:
@@ -179,7 +157,8 @@ def main() -> None:
     the attempt's environment, and with standard output and error connected to the logs.
     """
     folder, project, entrypoint = sys.argv[1:]
-    open_streams()
+    streams.open_streams()
+    give_back(project)
     sys.path.insert(0, project)
     sys.argv = [entrypoint]
     run(job_file.open_job(folder), ResultFile(folder, None), entrypoint, None)
@@ -225,9 +204,9 @@ def run(job: int, result: ResultFile, entrypoint: str, preimport: Preimport | No
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001  # any exception of the program is its failure
-        uncaught.show(error)
         _write(result, "error", results.failure(type(error).__name__, uncaught.detail(error, project)))
-        sys.exit(1)
+        uncaught.show(error)
+        raise SystemExit(1) from None  # sys.exit() may be the program's own
     if content is not None:
         _write(result, word, content)
 
@@ -251,5 +230,5 @@ def _write(result: ResultFile, word: str, content: bytes) -> None:
         try:
             result.write("error", results.failure("RESULT_NOT_WRITTEN", detail))
         except OSError:
-            sys.exit(_EXIT_NOT_WRITTEN)
-        sys.exit(1)
+            raise SystemExit(_EXIT_NOT_WRITTEN) from None
+        raise SystemExit(1) from None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posix  # a program may have changed os
 import stat
 
 from .protocol import RESULT_FILES
@@ -54,21 +55,21 @@ class ResultFile:
         A process that the program has forked does nothing. Raises OSError if it can't be written; another
         one may be written then.
         """
-        if os.getpid() != self._pid:
+        if posix.getpid() != self._pid:
             return
         if self._error is not None:
             raise self._error
         if any(_identity(fd) != expected for fd, expected in self._opened):
             raise OSError(None, "the program has closed what its result is written to")
         draft = self._opened[0][0]
-        os.ftruncate(draft, 0)
+        posix.ftruncate(draft, 0)
         written = 0
         while written < len(content):
-            written += os.pwrite(draft, memoryview(content)[written:], written)
+            written += posix.pwrite(draft, memoryview(content)[written:], written)
         if self._channel is None:
-            os.rename(os.path.join(self._folder, _DRAFT), os.path.join(self._folder, RESULT_FILES[word]))
+            posix.rename(f"{self._folder}/{_DRAFT}", f"{self._folder}/{RESULT_FILES[word]}")
         else:
-            os.write(self._channel, b"%b %d" % (word.encode(), written))
+            posix.write(self._channel, b"%b %d" % (word.encode(), written))
 
 
 def take(folder: str, report: bytes) -> tuple[str, int] | None:
@@ -93,7 +94,7 @@ def take(folder: str, report: bytes) -> tuple[str, int] | None:
 def _identity(fd: int) -> tuple[int, int]:
     """Return what tells the file of a descriptor from every other one; zeros if it is closed."""
     try:
-        status = os.fstat(fd)
+        status = posix.fstat(fd)
     except OSError:
         return 0, 0
     return status.st_dev, status.st_ino

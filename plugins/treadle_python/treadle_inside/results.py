@@ -44,11 +44,10 @@ def to_json(value: Any) -> tuple[bytes, bool]:
     already: it is checked, and at the top level it is kept unchanged.
     """
     with integers_of_any_size():
-        method = getattr(value, "to_json", None)
-        if callable(method) and not isinstance(value, type):
-            value = method()
+        if callable(getattr(type(value), "to_json", None)) and not isinstance(value, type):
+            value = value.to_json()
             if isinstance(value, str):
-                parse_strictly(value, "$")
+                _check(value)
                 return _encode(value), False
         writer = _Writer()
         return _encode(writer.write(value)), writer.has_text
@@ -66,6 +65,13 @@ def integers_of_any_size() -> Iterator[None]:
         yield
     finally:
         sys.set_int_max_str_digits(limit)
+
+
+def _check(text: str) -> None:
+    try:
+        parse_strictly(text)
+    except NotSerialisable as error:
+        raise NotSerialisable(f"$: {error}") from None
 
 
 def _encode(text: str) -> bytes:
@@ -162,4 +168,4 @@ def _name_of(key: Any) -> str | None:
         return str.__str__(key)
     if isinstance(key, int):
         return int.__repr__(key)
-    return float.__repr__(key) if isinstance(key, float) else None
+    return float.__repr__(key) if isinstance(key, float) and math.isfinite(key) else None

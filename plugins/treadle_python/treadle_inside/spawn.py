@@ -10,6 +10,7 @@ import sys
 
 from . import containment
 from .limits import limit_files
+from .names import give_back
 from .namespaces import UsedUp
 from .protocol import (
     ALREADY_PUBLISHED,
@@ -20,6 +21,7 @@ from .protocol import (
     TRANSIENT_ERROR,
     head_of,
 )
+from .streams import open_streams
 from .supervisor import RunProgram, Supervisor
 
 TYPE_CHECKING = False
@@ -48,6 +50,8 @@ def _launch(request: memoryview) -> NoReturn:
     read_end, write_end = os.pipe()
     fields = head_of(request)
     limit_files(fields.get("files"))
+    open_streams()
+    give_back(fields.get("project", ""))
     try:
         kind = containment.enter(fields["contain"])
     except UsedUp as error:

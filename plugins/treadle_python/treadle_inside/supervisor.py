@@ -104,7 +104,6 @@ class Supervisor:
         self._preforked: Child | None = None
         """The child that waits for the next request."""
         self._score = OomScore()
-        program.open_streams()
         containment.become_reaper(kind)
 
     def close(self) -> None:

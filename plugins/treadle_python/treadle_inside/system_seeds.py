@@ -28,7 +28,8 @@ class SystemSeeds:
     def __init__(self) -> None:
         self._randbits: Any = secrets.randbits
         self._method: Any = random.Random.seed
-        self._function: Any = random.seed
+        self._set: Any = random.Random.setstate
+        self._functions: Any = random.seed, random.setstate
         self._bits: set[int] = set()
         """What NumPy was given for a seed."""
         self._unseeded: weakref.WeakSet[random.Random] = weakref.WeakSet()
@@ -42,13 +43,15 @@ class SystemSeeds:
     def __enter__(self) -> Self:
         secrets.randbits = self._note_bits
         random.Random.seed = _noting(self._method, self._unseeded)  # type: ignore[method-assign]  # restored below
-        random.seed = self._seed
+        random.Random.setstate = _discarding(self._set, self._unseeded)  # type: ignore[method-assign]  # likewise
+        random.seed, random.setstate = self._seed, self._set_state
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take note of the generators that there are now."""
-        secrets.randbits, random.seed = self._randbits, self._function
-        random.Random.seed = self._method  # type: ignore[method-assign]  # what it was
+        secrets.randbits = self._randbits
+        random.seed, random.setstate = self._functions
+        random.Random.seed, random.Random.setstate = self._method, self._set  # type: ignore[method-assign]  # as before
         self._state = random.getstate() if self._given else None
         if self._bits:
             module = sys.modules["numpy.random.bit_generator"]
@@ -86,13 +89,27 @@ class SystemSeeds:
 
     def _seed(self, a: Any = None, version: int = 2) -> None:
         self._given = a is not None
-        self._function(a, version)
+        self._functions[0](a, version)
+
+    def _set_state(self, state: Any) -> None:
+        self._given = True
+        self._functions[1](state)
 
     def _is_of_system(self, sequence: Any, kind: type) -> bool:
         return isinstance(sequence, kind) and self._holds(getattr(sequence, "entropy", None))
 
     def _holds(self, entropy: object) -> bool:
         return isinstance(entropy, int) and entropy in self._bits
+
+
+def _discarding(method: Any, unseeded: weakref.WeakSet[random.Random]) -> Any:
+    """Return random.Random.setstate, after which a seed of the system is none any more."""
+
+    def setstate(self: random.Random, state: Any) -> None:
+        method(self, state)
+        unseeded.discard(self)
+
+    return setstate
 
 
 def _noting(method: Any, unseeded: weakref.WeakSet[random.Random]) -> Any:

@@ -7,7 +7,7 @@ then, so the program waits for it.
 
 from __future__ import annotations
 
-import os
+import posix  # a program may have changed os
 import sys
 import time
 
@@ -25,21 +25,21 @@ def wait_for_trackers(program: int) -> None:
 
     To be called when the program and its exit handlers have ended.
     """
-    if os.getpid() != program:
+    if posix.getpid() != program:
         return
     for name in _MODULES:
         tracker = getattr(sys.modules.get(name), "_resource_tracker", None)
         fd, pid = getattr(tracker, "_fd", None), getattr(tracker, "_pid", None)
         if fd is not None and pid is not None:
             tracker._fd = tracker._pid = None  # type: ignore[union-attr]  # it has just been seen
-            os.close(fd)
+            posix.close(fd)
             _wait(pid)
 
 
 def _wait(pid: int) -> None:
     until = time.monotonic() + _PATIENCE
     try:
-        while not os.waitpid(pid, os.WNOHANG)[0] and time.monotonic() < until:
+        while not posix.waitpid(pid, posix.WNOHANG)[0] and time.monotonic() < until:
             time.sleep(_PAUSE)
     except OSError:  # the program has waited for it
         pass

@@ -16,13 +16,18 @@ _REMEDY = 'set `workdir = "project"` in treadle.toml to have programs run there,
 
 
 def show(error: BaseException) -> None:
-    """Write an exception to stderr as the interpreter would, by the program's own hook if it has set one."""
+    """Write an exception to stderr as the interpreter would, by the program's own hook if it has set one.
+
+    Raises SystemExit if that does.
+    """
     error.__traceback__ = _of_program(error.__traceback__)
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
     if sys.version_info >= (3, 12):
         sys.last_exc = error
     try:
         sys.excepthook(type(error), error, error.__traceback__)
+    except SystemExit:
+        raise
     except BaseException as other:  # noqa: BLE001  # the interpreter shows both then
         sys.__excepthook__(type(other), other, other.__traceback__)
         sys.__excepthook__(type(error), error, error.__traceback__)

@@ -310,4 +310,34 @@ def run(data, params):
     thread.join()
     sys.displayhook(42)
 """,
+    "functions of os that are changed": """
+import os
+def run(data, params):
+    for name in ('getpid', 'fstat', 'pwrite', 'ftruncate', 'close', 'waitpid', '_exit'):
+        setattr(os, name, lambda *_, **__: 1)
+    return ['changed']
+""",
+    "sys.exit that is changed, and an exception": """
+import sys
+def run(data, params):
+    sys.exit = print
+    raise ValueError('no value')
+""",
+    "a metaclass that raises": """
+class Raises(type):
+    def __getattr__(cls, name):
+        raise RuntimeError(name)
+class Strange(metaclass=Raises):
+    pass
+def run(data, params):
+    global KEPT
+    KEPT = [Strange()]
+    return 1
+""",
+    "a hook that exits": """
+import sys
+def run(data, params):
+    sys.excepthook = lambda *_: sys.exit(9)
+    raise ValueError('no value')
+""",
 }

@@ -13,7 +13,7 @@ from treadle_python.bootstrap import bootstrap
 @pytest.mark.parametrize("version", ["(2, 7, 18)", "(3, 7, 16)"])
 def test_an_interpreter_that_is_too_old_is_told_in_one_line(version):
     arguments = bootstrap("program")
-    code = arguments[2].replace("import sys\n", f"import sys\nsys.version_info = {version}\n", 1)
+    code = arguments[1].replace("import sys\n", f"import sys\nsys.version_info = {version}\n", 1)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 1

@@ -228,6 +228,8 @@ def test_a_block_that_is_too_long_is_reported_and_not_kept(monkeypatch):
         (b"\xef\xbb\xbf", "byte order mark"),
         (b"  ", "white space"),
         (b"\t", "white space"),
+        (b"\xc2\xa0\xe2\x80\x8b", "white space"),
+        (b"\x1b]0;a title\x07", "colour code"),
         (b"\x1b[32m", "colour code"),
         (b"\x1b[0m \x1b[1;31m", "colour code"),
         (b" 50 %|#####     |\r100 %|##########|\r", "progress bar"),

@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from treadle_python.treadle_inside.calling import _parameters
+from treadle_python.treadle_inside.calling import NO_DEFAULT, _parameters
 
 
 class Callable:
@@ -52,7 +52,10 @@ async def asynchronous(data, params):
 )
 def test_parameters_are_what_inspect_says(function):
     parameters = inspect.signature(function).parameters.values()
-    expected = [(each.name, int(each.kind), each.default is each.empty) for each in parameters]
+    defaults = [NO_DEFAULT if each.default is each.empty else each.default for each in parameters]
+    expected = [
+        (each.name, int(each.kind), default) for each, default in zip(parameters, defaults, strict=True)
+    ]
     assert list(_parameters(function)) == expected
 
 

@@ -90,6 +90,9 @@ def marked(attempt: Attempt) -> list[int]:
         ("run(*, data, params)", {"data": 1, "params": 2}),
         ("run(inputs, settings)", {"inputs": 1, "settings": 2}),
         ("run(data, extra=7)", {"data": 1, "extra": 7}),
+        ("run(data, settings=None)", {"data": 1, "settings": 2}),
+        ("run(inputs={}, settings=None)", {"inputs": 1, "settings": 2}),
+        ("run(data, *settings)", {"data": 1, "settings": [{"n": 2}]}),
     ],
 )
 async def test_run_is_called_with_what_its_signature_asks_for(attempt, signature, expected):

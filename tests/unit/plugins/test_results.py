@@ -156,6 +156,24 @@ class Colour(enum.Enum):
         ([numpy.datetime64("2026-01-02"), numpy.timedelta64(90, "s")], '["2026-01-02", "PT1M30S"]'),
         (pandas.DataFrame({"a": [1, 2]}), '{"a":{"0":1,"1":2}}'),
         (ResultResponse(), "{}"),
+        (
+            [numpy.timedelta64(2**62, "s"), numpy.timedelta64(5, "ns"), pandas.Timedelta(5, "ns")],
+            '["P53375995583650DT7H45M4S", "PT0.000000005S", "PT0.000000005S"]',
+        ),
+        (
+            [numpy.timedelta64(1, "M"), numpy.timedelta64(-3, "h"), numpy.timedelta64(7)],
+            '["P1M", "-PT3H", 7]',
+        ),
+        (
+            numpy.array([("2026-01-02", 1)], [("day", "M8[ns]"), ("n", "i4")]),
+            '[["2026-01-02T00:00:00.000000000", 1]]',
+        ),
+        (
+            [collections.UserDict(a=1), collections.ChainMap({"a": 1}), collections.UserList([1])],
+            '[{"a": 1}, {"a": 1}, [1]]',
+        ),
+        (numpy.clongdouble(1 + 2j), '"(1+2j)"'),
+        (memoryview(b"ab"), "\"b'ab'\""),
         ([NamedPoint(), types.SimpleNamespace(x=1)], '[{"x": 1, "name": "p"}, {"x": 1}]'),
     ],
 )
@@ -184,6 +202,12 @@ def test_an_integer_of_any_size_stays_what_it_is():
         ({"x": Strange("of a program")}, "$.x: Strange"),
         ({"x": Empty()}, "$.x: Empty"),
         ({"x": HalfSlotted()}, "$.x: HalfSlotted"),
+        (
+            {"x": [pandas.DataFrame([[1, 2]], columns=[1, "1"])]},
+            "$.x[0]: in what to_json() returned, an object has two",
+        ),
+        (pandas.DataFrame([[1, 2]], columns=[1, "1"]), "$: in what to_json() returned, an object has two"),
+        ({"x": {float("nan"): 1}}, "$.x has a key"),
         ({"x": Queue()}, "$.x: Queue"),
         ({"x": io.TextIOWrapper(io.BytesIO())}, "$.x: TextIOWrapper"),
         ({"x": iter([])}, "$.x: list_iterator"),
