@@ -2,11 +2,11 @@
 
 The rows are applied by treadle_inside/mounts.py, in the mount namespace that each program has:
 
-1. The program has a /tmp and a /dev/shm of its own, unless the service wishes those of the host.
-2. The spool is covered, at each place where it, or a part of it, is mounted.
-3. What the command reads and writes is bound back, where it lies in the spool or in these: input/ read-only,
-   for instance. So are the project and the interpreter. The working folder is bound back by the supervisor,
-   which makes it.
+1. The program has a /tmp and a /dev/shm of its own, unless the service wishes those of the host. What the
+   command is given from them is bound back (given_paths.py).
+2. The spool is covered, at each place where it, or a part of it, is mounted, in what was bound back as well.
+3. What the command is given from the spool is bound back: input/ read-only, for instance. The working folder
+   is bound back by the supervisor, which makes it.
 4. For root's programs: the devices that the spool's file system lies on are covered too, since root could
    read them past every mount. /sys and /proc/sys are read-only: there root names programs that the kernel
    starts, outside of every namespace.
@@ -22,23 +22,17 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import stat
 import weakref
 from collections.abc import Iterator
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from treadle import Attempt, Command
-from treadle_python.bootstrap import HERE
-from treadle_python.python_template import PythonCall
+from treadle_python.given_paths import SHARED_MEMORY, TMP_FOLDER, GivenPaths, Row
 from treadle_python.treadle_inside.mounts import EMPTY, READ_ONLY, READ_WRITE, TMP
 
-Row = tuple[str, str, str]
-"""Source, target and mode (treadle_inside/mounts.py)."""
-
-_TMP, _SHARED_MEMORY = "/tmp", "/dev/shm"  # noqa: S108  # they are covered
 _MOUNTS = "/proc/self/mountinfo"
 _BLOCKS = Path("/sys/dev/block")
 _TUNABLES = ("/proc/sys", "/sys")
@@ -52,62 +46,32 @@ class MountTable:
         """Look at nothing yet: without an attempt there is no spool."""
         self._hidden: dict[str, tuple[Row, ...]] = {}
         """By spool id, the rows that cover the spool, as long as the host's mounts are the same."""
-        self._given: dict[tuple[str, bool, str], str] = {}
-        """By spool id, `private` and source, the real path of what was looked up; empty if not covered."""
+        self._given = GivenPaths()
 
     def rows(self, attempt: Attempt, command: Command, *, private: bool) -> tuple[Row, ...]:
-        """Return the rows for a command, with a /tmp of its own if `private`. Called for each start."""
+        """Return the rows for a command, with a /tmp of its own if `private`. Called for each start.
+
+        What lies below a later cover is covered by that, whatever it was given with.
+        """
         if self._watch.have_changed():
             self._hidden.clear()
-            self._given.clear()
+            self._given.forget()
+        spool = attempt.folder.parent.parent
         hidden = self._hidden.get(attempt.spool_id)
         if hidden is None:
-            spool = os.path.realpath(attempt.folder.parent.parent)
-            hidden = self._hidden[attempt.spool_id] = tuple(hidden_rows(spool))
-        given = self._given_rows(attempt, command, private=private)
-        return (*self._own, *hidden, *given) if private else (*hidden, *given)
+            hidden = self._hidden[attempt.spool_id] = tuple(hidden_rows(os.path.realpath(spool)))
+        given = [*self._given.of(attempt, command)]
+        inside = self._given.in_spool(given, str(spool))
+        if not private:
+            return (*hidden, *inside)
+        own = [target for _, target, _ in self._own]
+        return (*self._own, *self._given.elsewhere(given, own), *hidden, *inside)
 
     @cached_property
     def _own(self) -> tuple[Row, ...]:
         """The rows that give a program its /tmp and its /dev/shm."""
-        tmp, memory = map(os.path.realpath, (_TMP, _SHARED_MEMORY))
+        tmp, memory = map(os.path.realpath, (TMP_FOLDER, SHARED_MEMORY))
         return (TMP, tmp, READ_WRITE), (EMPTY, memory, READ_WRITE)
-
-    def _given_rows(self, attempt: Attempt, command: Command, *, private: bool) -> Iterator[Row]:
-        """Yield the rows for what the command is given, where it is covered."""
-        row = partial(self._row, attempt, private)
-        if isinstance(command, PythonCall):
-            yield from row(str(command.project), READ_WRITE)
-            yield from row(_environment(command.python), READ_ONLY)
-            if private:
-                yield from row(_environment(os.path.realpath(command.python)), READ_ONLY)
-                yield from row(str(HERE), READ_ONLY)
-            return
-        if private:
-            yield from row(_home(command.argv[0], command.environment.get("PATH")), READ_WRITE)
-        if (python := attempt.service.python) is not None:
-            yield from row(str(python) if python.is_dir() else _environment(python), READ_ONLY)
-        for mount in command.reads:
-            mode = READ_WRITE if mount.source == attempt.service.path else READ_ONLY
-            yield from row(str(mount.source), mode)
-        for mount in command.writes:
-            yield from row(str(mount.source), READ_WRITE)
-        if command.workdir is not None:
-            yield from row(str(command.workdir), READ_WRITE)
-
-    def _row(self, attempt: Attempt, private: bool, source: str, mode: str) -> Iterator[Row]:
-        """Yield the row that binds a source back, if it is covered."""
-        path = self._given.get((attempt.spool_id, private, source))
-        if path is None:
-            spool = attempt.folder.parent.parent
-            path = os.path.realpath(source)
-            covers = [os.path.realpath(spool), *(target for _, target, _ in self._own if private)]
-            path = path if any(path.startswith(f"{cover}/") for cover in covers) else ""
-            if not source.startswith(f"{spool}/"):
-                # What lies in the spool is mostly of one job.
-                self._given[attempt.spool_id, private, source] = path
-        if path:
-            yield path, path, mode
 
     @cached_property
     def _watch(self) -> _MountWatch:
@@ -137,21 +101,6 @@ class _HostMount(NamedTuple):
     """The folder of the file system that is mounted."""
     place: str
     source: str
-
-
-def _environment(python: Path | str) -> str:
-    """Return the folder of an environment, by its interpreter."""
-    return os.path.dirname(os.path.dirname(python))  # noqa: PTH120  # text, each time a job is started
-
-
-@lru_cache(maxsize=256)
-def _home(program: str, path: str | None) -> str:
-    """Return what an executable is likely to need: its folder, or the one above its bin/; in /tmp, itself."""
-    found = shutil.which(program, path=path) or program
-    folder = os.path.dirname(found)  # noqa: PTH120  # text, each time a job is started
-    if os.path.basename(folder) == "bin":  # noqa: PTH119  # likewise
-        folder = os.path.dirname(folder)  # noqa: PTH120  # likewise
-    return found if folder in (_TMP, _SHARED_MEMORY) else folder
 
 
 def hidden_rows(spool: str) -> Iterator[Row]:

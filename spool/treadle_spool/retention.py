@@ -101,6 +101,10 @@ def _ended_jobs(spool: Spool, sized: bool) -> Iterator[_Ended]:
             yield _Ended(name, status.service, ended.timestamp(), _size(folder) if sized else 0)
 
 
+_BLOCK = 512
+"""Bytes that st_blocks counts in (stat(2))."""
+
+
 def _size(folder: Path) -> int:
     """Return the total bytes of all files below a folder; a file with several hard links counts once.
 
@@ -116,5 +120,6 @@ def _size(folder: Path) -> int:
                     continue
                 with suppress(FileNotFoundError):
                     stat = entry.stat(follow_symlinks=False)
-                    sizes[stat.st_dev, stat.st_ino] = stat.st_size
+                    occupied = stat.st_blocks * _BLOCK
+                    sizes[stat.st_dev, stat.st_ino] = min(stat.st_size, occupied)  # a file may have holes
     return sum(sizes.values())

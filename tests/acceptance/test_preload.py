@@ -219,6 +219,50 @@ def test_a_module_that_changes_what_the_server_needs_is_told_and_nothing_is_fork
     assert f"what was preloaded has changed {name}" in server.log.read_text()
 
 
+KEEPS = {
+    "shared memory": ("import mmap\nM = mmap.mmap(-1, 100)\n", "has memory that all programs would share"),
+    "a lock": ("import multiprocessing\nL = multiprocessing.Lock()\n", "all programs would share"),
+    "a folder": ("import tempfile\nT = tempfile.TemporaryDirectory()\n", "has made /"),
+    "a process": ("import subprocess\nP = subprocess.Popen(['sleep', '5'])\n", "has started a process"),
+    "a generator of another kind": (
+        "import random\nclass R(random.Random):\n    def seed(self, a=None, n=0):\n"
+        "        super().seed(a)\n        if hasattr(self, 'once'):\n            raise KeyError('twice')\n"
+        "        self.once = 1\nG = R()\n",
+        "can't be renewed: KeyError",
+    ),
+    "a path": ("import os\nP = os.open('/', os.O_PATH)\n", "programs can't share that"),
+}
+
+
+@pytest.mark.parametrize("name", KEEPS)
+def test_what_programs_would_share_is_told_and_nothing_is_forked(serve, tmp_path, name):
+    tools, words = KEEPS[name]
+    program = "from src import tools\ndef run(data, params):\n    return [1]\n"
+    server = serve(preloading(tmp_path / "project", tools, program))
+    assert [server.result(server.submit()) for _ in range(2)] == [[1], [1]]
+    assert words in server.log.read_text()
+
+
+HARMLESS = """
+import random, secrets, weakref
+BITS = secrets.randbits(64)
+class Equal(random.Random):
+    def __eq__(self, other):
+        return True
+GENERATOR = Equal()
+class Gone:
+    pass
+PROXY = weakref.proxy(Gone())
+"""
+
+
+def test_harmless_objects_of_a_preloaded_module_keep_nobody_from_forking(serve, tmp_path):
+    program = "from src import tools\ndef run(data, params):\n    return tools.GENERATOR.random()\n"
+    server = serve(preloading(tmp_path / "project", HARMLESS, program))
+    assert len({server.result(server.submit()) for _ in range(3)}) == 3
+    assert "fork" not in server.log.read_text()
+
+
 STATES = """
 import random
 STATE = random.Random(5).getstate()

@@ -185,6 +185,62 @@ def test_an_executable_below_tmp_has_what_is_beside_it(serve, tmp_path, covered)
     assert server.result(server.submit()) == 7
 
 
+LOOKS = """
+import os
+def run(data, params):
+    def listed(path):
+        try:
+            return os.listdir(path)
+        except OSError:
+            return []
+    return [os.path.exists(os.path.join(data["project"], "treadle.toml")), *map(listed, data["spools"])]
+"""
+
+
+def test_a_spool_in_a_project_below_tmp_stays_hidden(serve_at, covered, way):
+    folder = project(covered / "project", LOOKS, way)
+    server = serve_at(folder, folder)
+    result = server.result(server.submit({"project": str(folder), "spools": [str(server.spool)]}))
+    assert result[0]
+    assert not {"queue", "done", "engine.lock"} & set(result[1])
+
+
+def test_a_mount_of_the_spool_in_a_project_below_tmp_stays_hidden(serve, tmp_path, covered, way):
+    folder = project(covered / "project", LOOKS, way)
+    (mirror := folder / "mirror").mkdir()
+    (spool := tmp_path / "spool").mkdir()
+    mount = ["mount", "--bind", str(spool), str(mirror)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        server = serve(folder)
+        assert (mirror / "queue").exists()
+        result = server.result(server.submit({"project": str(folder), "spools": [str(mirror), str(spool)]}))
+        assert result[0]
+        assert not any({"queue", "done", "engine.lock"} & set(each) for each in result[1:])
+    finally:
+        subprocess.run(["umount", "--lazy", str(mirror)], check=True)
+
+
+RUNS_ITS_PYTHON = """
+import subprocess, sys
+def run(data, params):
+    return subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, text=True).stdout
+"""
+
+
+def test_links_below_tmp_lead_where_they_lead_at_home(serve, tmp_path, covered, way):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", covered / "real"], check=True)
+    (covered / "env").symlink_to(covered / "real")
+    way = way.replace(sys.executable, str(covered / "env" / "bin" / "python"))
+    if "command" not in way:
+        way += f'python = "{covered / "env"}"\n'
+    project(tmp_path / "project", RUNS_ITS_PYTHON, way)
+    (covered / "link").symlink_to(tmp_path / "project")
+    server = serve(covered / "link")
+    assert server.result(server.submit()) == "1\n"
+
+
 FORGETS = """
 from multiprocessing import shared_memory
 def run(data, params):

@@ -61,11 +61,14 @@ def check_exit(exit_: object) -> None:
             detail=str() | None,
             notes=tuple(),
             returned=Path() | None,
+            cpu_seconds=float() | int() | None,
+            peak_memory=int() | None,
         ) if (
             exit_.ended.tzinfo is not None
             and _are_texts(exit_.notes)
             and _fits(exit_.code)
             and _fits(exit_.signal)
+            and _fits(exit_.peak_memory)
         ):
             return
     raise TypeError(f"it has returned {exit_!r:.200}, and that is no Exit")

@@ -23,7 +23,12 @@ def load(entrypoint: str, preimport: Preimport | None) -> Any:
     if preimport is not None and preimport.module == module:
         preimport.run()
     __import__(module)  # import_module() would leave its frames in the traceback of an error
-    return getattr(sys.modules[module], function)
+    found = sys.modules[module]
+    if not hasattr(found, function):
+        path = getattr(found, "__file__", None)
+        text = f"cannot import name {function!r} from {module!r} ({path or 'unknown location'})"
+        raise ImportError(text, name=module, path=path)
+    return getattr(found, function)
 
 
 def call(function: Any, data: Any, params: Any) -> Any:

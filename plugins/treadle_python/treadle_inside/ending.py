@@ -97,7 +97,7 @@ class Beginning:
     def flush_files(self) -> None:
         """Write out what new files have in their buffers: what is forked has the same buffers."""
         for each in gc.get_objects():
-            if isinstance(each, io.IOBase):
+            if issubclass(type(each), io.IOBase):
                 with contextlib.suppress(Exception):  # it is closed, or only for reading
                     each.flush()
 

@@ -71,8 +71,10 @@ class Folder:
         """Give the folder to somebody under another path, if there is nothing, and begin a new one."""
         with contextlib.suppress(OSError):
             os.rename(self.path, place)
-            os.chmod(place, 0o700)
             self._make()
+            kept = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            os.fchmod(kept, 0o700)
+            os.close(kept)
 
     def remove(self) -> None:
         """Remove the folder and its content as far as possible; most programs leave none."""

@@ -17,8 +17,8 @@ In this order; the first that applies counts:
 | anything else | an error that names its path |
 
 A subclass is treated as its base. Fields alone don't make a value: an exception, a function, an object
-without any field, and one that holds more than its fields (`__slots__`, what a library in C keeps) are
-errors, since nobody has meant an object of JSON with them.
+without any field or with private ones only, and one that holds more than its fields (`__slots__`, what a
+library in C keeps) are errors, since nobody has meant an object of JSON with them.
 """
 
 from __future__ import annotations
@@ -176,6 +176,11 @@ def _listed(value: Any) -> Any:
     return complex(simpler) if hasattr(simpler, "imag") and simpler.imag else float(simpler)  # longdouble
 
 
+def _are_all(value: Any, fields: dict[str, Any]) -> bool:
+    """Return whether fields are what an object is: not only private ones, which are a library's matter."""
+    return any(not name.startswith("_") for name in fields) and not _holds_more(type(value))
+
+
 def _holds_more(kind: type) -> bool:
     """Return whether the objects of a class hold more than a dict of fields and their weak references."""
     for each in kind.__mro__[:-1]:
@@ -199,7 +204,7 @@ def _fields(value: Any) -> Any:
         return dict(value)
     if isinstance(value, UserList):
         return list(value)
-    if isinstance(fields, dict) and (fields or names & _RESPONSES) and not _holds_more(type(value)):
+    if isinstance(fields, dict) and (names & _RESPONSES or _are_all(value, fields)):
         return fields
     if hasattr(value, "__dataclass_fields__"):
         return {**{name: getattr(value, name) for name in value.__dataclass_fields__}, **(fields or {})}

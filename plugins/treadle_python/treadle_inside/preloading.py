@@ -10,12 +10,14 @@ A program finds a preloaded module as if it had imported it itself. So what the 
 
 And where a module leaves objects with a finaliser, an open file for instance, each program ends as a whole
 interpreter does (ending.py). What a module prints is printed by each program (streams.py). A module that
-changes what the server itself calls, as gevent's monkey does, means that the server does not fork.
+changes what the server itself calls, as gevent's monkey does, means that the server does not fork; and so do
+shared memory, a temporary folder and a process.
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import fcntl
 import importlib
 import json
@@ -30,6 +32,11 @@ import time
 from .ending import Beginning
 from .streams import Printed
 from .system_seeds import SystemSeeds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
+    from collections.abc import Iterator
+    from typing import Any
 
 _NEEDED = {
     builtins: ("isinstance", "len", "open"),
@@ -75,31 +82,36 @@ class Preloaded:
         """Whether they have loaded libraries."""
         self.printed: Printed | None = None
         """What they have printed."""
-        if not modules:
-            return
+        if modules:
+            self._import(modules, project)
+
+    def _import(self, modules: list[str], project: str) -> None:
         placeholders = _fill_up()
-        functions = _needed()
+        functions, shared = _needed(), _shared_mappings()
         before = _open_descriptors()
         beginning = Beginning()
         sys.path.insert(0, project)
         self.printed = Printed()
         try:
-            with self._seeds:
+            with self._seeds, _folders_made() as made:
                 for name in modules:
                     importlib.import_module(name)
         finally:
             self.printed.take()
         sys.path.remove(project)
+        for name, function in _needed().items():
+            if function is not functions[name]:
+                self.problem = f"what was preloaded has changed {name}, which the fork server needs"
+                return
         beginning.flush_files()
         self.to_the_end = beginning.leaves_objects()
         self.libraries = beginning.leaves_libraries()
         for fd in sorted(_open_descriptors() - before):
             self._look_at(fd)
-        for name, function in _needed().items():
-            if function is not functions[name]:
-                self.problem = f"what was preloaded has changed {name}, which the fork server needs"
         for fd in placeholders:
             os.close(fd)
+        self._look_at_effects(shared, made)
+        self._try_to_renew()
 
     def renew(self) -> None:
         """Give this process, a program's, files and random numbers of its own where others have the same."""
@@ -109,6 +121,23 @@ class Preloaded:
             os.lseek(own, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
             os.dup2(own, fd, inheritable=os.get_inheritable(fd))
             os.close(own)
+
+    def _look_at_effects(self, shared: set[str], folders: list[str]) -> None:
+        """Look for what no descriptor tells of, and a program would not have as its own."""
+        if _shared_mappings() - shared:
+            self.problem = "what was preloaded has memory that all programs would share"
+        if folders:
+            self.problem = f"what was preloaded has made {folders[0]}, and a program has a /tmp of its own"
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            self.problem = "what was preloaded has started a process, which is none of a program's own"
+
+    def _try_to_renew(self) -> None:
+        """Do once what each program has to: what it raises there would fail all of them."""
+        try:
+            self.renew()
+        except Exception as error:  # noqa: BLE001  # a seed() of a module may raise anything
+            self.problem = f"what was preloaded can't be renewed: {type(error).__name__}: {error}"
 
     def _look_at(self, fd: int) -> None:
         kind = os.fstat(fd).st_mode
@@ -139,6 +168,30 @@ def _fill_up() -> list[int]:
         filled.append(fd)
     os.close(fd)
     return filled
+
+
+def _shared_mappings() -> set[str]:
+    """Return the mappings of this process that are shared with others and may be written to."""
+    with open("/proc/self/maps") as maps:
+        return {line for line in maps if line.split()[1].startswith("rw-s")}
+
+
+@contextlib.contextmanager
+def _folders_made() -> Iterator[list[str]]:
+    """Note the temporary folders that are made."""
+    import tempfile  # noqa: PLC0415  # only a server that preloads something needs it
+
+    original, made = tempfile.mkdtemp, []
+
+    def mkdtemp(*arguments: Any, **more: Any) -> Any:
+        made.append(path := original(*arguments, **more))
+        return path
+
+    tempfile.mkdtemp = mkdtemp
+    try:
+        yield made
+    finally:
+        tempfile.mkdtemp = original
 
 
 def _open_descriptors() -> set[int]:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 
 _STDERR = 2
 _CHANNEL = 3
+_EXIT_NOT_PREPARED = 70
+"""EX_SOFTWARE of sysexits.h."""
 _EXIT_NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: neither the result nor an error can be written."""
 _EXIT_NOT_EXECUTABLE, _EXIT_NOT_FOUND = 126, 127
@@ -56,30 +58,34 @@ _READ_SIZE = 64 * 1024
 
 def prepare(
     kind: str,
-    workdir: str,
-    tmp: str,
+    folders: tuple[str, str],
     preimport: Preimport | None,
     preloaded: Preloaded | None,
-    *,
-    request_fd: int,
-    stdout: int,
-    stderr: int,
+    ends: tuple[int, int, int],
 ) -> Callable[[], None]:
     """Prepare this forked process for a program; return the function that waits for the request and runs it.
 
-    kind is the kind of containment. The folders workdir and tmp are empty. preimport is the prepared import
-    of the entrypoint, if there is one, and preloaded what a fork server has imported. The request is read
-    from request_fd up to its end; if it is empty, the process exits with code 0.
+    kind is the kind of containment. The folders, the working folder and the one for /tmp, are empty.
+    preimport is the prepared import of the entrypoint, if there is one, and preloaded what a fork server has
+    imported. ends are those of this process: the first gives the request up to its end, the others take its
+    output. If the request is empty, the process exits with code 0. Nothing is raised: the caller's frames
+    belong to the supervisor.
     """
-    os.setsid()
-    os.dup2(stdout, 1)
-    os.dup2(stderr, _STDERR)
-    os.dup2(request_fd, _CHANNEL, inheritable=False)
-    containment.close_fds_from(_CHANNEL + 1, () if preloaded is None else preloaded.descriptors)
-    if preloaded is not None:
-        preloaded.renew()
-    os.chdir(workdir)
-    os.environ.setdefault("TMPDIR", tmp)
+    try:
+        request_fd, stdout, stderr = ends
+        os.setsid()
+        os.dup2(stdout, 1)
+        os.dup2(stderr, _STDERR)
+        os.dup2(request_fd, _CHANNEL, inheritable=False)
+        containment.close_fds_from(_CHANNEL + 1, () if preloaded is None else preloaded.descriptors)
+        if preloaded is not None:
+            preloaded.renew()
+        workdir, tmp = folders
+        os.chdir(workdir)
+        os.environ.setdefault("TMPDIR", tmp)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, this process is no second supervisor
+        sys.__excepthook__(type(error), error, error.__traceback__)
+        os._exit(_EXIT_NOT_PREPARED)
     return lambda: _receive_and_run(kind, workdir, tmp, preimport, preloaded)
 
 

@@ -120,7 +120,7 @@ class _Writer:
                 pending += [child for child in each.values() if type(child) not in _SCALARS]
             elif isinstance(each, (list, tuple)):
                 pending += [child for child in each if type(child) not in _SCALARS]
-            elif not isinstance(each, (str, int, float)):
+            elif type(each) not in _SCALARS and not isinstance(each, (str, int, float)):
                 pending.append(self._simpler(each))
         return False
 

@@ -195,17 +195,9 @@ class Supervisor:
             raise
         if pid == 0:
             self._signals.unblock()  # signals have their default effect, as in any new process
-            run = program.prepare(
-                self._kind,
-                self._folders.work.path,
-                tmp,
-                self._preimport,
-                self._preloaded,
-                request_fd=request[0],
-                stdout=out[1],
-                stderr=err[1],
-            )
-            raise RunProgram(run)
+            folders = self._folders.work.path, tmp
+            ends = request[0], out[1], err[1]
+            raise RunProgram(program.prepare(self._kind, folders, self._preimport, self._preloaded, ends))
         self._score.use_own()
         for fd in (request[0], out[1], err[1]):
             os.close(fd)

@@ -22,6 +22,23 @@ _LEAST_OF_SYSTEM = 2**32
 """PyTorch's own seed has 64 bits; a smaller one was most likely given by somebody."""
 
 
+class _Unseeded:
+    """The generators of Python whose seed is the system's; they may be of any class, equal or not."""
+
+    def __init__(self) -> None:
+        self._generators: dict[int, weakref.ref[random.Random]] = {}
+
+    def add(self, generator: random.Random) -> None:
+        self._generators[id(generator)] = weakref.ref(generator)
+
+    def discard(self, generator: random.Random) -> None:
+        self._generators.pop(id(generator), None)
+
+    def there(self) -> list[random.Random]:
+        """Return those that there are still."""
+        return [each for ref in self._generators.values() if (each := ref()) is not None]
+
+
 class SystemSeeds:
     """What a server's preloaded modules have, imported within the `with` block."""
 
@@ -32,7 +49,7 @@ class SystemSeeds:
         self._functions: Any = random.seed, random.setstate
         self._bits: set[int] = set()
         """What NumPy was given for a seed."""
-        self._unseeded: weakref.WeakSet[random.Random] = weakref.WeakSet()
+        self._unseeded = _Unseeded()
         self._state: object = None
         """The state of the module `random`, if it was given a seed."""
         self._given = False
@@ -53,14 +70,14 @@ class SystemSeeds:
         random.seed, random.setstate = self._functions
         random.Random.seed, random.Random.setstate = self._method, self._set  # type: ignore[method-assign]  # as before
         self._state = random.getstate() if self._given else None
-        if self._bits:
-            module = sys.modules["numpy.random.bit_generator"]
+        module: Any = sys.modules.get("numpy.random.bit_generator")
+        if self._bits and module is not None:
             self._of_numpy = (
                 [each for each in gc.get_objects() if self._is_of_system(each, module.SeedSequence)],
                 [
                     each
                     for each in gc.get_objects()
-                    if isinstance(each, module.BitGenerator)
+                    if issubclass(type(each), module.BitGenerator)
                     and self._is_of_system(getattr(each, "_seed_seq", None), module.SeedSequence)
                 ],
             )
@@ -69,7 +86,7 @@ class SystemSeeds:
 
     def renew(self) -> None:
         """Seed the generators anew; called in a program's process."""
-        for generator in self._unseeded:
+        for generator in self._unseeded.there():
             generator.seed()
         if self._state is not None:
             random.setstate(self._state)  # type: ignore[arg-type]  # the interpreter has seeded it after the fork
@@ -96,13 +113,13 @@ class SystemSeeds:
         self._functions[1](state)
 
     def _is_of_system(self, sequence: Any, kind: type) -> bool:
-        return isinstance(sequence, kind) and self._holds(getattr(sequence, "entropy", None))
+        return issubclass(type(sequence), kind) and self._holds(getattr(sequence, "entropy", None))
 
     def _holds(self, entropy: object) -> bool:
         return isinstance(entropy, int) and entropy in self._bits
 
 
-def _discarding(method: Any, unseeded: weakref.WeakSet[random.Random]) -> Any:
+def _discarding(method: Any, unseeded: _Unseeded) -> Any:
     """Return random.Random.setstate, after which a seed of the system is none any more."""
 
     def setstate(self: random.Random, state: Any) -> None:
@@ -112,7 +129,7 @@ def _discarding(method: Any, unseeded: weakref.WeakSet[random.Random]) -> Any:
     return setstate
 
 
-def _noting(method: Any, unseeded: weakref.WeakSet[random.Random]) -> Any:
+def _noting(method: Any, unseeded: _Unseeded) -> Any:
     """Return random.Random.seed, which notes whose seed is the system's."""
 
     def seed(self: random.Random, a: Any = None, version: int = 2) -> None:

@@ -93,3 +93,12 @@ def test_what_can_t_be_removed_is_left_to_no_other_program(workdir, tmp_path):
         assert list(Path(workdir.path).iterdir()) == []
     finally:
         subprocess.run(["chattr", "-i", str(tmp_path / "1-work" / "stays")], check=True)
+
+
+def test_a_link_in_the_place_of_a_folder_that_is_kept_changes_nothing_elsewhere(workdir, tmp_path):
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    Path(workdir.path).rmdir()
+    Path(workdir.path).symlink_to(tmp_path / "elsewhere")
+    workdir.keep(str(tmp_path / "kept"))
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
+    assert Path(workdir.path).is_dir()

@@ -118,7 +118,7 @@ async def test_another_entry_point(attempt):
 
 @pytest.mark.parametrize(
     ("entrypoint", "code"),
-    [("src.nothing:run", "ModuleNotFoundError"), ("src.program:nothing", "AttributeError")],
+    [("src.nothing:run", "ModuleNotFoundError"), ("src.program:nothing", "ImportError")],
 )
 async def test_an_entry_point_that_is_missing_is_reported(attempt, entrypoint, code):
     exit_ = await run(PythonOnHost(), attempt("", entrypoint=entrypoint))

@@ -51,6 +51,11 @@ class Strange(Exception):
         self.text = text
 
 
+class Private:
+    def __init__(self) -> None:
+        self._data = 1
+
+
 class Slotted:
     __slots__ = ("hidden",)
 
@@ -173,6 +178,7 @@ class Colour(enum.Enum):
             '[{"a": 1}, {"a": 1}, [1]]',
         ),
         (numpy.clongdouble(1 + 2j), '"(1+2j)"'),
+        ({"2026": numpy.datetime64("NaT"), "x": [pandas.NA]}, '{"2026": null, "x": [null]}'),
         (memoryview(b"ab"), "\"b'ab'\""),
         ([NamedPoint(), types.SimpleNamespace(x=1)], '[{"x": 1, "name": "p"}, {"x": 1}]'),
     ],
@@ -209,6 +215,7 @@ def test_an_integer_of_any_size_stays_what_it_is():
         (pandas.DataFrame([[1, 2]], columns=[1, "1"]), "$: in what to_json() returned, an object has two"),
         ({"x": {float("nan"): 1}}, "$.x has a key"),
         ({"x": Queue()}, "$.x: Queue"),
+        ({"x": Private()}, "$.x: Private"),
         ({"x": io.TextIOWrapper(io.BytesIO())}, "$.x: TextIOWrapper"),
         ({"x": iter([])}, "$.x: list_iterator"),
         ({"x": pandas.Interval(0, 1)}, "$.x: Interval"),
@@ -296,3 +303,10 @@ def test_a_program_that_changes_json_changes_no_result(change):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ('{"x": [[1], [2]], "n": 1}{"code": "A", "detail": "b"}', "")
+
+
+def test_an_exception_may_be_the_answer_if_its_class_says_so():
+    kind = type("ErrorResponse", (Exception,), {})
+    answer = kind("no")
+    answer.code, answer.detail = "1", "no"
+    assert results.to_json(answer)[0] == b'{"code": "1", "detail": "no"}'

@@ -60,6 +60,15 @@ def test_what_is_too_large_goes_the_oldest_first(spool, owner):
     assert kept(spool) == {"job-0", "job-1"}
 
 
+def test_a_file_with_holes_is_as_large_as_what_it_occupies(spool, owner):
+    for number in range(2):
+        end(owner, f"job-{number}", days_ago=number, result=b"x" * 10_000)
+    with (spool.done / "job-0" / "core").open("wb") as file:
+        file.truncate(10**12)
+    collect(spool, Retention(bytes=50_000))
+    assert kept(spool) == {"job-0", "job-1"}
+
+
 def test_a_job_that_has_not_ended_is_never_removed(spool, owner):
     spool.accept(Descriptor(service="sum"), "waiting")
     spool.accept(Descriptor(service="sum"), "running")
