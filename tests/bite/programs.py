@@ -203,13 +203,6 @@ _VALUES = (
         _RESULTS,
     ),
     Change(
-        "no fields of an exception or a function",
-        f"{_INSIDE}/forms.py",
-        "if not names & _RESPONSES and isinstance(",
-        "if False and isinstance(",
-        _RESULTS,
-    ),
-    Change(
         "no empty object",
         f"{_INSIDE}/forms.py",
         'return any(not name.startswith("_") for name in fields) and not',

@@ -69,7 +69,8 @@ def check(spool: Spool, transition: str, returned: bool) -> None:
     check_identity(spool, transition, returned)
     with owned(spool) as owner:
         owner.sweep()
-    assert all(path.name.endswith("-work") for path in spool.tmp.iterdir())  # of a supervisor that is alive
+    left = [path.name for path in spool.tmp.iterdir()]
+    assert all(name.endswith(("-work", "-tmp")) for name in left)  # of a supervisor that is alive
     CHECKS[transition](spool, returned)
 
 

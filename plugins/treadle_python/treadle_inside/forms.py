@@ -16,9 +16,9 @@ In this order; the first that applies counts:
 | with fields (`__dict__`, a dataclass) | an object of them |
 | anything else | an error that names its path |
 
-A subclass is treated as its base. Fields alone don't make a value: an exception, a function, an object
-without any field or with private ones only, and one that holds more than its fields (`__slots__`, what a
-library in C keeps) are errors, since nobody has meant an object of JSON with them.
+A subclass is treated as its base. Fields alone don't make a value: an object without any field or with
+private ones only, and one that holds more than its fields (`__slots__`, what is written in C, such as an
+exception or a function) are errors, since nobody has meant an object of JSON with them.
 """
 
 from __future__ import annotations
@@ -196,16 +196,17 @@ def _holds_more(kind: type) -> bool:
 
 def _fields(value: Any) -> Any:
     """Return the fields of an object; none of an object that is more than them."""
-    names = {kind.__name__ for kind in type(value).__mro__}
-    if not names & _RESPONSES and isinstance(value, (BaseException, types.ModuleType, types.FunctionType)):
-        return _NONE
-    fields = getattr(value, "__dict__", None)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, UserList):
         return list(value)
-    if isinstance(fields, dict) and (names & _RESPONSES or _are_all(value, fields)):
+    fields = getattr(value, "__dict__", None)
+    if isinstance(fields, dict) and (_is_response(value) or _are_all(value, fields)):
         return fields
     if hasattr(value, "__dataclass_fields__"):
         return {**{name: getattr(value, name) for name in value.__dataclass_fields__}, **(fields or {})}
     return _NONE
+
+
+def _is_response(value: Any) -> bool:
+    return any(kind.__name__ in _RESPONSES for kind in type(value).__mro__)

@@ -115,6 +115,8 @@ class Preloaded:
 
     def renew(self) -> None:
         """Give this process, a program's, files and random numbers of its own where others have the same."""
+        if self.printed is None:  # nothing was preloaded
+            return
         self._seeds.renew()
         for fd in self._reading:
             own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)

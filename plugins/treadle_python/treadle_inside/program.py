@@ -25,7 +25,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
-import json
 import os
 import select
 import signal
@@ -99,7 +98,7 @@ def _receive_and_run(
     if not raw:
         os._exit(0)
     head, _, environment = raw.partition(b"\n")
-    request = {**json.loads(head), "environment": json.loads(environment)}
+    request = {**own_json.parse(head.decode()), "environment": own_json.parse(environment.decode())}
     folder = request["folder"]
     if "argv" in request:
         folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # only exec follows
