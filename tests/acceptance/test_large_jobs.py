@@ -160,6 +160,7 @@ def test_large_input_is_validated_as_small_input(server, data, path):
     reason = server.spool / "bad" / "checked.json.reason.json"
     eventually(reason.exists, "the reason")
     assert json.loads(reason.read_bytes())["path"] == path
+    eventually((server.spool / "bad" / "checked.json").exists, "the refused file, which follows its reason")
     for each in (server.spool / "bad").iterdir():
         each.unlink()
     eventually(lambda: nothing_is_left(server), "tmp/ without drafts")
