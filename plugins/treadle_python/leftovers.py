@@ -84,7 +84,8 @@ def _marks() -> set[str]:
 
 def _environments() -> Iterator[tuple[int, list[bytes]]]:
     """Yield the pid and the variables of each process, as it was started with them."""
-    for environ in Path("/proc").glob("[0-9]*/environ"):
+    for process in Path("/proc").iterdir():
+        # Not glob("*/environ"): that raises for a process that ends meanwhile.
         with suppress(OSError):
-            variables = environ.read_bytes().split(b"\0")
-            yield int(environ.parent.name), variables
+            if process.name.isdigit():
+                yield int(process.name), (process / "environ").read_bytes().split(b"\0")
