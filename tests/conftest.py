@@ -17,9 +17,10 @@ from tests.acceptance.server import Server
 # A program has a /tmp of its own, and many tests look at what a program writes to their folders.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")  # pytest makes a folder of this user there
 
-# A shell's background job ignores it, and what the tests start and interrupt would inherit that.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background job ignores them, and what the tests start and interrupt would inherit that.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
