@@ -24,6 +24,8 @@ import io
 import posix  # a program may have changed os
 import sys
 
+from .streams import standard_streams
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
     from collections.abc import Callable
@@ -33,7 +35,6 @@ _fflush = ctypes.CDLL(None).fflush
 _exit = ctypes.PyDLL(None).exit  # which holds the lock of the interpreter, as in its own end
 _IN_MEMORY = frozenset({io.BytesIO, io.StringIO})
 """Kinds with a finaliser that has nothing to do."""
-_STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 _LARGE = 1 << 31
 """Exit codes from here on do not fit into the interpreter's integer."""
 
@@ -123,7 +124,7 @@ def run_and_exit(run_program: Callable[[], None], *, to_the_end: bool, libraries
         sys.modules["threading"]._shutdown()
     with contextlib.suppress(BaseException):  # before Python 3.10 the last error is raised again
         atexit._run_exitfuncs()
-    for stream in {id(each): each for each in (getattr(sys, name, None) for name in _STREAMS)}.values():
+    for stream in standard_streams():
         try:
             stream.flush()  # type: ignore[union-attr]  # the program may have put None there
         except Exception:  # noqa: BLE001  # the program has closed or replaced it: the interpreter has its rules

@@ -22,7 +22,8 @@ def _copy_of(module: types.ModuleType) -> Any:
     """Return a module of the standard library that nobody else has."""
     copy = types.ModuleType(module.__name__)
     assert module.__spec__ is not None
-    exec(module.__spec__.loader.get_code(module.__name__), copy.__dict__)  # type: ignore[union-attr] # noqa: S102
+    code = module.__spec__.loader.get_code(module.__name__)  # type: ignore[union-attr]  # json has a loader
+    exec(code, copy.__dict__)  # noqa: S102  # an import does the same
     return copy
 
 

@@ -47,6 +47,12 @@ def _stream(fd: int, encoding: str, errors: str, name: str) -> TextIOWrapper:
     return stream
 
 
+def standard_streams() -> list[TextIOWrapper | None]:
+    """Return what stands in the place of the standard streams at this moment, each object once."""
+    found = (getattr(sys, name, None) for name in ("stdout", "stderr", "__stdout__", "__stderr__"))
+    return list({id(each): each for each in found}.values())
+
+
 class Printed:
     """What is printed from its making until `take`: each program prints it again, as if it had come there."""
 
@@ -59,7 +65,7 @@ class Printed:
 
     def take(self) -> None:
         """Read what was printed; descriptors 1 and 2 have to lead elsewhere afterwards."""
-        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        for stream in standard_streams():
             with contextlib.suppress(Exception):  # a module may have put anything there
                 stream.flush()  # type: ignore[union-attr]  # or nothing
         for file in self._files:

@@ -72,11 +72,12 @@ class SystemSeeds:
         self._state = random.getstate() if self._given else None
         module: Any = sys.modules.get("numpy.random.bit_generator")
         if self._bits and module is not None:
+            objects = gc.get_objects()
             self._of_numpy = (
-                [each for each in gc.get_objects() if self._is_of_system(each, module.SeedSequence)],
+                [each for each in objects if self._is_of_system(each, module.SeedSequence)],
                 [
                     each
-                    for each in gc.get_objects()
+                    for each in objects
                     if issubclass(type(each), module.BitGenerator)
                     and self._is_of_system(getattr(each, "_seed_seq", None), module.SeedSequence)
                 ],
