@@ -31,9 +31,16 @@ def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
         return servers[-1]
 
     yield start
-    for server in servers:
+    with ExitStack() as stack:  # each is ended, also if another one does not end
+        for server in servers:
+            stack.callback(_end, server)
+
+
+def _end(server: Server) -> None:
+    try:
         if server.process is not None and server.process.poll() is None:
             server.stop()
+    finally:
         server.end_programs()
 
 

@@ -61,12 +61,16 @@ class Server:
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "http://" in line:
-                self.url = "http://" + line.split("http://")[1].split()[0].rstrip("/")
-                return self
-        self.reap()
-        raise AssertionError(f"treadle serve did not start: {self.log.read_text()}")
+        try:
+            line = next((line for line in self.process.stdout if "http://" in line), "")
+        except BaseException:  # the test's time is over
+            self.kill()
+            raise
+        if not line:
+            self.reap()
+            raise AssertionError(f"treadle serve did not start: {self.log.read_text()}")
+        self.url = "http://" + line.split("http://")[1].split()[0].rstrip("/")
+        return self
 
     def kill(self) -> None:
         """Take the engine away without a warning."""
@@ -86,12 +90,19 @@ class Server:
             kill_supervisor(folder)
 
     def reap(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait for its end and return its exit code; kill one that does not end, and fail."""
         assert self.process is not None
-        code = self.process.wait(TIMEOUT)
         assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
+        try:
+            return self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(
+                f"treadle serve did not end within {TIMEOUT:g} s: {self.log.read_text()}"
+            ) from None
+        finally:
+            self.process.stdout.close()
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers)

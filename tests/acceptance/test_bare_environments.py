@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -25,6 +26,9 @@ UNIT = Path(__file__).parents[2] / "contrib" / "systemd" / "treadle.service"
 NOBODY = ["unshare", "--user", "--map-user=54321", "--map-group=54321"]
 """Runs a command as a user that has no entry in /etc/passwd, with the files of this one."""
 NO_HOME = ["env", "-u", "HOME", "-u", "XDG_STATE_HOME", "-u", "XDG_CONFIG_HOME", *NOBODY]
+
+PAGE = 4096
+"""Bytes that the smallest pipe holds before who writes to it has to wait."""
 
 
 @pytest.fixture
@@ -228,6 +232,24 @@ def test_a_server_that_can_t_print_serves_on(tmp_path):
                 assert ran.returncode == 0, ran.stderr
     os.close(write)
     assert (tmp_path / "log").read_text().count("standard output can't be written") == 2
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_server_whose_output_nobody_reads_serves_on(tmp_path, project, stream):
+    for number in range(80):
+        project("def run():\n    return 1\n", name=f"service-{number}")
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, PAGE)
+    spool = tmp_path / "spool"
+    with serving(spool, "--services", tmp_path / "projects", **{stream: write}) as url:
+        for number in range(80):  # each is a line in the log
+            (spool / "drop" / f"no-job-{number}.json").write_text("{")
+        eventually(lambda: len(list((spool / "bad").glob("*.reason.json"))) == 80, "the refusals")
+        ran = treadle("submit", "--url", url, "--service", "sum", "--data", '{"values": [1]}', "--wait")
+        assert ran.returncode == 0, ran.stderr
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        assert pipe.read().count(b"\n") < 80  # it was full
 
 
 def test_the_unit_spares_the_engine_and_leaves_jobs_their_devices():

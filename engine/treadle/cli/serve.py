@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from treadle.cli.lines import Lines
 from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.cli.output import detach_stdout
 from treadle.intake.projects import is_project
@@ -19,6 +20,9 @@ from treadle_spool import SpoolError
 from treadle_spool.place import check_place
 
 log = logging.getLogger(__name__)
+
+_LAST_WORDS = 1.0
+"""Seconds in which somebody may read what was told at the end."""
 
 
 @click.command()
@@ -35,10 +39,23 @@ def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool
 
     A spool has one engine. Further processes can serve its API with --api-only.
     """
+    logged = Lines(2, "utf-8", failed=lambda _: None)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=logged,
     )
+    told = Lines(1, sys.stdout.encoding, failed=_do_without_output)
+    try:
+        _serve(projects, told, drain=drain, api_only=api_only, options=options)
+    finally:
+        for lines in (told, logged):
+            lines.finish(_LAST_WORDS)
+
+
+def _serve(
+    projects: tuple[Path, ...], told: Lines, *, drain: bool, api_only: bool, options: dict[str, Any]
+) -> None:
     settings = settings_of(projects=projects, **options)
     if not settings.projects and settings.services is None:
         here = Path.cwd()
@@ -49,7 +66,7 @@ def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool
         settings = settings_of(projects=(here,), **options)
     check_place(settings.spool)
     try:
-        asyncio.run(Server(settings, _tell, drain=drain, api_only=api_only).run())
+        asyncio.run(Server(settings, told.tell, drain=drain, api_only=api_only).run())
     except (TreadleError, SpoolError, OSError):
         raise
     except Exception:
@@ -57,10 +74,7 @@ def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool
         sys.exit(1)
 
 
-def _tell(text: str) -> None:
-    """Print a line; the server goes on where standard output can't be written, or has no reader any more."""
-    try:
-        click.echo(text)
-    except OSError as error:
-        log.warning("standard output can't be written: %s; the server goes on without it", error.strerror)
-        detach_stdout()
+def _do_without_output(error: OSError) -> None:
+    """Let the server go on where standard output can't be written, or has no reader any more."""
+    log.warning("standard output can't be written: %s; the server goes on without it", error.strerror)
+    detach_stdout()
