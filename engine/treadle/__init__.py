@@ -1,6 +1,7 @@
 """The public names of Treadle, for plugins and for programs that embed the engine."""
 
 from treadle.interface.attempt import Attempt, Exit, Reason
+from treadle.interface.build import Build
 from treadle.interface.errors import PluginError, ServiceError, SettingsError, TreadleError
 from treadle.interface.hookspecs import hookimpl
 from treadle.interface.inputs import write_inputs
@@ -20,6 +21,7 @@ from treadle_spool.untrusted import UntrustedFile, open_untrusted, read_untruste
 
 __all__ = [
     "Attempt",
+    "Build",
     "Command",
     "Descriptor",
     "Diagnosis",

@@ -25,6 +25,7 @@ from treadle.api.app import make_app
 from treadle.api.connections import Runner
 from treadle.api.listening import listening, raise_descriptor_limit
 from treadle.engine import ApiProcess, Engine
+from treadle.extend.selection import lack_of
 from treadle.intake.gateway import Gateway
 from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
@@ -108,6 +109,8 @@ class Server:
             log.warning(_OPEN_TO_ALL, self._settings.host or "every address")
         for service in gateway.services.values():
             self._tell(f"  {service.name} ({service.runtime}): {service.path}")
+            if lack := lack_of(gateway.plugins, service):
+                self._tell(f"  {lack}")
         self._tell(f"Spool: {gateway.spool.root}")
 
     async def _shut_down(self, engine: Engine) -> None:

@@ -29,7 +29,11 @@ def register_runtimes(settings: Settings) -> list[Runtime]:
 @hookimpl
 def register_programs(settings: Settings) -> list[Program]:
     """Provide the programs, for as many jobs at a time as the settings say."""
-    return [PythonTemplate(jobs=settings.jobs), Executable(jobs=settings.jobs)]
+    installer = settings.section("python-template", Section).installer
+    return [
+        PythonTemplate(jobs=settings.jobs, installer=installer),
+        Executable(jobs=settings.jobs, installer=installer),
+    ]
 
 
 @hookimpl

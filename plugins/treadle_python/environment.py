@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from treadle import Attempt, Service, StartError
+from treadle_python.building import conda
+from treadle_python.building.store import LINK, made_environment
 
 MARK = "TREADLE_ATTEMPT"
 """The variable that tells the processes of an attempt from all others (`mark`)."""
@@ -29,10 +31,17 @@ _THREAD_VARIABLES = (
 
 
 def interpreter(service: Service) -> Path:
-    """Return the path of the service's Python. Raises StartError if it is not executable."""
-    if service.python is None:
+    """Return the path of the service's Python at this moment. Raises StartError if it is not executable."""
+    python = python_of(service)
+    if python is None:
+        if service.python_version is not None:
+            raise StartError(
+                "PYTHON_NOT_FOUND",
+                f"{service.path}: there is no environment with Python {service.python_version}: "
+                "`treadle build` makes it",
+            )
         return Path(sys.executable)
-    path = service.python / "bin" / "python" if service.python.is_dir() else service.python
+    path = python / "bin" / "python" if python.is_dir() else python
     if not os.access(path, os.X_OK):
         raise StartError(
             "PYTHON_NOT_FOUND", f"{path} is not a Python interpreter: set `python` in treadle.toml"
@@ -40,16 +49,36 @@ def interpreter(service: Service) -> Path:
     return path
 
 
+def python_of(service: Service) -> Path | None:
+    """Return the interpreter or environment of the attempts that begin now; None: the engine's interpreter.
+
+    The link `.venv` that `treadle build` makes is resolved, so that an attempt keeps its environment when the
+    link is switched. It may also have appeared after the service was read.
+    """
+    link = service.path / LINK
+    python = service.python or (link if link.is_dir() else None)
+    if python is not None and (made := made_environment(service.path)) and python.is_relative_to(link):
+        return made / python.relative_to(link)
+    return python
+
+
 def of_service(service: Service, cpus: int, python: Path | None = None) -> dict[str, str]:
     """Return the variables of all programs of a service; cpus caps the threads of their libraries.
 
-    The executables of a virtual environment come first on the PATH: that of python, else of the service.
+    The executables of an environment come first on the PATH: that of python, else of the service. For one
+    of conda they are those of its activation, which may run scripts: that blocks, the first time.
     """
     variables = inherited()
-    bin_folder = _bin_folder(python or service.python)
-    if bin_folder is not None and (bin_folder.parent / "pyvenv.cfg").exists():
-        variables["VIRTUAL_ENV"] = str(bin_folder.parent)
-        variables["PATH"] = f"{bin_folder}{os.pathsep}{variables.get('PATH', os.defpath)}"
+    bin_folder = _bin_folder(python or python_of(service))
+    if bin_folder is not None:
+        prefix = bin_folder.parent
+        is_conda = conda.is_prefix(prefix)
+        if is_conda or (prefix / "pyvenv.cfg").exists():
+            variables["PATH"] = f"{bin_folder}{os.pathsep}{variables.get('PATH', os.defpath)}"
+        if is_conda:
+            variables = conda.activated(prefix, variables)
+        elif (prefix / "pyvenv.cfg").exists():
+            variables["VIRTUAL_ENV"] = str(prefix)
     return {**variables, **dict.fromkeys(_THREAD_VARIABLES, str(cpus)), **service.environment}
 
 

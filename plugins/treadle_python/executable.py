@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import ClassVar
 
-from treadle import Attempt, Command, Mount, Program, Service, ServiceError, write_inputs
+from treadle import Attempt, Build, Command, Mount, Program, Service, ServiceError, write_inputs
+from treadle_python.building.builder import Builder
+from treadle_python.building.state import lack
 from treadle_python.environment import cpus_of, of_attempt, of_service
 from treadle_python.options import CommandOptions
 
@@ -22,9 +24,10 @@ class Executable(Program):
     name: ClassVar[str] = "command"
     options = CommandOptions
 
-    def __init__(self, *, jobs: int = 1) -> None:
-        """Share the host's CPUs among so many jobs that run at the same time."""
+    def __init__(self, *, jobs: int = 1, installer: str = "auto") -> None:
+        """Share the host's CPUs among so many jobs that run at the same time; build by an installer."""
         self._jobs = jobs
+        self._installer = installer
 
     def check(self, service: Service) -> None:
         """Raise ServiceError if there is no command, or this host can't find its program."""
@@ -38,6 +41,14 @@ class Executable(Program):
             raise ServiceError(
                 f"{service.path}: the program of `command` is not there, or not executable: {program}"
             )
+
+    async def prepare(self, service: Service, build: Build) -> None:
+        """Make the environment that the project requires: its executables are first on the command's PATH."""
+        await Builder(service, build, self._installer).run()
+
+    def lack(self, service: Service) -> str | None:
+        """Return what is to be installed."""
+        return lack(service)
 
     async def command(self, attempt: Attempt) -> Command:
         """Write the input files and return the command."""

@@ -80,7 +80,7 @@ class ForkServers:
                 link = self._open_link(spec.name)
             supervised = await link.begin(message) if link else None
             if supervised is None or supervised.reply.result() == OUTDATED:
-                self._drop(spec.name)
+                self.drop(spec.name)
             elif supervised.reply.result() == CANNOT_FORK:
                 self._mark_unfit(spec, "it has started threads, or may not make PID namespaces")
                 return None
@@ -93,9 +93,16 @@ class ForkServers:
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         for name in list(self._leases):
-            self._drop(name)
+            self.drop(name)
         for link in self._links:
             link.close()
+
+    def drop(self, name: str) -> None:
+        """Give up a server: close its lease, and the links of its idle supervisors."""
+        for link in self._idle_links.pop(name, ()):
+            link.close()
+        if lease := self._leases.pop(name, None):
+            lease.close()
 
     def _take_idle(self, name: str) -> SupervisorLink | None:
         """Take the link of an idle supervisor, if there is one."""
@@ -163,10 +170,3 @@ class ForkServers:
         if self._unfit.get(spec.name, ("", 0.0))[0] != problem:
             log.warning("jobs of service %s are started without a fork server: %s", spec.service, problem)
         self._unfit[spec.name] = (problem, time.monotonic() + _UNFIT_RETRY_DELAY)
-
-    def _drop(self, name: str) -> None:
-        """Close the lease of a server, and the links of its idle supervisors."""
-        for link in self._idle_links.pop(name, ()):
-            link.close()
-        if lease := self._leases.pop(name, None):
-            lease.close()

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from treadle import Attempt, Command
 from treadle_python.bootstrap import HERE
+from treadle_python.environment import python_of
 from treadle_python.python_template import PythonCall
 from treadle_python.treadle_inside.mounts import READ_ONLY, READ_WRITE
 
@@ -49,7 +50,7 @@ class GivenPaths:
             yield str(HERE), READ_ONLY, READ_ONLY
             return
         yield _home(command.argv[0], command.environment.get("PATH")), None, READ_WRITE
-        if (python := attempt.service.python) is not None:
+        if (python := python_of(attempt.service)) is not None:
             yield str(python) if python.is_dir() else _environment(str(python)), READ_ONLY, READ_WRITE
         for mount in command.reads:
             mode = READ_WRITE if mount.source == attempt.service.path else READ_ONLY

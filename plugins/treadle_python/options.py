@@ -39,3 +39,5 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """How a program's processes are kept together; `auto`: by the first way that is permitted."""
     idle: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds after which a fork server without a lease ends."""
+    installer: Literal["auto", "uv", "pip"] = "auto"
+    """What `treadle build` installs packages with; `auto`: uv where it is on the PATH, else pip."""

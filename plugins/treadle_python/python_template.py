@@ -7,15 +7,18 @@ to the same call (fork_servers.py).
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from treadle import Attempt, Command, Exit, Mount, Program, Service, ServiceError, StartError
+from treadle import Attempt, Build, Command, Exit, Mount, Program, Service, ServiceError, StartError
 from treadle_python.bootstrap import HERE, bootstrap
-from treadle_python.environment import cpus_of, interpreter, of_attempt, of_service
+from treadle_python.building.builder import Builder
+from treadle_python.building.state import lack
+from treadle_python.environment import cpus_of, interpreter, of_attempt, of_service, python_of
 from treadle_python.exits import notes_of
 from treadle_python.treadle_inside.protocol import RESULT_FILES
 
@@ -59,23 +62,37 @@ class PythonTemplate(Program):
 
     name: ClassVar[str] = "python-template"
 
-    def __init__(self, *, jobs: int = 1) -> None:
-        """Share the host's CPUs among so many jobs that run at the same time."""
+    def __init__(self, *, jobs: int = 1, installer: str = "auto") -> None:
+        """Share the host's CPUs among so many jobs that run at the same time; build by an installer."""
         self._jobs = jobs
+        self._installer = installer
         self._bases: dict[str, _Base] = {}
-        """What the commands of each service have in common, as long as the service is the same."""
+        """What the commands of each service have in common, while it and its environment are the same."""
 
     def check(self, service: Service) -> None:
-        """Raise ServiceError if the interpreter is missing."""
+        """Raise ServiceError if the interpreter is missing; one that is to be made yet is no error."""
+        if service.python_version is not None and python_of(service) is None:
+            return
         try:
             interpreter(service)
         except StartError as error:
             raise ServiceError(f"{service.path}: {error}") from error
 
+    async def prepare(self, service: Service, build: Build) -> None:
+        """Make the environment that the project requires."""
+        await Builder(service, build, self._installer).run()
+
+    def lack(self, service: Service) -> str | None:
+        """Return what is to be installed."""
+        return lack(service)
+
     async def command(self, attempt: Attempt) -> PythonCall:
-        """Return the call. Raises StartError if the interpreter is missing."""
+        """Return the call. Raises StartError if the interpreter is missing.
+
+        After a switch of the environment it is another call; an attempt that has begun goes on as it is.
+        """
         service = attempt.service
-        base, of_this = self._base(service), of_attempt(attempt)
+        base, of_this = await self._base(service), of_attempt(attempt)
         folder, descriptor = str(attempt.folder), attempt.descriptor
         return PythonCall(
             argv=(*base.argv, folder, str(service.path), service.entrypoint),
@@ -100,16 +117,16 @@ class PythonTemplate(Program):
                 )
         return exit_
 
-    def _base(self, service: Service) -> _Base:
-        cached = self._bases.get(service.name)
-        if cached is not None and cached.service is service:
+    async def _base(self, service: Service) -> _Base:
+        cached, python = self._bases.get(service.name), interpreter(service)
+        if cached is not None and cached.service is service and cached.python == python:
             return cached
-        python = interpreter(service)
+        environment = await asyncio.to_thread(of_service, service, cpus_of(service, self._jobs), python)
         base = self._bases[service.name] = _Base(
             service=service,
             python=python,
             argv=(str(python), *bootstrap("program")),
-            environment=of_service(service, cpus_of(service, self._jobs), python),
+            environment=environment,
             reads=(Mount(HERE, str(HERE)), Mount(service.path, str(service.path))),
         )
         return base

@@ -138,22 +138,24 @@ class HostRuntime(Runtime):
         return True
 
     def _spec(self, attempt: Attempt, command: Command) -> ForkServerSpec:
-        """Return the specification of the service's server; it is cached until the service changes."""
+        """Return the specification of the service's server, cached while it and its Python are the same."""
         service = attempt.service
-        cached = self._specs.get((attempt.spool_id, service.name))
-        if cached is not None and cached[0] is service:
+        cached, python = self._specs.get((attempt.spool_id, service.name)), _interpreter(command)
+        if cached is not None and cached[0] is service and cached[1].python == python:
             return cached[1]
         is_call = isinstance(command, PythonCall)
         spec = ForkServerSpec(
             spool_id=attempt.spool_id,
             service=service.name,
-            python=_interpreter(command),
+            python=python,
             project=service.path,
             preload=service.options_of(HostOptions, self.name).preload if is_call else (),
             environment=command.service_environment if isinstance(command, PythonCall) else inherited(),
             contain=self._contain,
             files=open_files(),
         )
+        if cached is not None and cached[1].name != spec.name:
+            self._servers.drop(cached[1].name)  # of another environment: it ends when it is idle
         self._specs[attempt.spool_id, service.name] = service, spec
         return spec
 

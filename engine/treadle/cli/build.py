@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,51 @@ import click
 
 from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.extend.loader import Plugins
-from treadle.extend.selection import check_service, choose_runtime, image_runtimes
-from treadle.intake.projects import read_service
+from treadle.extend.selection import image_runtimes, prepare
+from treadle.intake.projects import read_service, read_services
+from treadle.interface.build import Build
 from treadle.interface.service import Service
+from treadle.interface.settings import Settings
 
 
 @click.command()
 @click.argument("project", type=FOLDER, default=".")
+@click.option(
+    "--find-links",
+    "find_links",
+    type=FOLDER,
+    multiple=True,
+    metavar="DIR",
+    help="A folder with wheels to install from; the project's wheels/ is always one.",
+)
+@click.option("--offline", is_flag=True, help="Ask no package index: install from folders only.")
+@click.option("--prune", is_flag=True, help="Remove earlier environments that nothing on this host uses.")
 @engine_options("plugins_dir")
-def build(project: Path, **options: Any) -> None:
-    """Prepare what PROJECT needs to run: build or load its image, and show the progress.
+def build(project: Path, find_links: tuple[Path, ...], offline: bool, prune: bool, **options: Any) -> None:
+    """Prepare what PROJECT needs to run, and show the progress.
 
-    An image is built again only if the project has changed.
+    For Python: an environment with the packages of requirements.txt, or of pyproject.toml and uv.lock, made
+    by uv or pip in .venvs/, with .venv as a link to it. For a container: its image is built or loaded. It is
+    made again only if what it was made from has changed, and running jobs keep what they began with.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     plugins = Plugins(settings_of(needs_spool=False, **options))
     service = read_service(project, plugins.options, image_runtimes(plugins))
-    asyncio.run(_prepare(plugins, service))
+    how = Build(report=click.echo, find_links=find_links, offline=offline, prune=prune)
+    asyncio.run(_prepare(plugins, [service], how))
     click.echo(f"{service.name} is ready")
 
 
-async def _prepare(plugins: Plugins, service: Service) -> None:
+def build_all(settings: Settings, report: Callable[[str], None]) -> None:
+    """Prepare what all services of the settings need, one after the other. Raises TreadleError."""
+    plugins = Plugins(settings)
+    services = read_services(settings.projects, settings.services, plugins.options, image_runtimes(plugins))
+    asyncio.run(_prepare(plugins, [*services.values()], Build(report=report)))
+
+
+async def _prepare(plugins: Plugins, services: list[Service], how: Build) -> None:
     try:
-        check_service(plugins, service)
-        runtime = await choose_runtime(plugins, service)
-        await runtime.prepare(service, click.echo)
+        for service in services:
+            await prepare(plugins, service, how)
     finally:
         await plugins.close()

@@ -7,27 +7,34 @@ import inspect
 import logging
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from treadle.cli.options import engine_options, settings_of
+from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.cli.table import print_table
 from treadle.extend.loader import Plugins
+from treadle.extend.selection import check_service, image_runtimes, lack_of
+from treadle.intake.projects import read_service
+from treadle.interface.errors import ServiceError
 from treadle.interface.runtime import Diagnosis
 from treadle.interface.settings import Settings
 
 
 @click.command()
+@click.argument("project", type=FOLDER, required=False)
 @engine_options("plugins_dir")
-def doctor(**options: Any) -> None:
-    """Check every runtime of this host, and say what to install or start.
+def doctor(project: Path | None, **options: Any) -> None:
+    """Check every runtime of this host, and say what to install or start; and PROJECT, if one is named.
 
     Exits with 1 if something does not work.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     settings = settings_of(needs_spool=False, **options)
-    diagnoses = asyncio.run(_diagnose(Plugins(settings), settings))
+    plugins = Plugins(settings)
+    diagnoses = [] if project is None else [_of_project(plugins, project)]
+    diagnoses += asyncio.run(_diagnose(plugins, settings))
     rows = [[each.subject, "works" if each.works else "DOES NOT WORK", _details(each)] for each in diagnoses]
     print_table(("what", "state", "what was found"), rows)
     sys.exit(0 if all(each.works for each in diagnoses) else 1)
@@ -49,6 +56,22 @@ async def _diagnose(plugins: Plugins, settings: Settings) -> list[Diagnosis]:
             diagnoses.append(Diagnosis(f"plugin {name}", works=False, detail=f"its check failed: {error}"))
     await plugins.close()
     return diagnoses
+
+
+def _of_project(plugins: Plugins, project: Path) -> Diagnosis:
+    """Return whether this host can run the service of a project."""
+    subject = f"service {project.name}"
+    try:
+        service = read_service(project, plugins.options, image_runtimes(plugins))
+        subject = f"service {service.name}"
+        lack = lack_of(plugins, service)
+        if lack is None:
+            check_service(plugins, service)
+    except ServiceError as error:
+        return Diagnosis(subject, works=False, detail=str(error))
+    if lack is not None:
+        return Diagnosis(subject, works=False, detail=lack)
+    return Diagnosis(subject, works=True, detail=f"program {service.program}, runtime {service.runtime}")
 
 
 def _details(diagnosis: Diagnosis) -> str:

@@ -14,9 +14,11 @@ from typing import Any
 import click
 from rich.console import Console
 
+from treadle.cli.build import build_all
 from treadle.cli.options import FOLDER, FiniteRange, engine_options, settings_of
 from treadle.cli.payload import read_payload
 from treadle.engine import Engine
+from treadle.extend.selection import lack_of
 from treadle.interface.settings import Settings
 from treadle_spool import Descriptor, State, Status
 from treadle_spool.folder import LOGS, RESULT
@@ -30,10 +32,18 @@ _FOREVER = 10 * 365 * 86400.0
 @click.option("--data", help="The input: JSON, or @FILE.  [default: the project's input/data.json]")
 @click.option("--params", help="The parameters: JSON, or @FILE.  [default: the project's input/params.json]")
 @click.option("--timeout", type=FiniteRange(0, min_open=True), help="Seconds it may take.")
+@click.option("--build", "build_first", is_flag=True, help="First do what `treadle build` does.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the program prints.")
 @engine_options("plugins_dir", "data_pools", "grace", "max_result")
 def run(
-    project: Path, data: str | None, params: str | None, timeout: float | None, verbose: bool, **options: Any
+    *,
+    project: Path,
+    data: str | None,
+    params: str | None,
+    timeout: float | None,
+    build_first: bool,
+    verbose: bool,
+    **options: Any,
 ) -> None:
     """Run one job of PROJECT, without a server, and print its result.
 
@@ -48,9 +58,15 @@ def run(
     try:
         check_place(folder / "spool")
         settings = settings_of(projects=(project,), **options, jobs=1, spool=folder / "spool")
+        if build_first:
+            build_all(settings, _tell)
         sys.exit(asyncio.run(_run(settings, inputs, timeout, verbose)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _default(project: Path, name: str) -> str | None:
@@ -65,6 +81,8 @@ async def _run(settings: Settings, inputs: dict[str, Any], timeout: float | None
     console = Console(stderr=True, highlight=False)
     async with Engine(settings) as engine:
         (service,) = engine.services
+        if lack := lack_of(engine.plugins, engine.services[service]):
+            _tell(lack)
         engine.observers.listen(
             "interim_result",
             lambda job, value: console.print(f"interim result: {value.decode()}", markup=False),

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from treadle.cli.build import build_all
 from treadle.cli.lines import Lines
 from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.cli.output import detach_stdout
@@ -30,8 +31,17 @@ _LAST_WORDS = 1.0
 @engine_options()
 @click.option("--drain", is_flag=True, help="When stopped, wait for running jobs instead of leaving them.")
 @click.option("--api-only", is_flag=True, help="Serve only the API; another process runs the jobs.")
+@click.option("--build", "build_first", is_flag=True, help="First do what `treadle build` does.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool, **options: Any) -> None:
+def serve(
+    *,
+    projects: tuple[Path, ...],
+    drain: bool,
+    api_only: bool,
+    build_first: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
     """Serve projects over HTTP, and run their jobs.
 
     Each project is served at `/services/<name>/`, and a single one at `/` too. Without a PROJECT, the
@@ -47,14 +57,22 @@ def serve(projects: tuple[Path, ...], drain: bool, api_only: bool, verbose: bool
     )
     told = Lines(1, sys.stdout.encoding, failed=_do_without_output)
     try:
-        _serve(projects, told, drain=drain, api_only=api_only, options=options)
+        _serve(
+            projects, told, build_first=build_first, drain=drain, api_only=api_only, options=options
+        )
     finally:
         for lines in (told, logged):
             lines.finish(_LAST_WORDS)
 
 
 def _serve(
-    projects: tuple[Path, ...], told: Lines, *, drain: bool, api_only: bool, options: dict[str, Any]
+    projects: tuple[Path, ...],
+    told: Lines,
+    *,
+    build_first: bool,
+    drain: bool,
+    api_only: bool,
+    options: dict[str, Any],
 ) -> None:
     settings = settings_of(projects=projects, **options)
     if not settings.projects and settings.services is None:
@@ -65,6 +83,8 @@ def _serve(
             )
         settings = settings_of(projects=(here,), **options)
     check_place(settings.spool)
+    if build_first:
+        build_all(settings, told.tell)
     try:
         asyncio.run(Server(settings, told.tell, drain=drain, api_only=api_only).run())
     except (TreadleError, SpoolError, OSError):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from treadle.extend.loader import Plugins
+from treadle.interface.build import Build
 from treadle.interface.errors import ServiceError
 from treadle.interface.program import Program
 from treadle.interface.runtime import Runtime
 from treadle.interface.service import Service
 from treadle.support.hints import nearest
+
+log = logging.getLogger(__name__)
 
 
 def candidates(plugins: Plugins, name: str) -> list[Runtime]:
@@ -58,6 +62,32 @@ async def choose_runtime(plugins: Plugins, service: Service) -> Runtime:
 def program_for(plugins: Plugins, service: Service, runtime: Runtime) -> Program | None:
     """Return the service's program; None for a runtime that is the program and the place in one."""
     return plugins.programs[service.program] if runtime.name in plugins.executing else None
+
+
+async def prepare(plugins: Plugins, service: Service, build: Build) -> None:
+    """Have the service's program and runtime make what it needs, and check it. Raises TreadleError."""
+    runtime = await choose_runtime(plugins, service)
+    if runtime.name in plugins.executing:
+        _require("program", service.program, plugins.programs, service)
+        await plugins.programs[service.program].prepare(service, build)
+    check_service(plugins, service)
+    await runtime.prepare(service, build.report)
+
+
+def lack_of(plugins: Plugins, service: Service) -> str | None:
+    """Return in one line what the service's program lacks on this host; a failure to tell it is logged.
+
+    It reads files, so it blocks.
+    """
+    program = plugins.programs.get(service.program)
+    if program is None:
+        return None
+    try:
+        lack = program.lack(service)
+    except Exception:  # a plugin's code may raise anything
+        log.exception("program %s can't tell what service %s lacks", program.name, service.name)
+        return None
+    return None if lack is None else f"{service.name}: {lack}"
 
 
 def _require(

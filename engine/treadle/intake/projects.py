@@ -25,6 +25,8 @@ from treadle.support.typed import Place, to_struct
 _PROGRAMS = {"PYTHON_TEMPLATE": PYTHON_TEMPLATE, "DOCKER": CONTAINER}
 """The names of runtimes in planqk.json, and the programs that they are here."""
 
+_VERSION = re.compile(r"[\s<>=!~]*3(\.\d+)*(\.\*)?(\s*,[\s<>=!~]*\d+(\.\d+)*(\.\*)?)*\s*", re.ASCII)
+"""A version of Python, or bounds of it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 _Amount = Annotated[float, Meta(gt=0, title="a number greater than 0")]
@@ -71,6 +73,7 @@ def read_service(
         parser=treadle.parser,
         entrypoint=treadle.entrypoint,
         python=_python(treadle.python, path),
+        python_version=str(treadle.python) if _is_version(treadle.python, path) else None,
         timeout=treadle.timeout,
         concurrency=treadle.concurrency,
         environment=treadle.environment,
@@ -179,9 +182,14 @@ def _default_program(planqk: str | None, path: Path) -> str:
 
 
 def _python(value: Path | None, path: Path) -> Path | None:
-    if value is None:
+    if value is None or _is_version(value, path):
         return path / ".venv" if (path / ".venv").is_dir() else None
     return path / value
+
+
+def _is_version(value: Path | None, path: Path) -> bool:
+    """Return whether `python` asks for a version, as `3.12` or `>=3.10,<3.13` do, and names no file."""
+    return value is not None and _VERSION.fullmatch(str(value)) is not None and not (path / value).exists()
 
 
 def _read_openapi(path: Path) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from treadle.interface.attempt import Attempt, Exit
+from treadle.interface.build import Build
 from treadle.interface.options import Declared
 from treadle.interface.service import Service
 
@@ -98,6 +99,24 @@ class Program(ABC):
         Called synchronously, once for each service: by the engine and by an API process when they start,
         before the service is served, and by `treadle build`.
         """
+
+    async def prepare(self, service: Service, build: Build) -> None:  # noqa: B027  # most need nothing
+        """Make what the service needs on this host, such as an environment with the packages it requires.
+
+        Called by `treadle build`, and by `serve` and `run` with --build, once, in the event loop of that
+        command's process, before `check`. It changes nothing if what is there was made from the same. Jobs
+        may run meanwhile, and other processes may call it for the same project: a job keeps what it began
+        with.
+        Raises StartError. A cancelled call, or a crash, leaves nothing that is used half made.
+        """
+
+    def lack(self, service: Service) -> str | None:
+        """Return in one line what `prepare` would have to make, with the remedy; None if nothing is missing.
+
+        Called by `serve`, `run` and `doctor` when they start, in a thread: it may read files, and starts
+        nothing. An exception is logged.
+        """
+        return None
 
     @abstractmethod
     async def command(self, attempt: Attempt) -> Command:

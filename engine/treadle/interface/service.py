@@ -47,7 +47,8 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
     entrypoint: Annotated[str, Meta(pattern=":", title="'module:function'")] = "src.program:run"
     """The function that `python-template` calls."""
     python: Path | None = None
-    """An interpreter or a virtual environment, relative to the project; None: its .venv, if there is one."""
+    """An interpreter or a virtual environment, relative to the project; None: its .venv, if there is one. Or
+    the version of Python that its .venv is to be made with, such as "3.12"."""
     timeout: Annotated[float, Meta(gt=0)] | None = None
     """Seconds that an attempt may take; None: no limit."""
     concurrency: Annotated[int, Meta(gt=0)] | None = None
@@ -93,6 +94,8 @@ class Service:
     """`module:function`."""
     python: Path | None = None
     """An interpreter or a virtual environment; None: the runtime chooses the interpreter."""
+    python_version: str | None = None
+    """The version of Python that its treadle.toml asks for, or bounds of it."""
     timeout: float | None = None
     """Seconds that an attempt may take; None: no limit."""
     concurrency: int | None = None
