@@ -110,7 +110,7 @@ class Server:
         for service in gateway.services.values():
             self._tell(f"  {service.name} ({service.runtime}): {service.path}")
             if lack := lack_of(gateway.plugins, service):
-                self._tell(f"  {lack}")
+                self._tell(f"  {service.name}: {lack}")
         self._tell(f"Spool: {gateway.spool.root}")
 
     async def _shut_down(self, engine: Engine) -> None:

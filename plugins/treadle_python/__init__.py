@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import click
+
 from treadle import Diagnosis, Program, Runtime, Settings, hookimpl
+from treadle_python.building.wheels import wheels
 from treadle_python.executable import Executable
 from treadle_python.isolation import diagnose_isolation
 from treadle_python.options import Section
@@ -14,6 +17,7 @@ __all__ = [
     "HostRuntime",
     "PythonTemplate",
     "diagnose",
+    "register_commands",
     "register_programs",
     "register_runtimes",
 ]
@@ -34,6 +38,12 @@ def register_programs(settings: Settings) -> list[Program]:
         PythonTemplate(jobs=settings.jobs, installer=installer),
         Executable(jobs=settings.jobs, installer=installer),
     ]
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add `treadle wheels`."""
+    cli.add_command(wheels)
 
 
 @hookimpl

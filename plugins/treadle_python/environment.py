@@ -73,6 +73,8 @@ def of_service(service: Service, cpus: int, python: Path | None = None) -> dict[
     if bin_folder is not None:
         prefix = bin_folder.parent
         is_conda = conda.is_prefix(prefix)
+        if is_conda:  # a link may lead to it, and its name is the folder's
+            bin_folder, prefix = bin_folder.resolve(), prefix.resolve()
         if is_conda or (prefix / "pyvenv.cfg").exists():
             variables["PATH"] = f"{bin_folder}{os.pathsep}{variables.get('PATH', os.defpath)}"
         if is_conda:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import ClassVar
 
-from treadle import Attempt, Build, Command, Mount, Program, Service, ServiceError, write_inputs
+from treadle import Attempt, Build, Command, Exit, Mount, Program, Service, ServiceError, write_inputs
 from treadle_python.building.builder import Builder
 from treadle_python.building.state import lack
 from treadle_python.environment import cpus_of, of_attempt, of_service
@@ -38,9 +39,8 @@ class Executable(Program):
             )
         program = self._argv(service)[0]
         if shutil.which(program, path=self._environment(service).get("PATH")) is None:
-            raise ServiceError(
-                f"{service.path}: the program of `command` is not there, or not executable: {program}"
-            )
+            text = f"{service.path}: the program of `command` is not there, or not executable: {program}"
+            raise ServiceError("; ".join(filter(None, (text, lack(service)))))
 
     async def prepare(self, service: Service, build: Build) -> None:
         """Make the environment that the project requires: its executables are first on the command's PATH."""
@@ -66,6 +66,12 @@ class Executable(Program):
                 Mount(attempt.service.path, str(attempt.service.path)),
             ),
         )
+
+    def returned(self, attempt: Attempt, exit_: Exit) -> Exit:
+        """Return the exit; of a failure it says what is not installed, since that may be why."""
+        if exit_.code in {0, None} or exit_.returned is not None or exit_.detail is not None:
+            return exit_
+        return replace(exit_, detail=lack(attempt.service))
 
     def _argv(self, service: Service) -> tuple[str, ...]:
         """Return the command, with the project's folder where `{project}` stands.

@@ -82,7 +82,7 @@ async def _run(settings: Settings, inputs: dict[str, Any], timeout: float | None
     async with Engine(settings) as engine:
         (service,) = engine.services
         if lack := lack_of(engine.plugins, engine.services[service]):
-            _tell(lack)
+            _tell(f"{service}: {lack}")
         engine.observers.listen(
             "interim_result",
             lambda job, value: console.print(f"interim result: {value.decode()}", markup=False),

@@ -83,11 +83,10 @@ def lack_of(plugins: Plugins, service: Service) -> str | None:
     if program is None:
         return None
     try:
-        lack = program.lack(service)
+        return program.lack(service)
     except Exception:  # a plugin's code may raise anything
         log.exception("program %s can't tell what service %s lacks", program.name, service.name)
         return None
-    return None if lack is None else f"{service.name}: {lack}"
 
 
 def _require(

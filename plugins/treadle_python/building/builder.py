@@ -95,7 +95,7 @@ class Builder:
             if requirements is not None and requirements.kind == LOCK:
                 await chosen.sync(self._project, python.path, path)
             elif requirements is not None:
-                await chosen.install(path, _file_of(requirements, path))
+                await chosen.install(path, file_of(requirements, path))
         except StartError as error:
             self._store.remove(digest)
             raise StartError(error.code, f"{self._project}: {error}") from error
@@ -162,7 +162,7 @@ def _own_environment(service: Service, store: Store) -> str | None:
     return f"{store.link} is {kind}, and is used as it is; remove it to have one made in {FOLDER}/"
 
 
-def _file_of(requirements: Requirements, path: Path) -> Path:
+def file_of(requirements: Requirements, path: Path) -> Path:
     """Return a file of requirements: that of the project, or one written for a pyproject.toml."""
     if requirements.file.suffix == ".txt":
         return requirements.file

@@ -63,7 +63,9 @@ class Uv(Installer):
 
     async def create(self, python: Path, path: Path) -> None:
         """Make an environment by `uv venv`; it has no pip."""
-        await self._tools.run("uv venv", (*_uv(), "venv", "--no-project", "--python", python, path))
+        await self._tools.run(
+            "uv venv", (*_uv(), "venv", "--quiet", "--no-project", "--python", python, path)
+        )
 
     async def install(self, path: Path, file: Path) -> None:
         """Install by `uv pip install`."""

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 _TOLD = 6
 """Lines of a tool's output that an error has, from the end."""
-_LONGEST = 1200
+_LONGEST = 300
+"""Characters of a line that are told."""
+_NOISE = re.compile(r"WARNING: Retrying|Looking in |Using (CPython|Python) |Creating virtual environment")
 
 _NO_NETWORK = (
     "no package index can be reached: on a connected host `treadle wheels` collects a wheel folder; here "
@@ -47,9 +49,9 @@ _OFFLINE = "add its wheel to the wheel folder; `treadle wheels` collects them on
 
 def explain(what: str, output: Sequence[str], *, offline: bool) -> str:
     """Return an error for a tool that has failed: what it did, its last lines, the remedy if it is known."""
-    lines = [line.strip() for line in output if line.strip()]
-    text = "\n".join(lines)
-    told = " | ".join(lines[-_TOLD:])[-_LONGEST:]
+    text = "\n".join(output)
+    lines = [line.strip()[:_LONGEST] for line in output if line.strip() and not _NOISE.match(line)]
+    told = " | ".join(lines[-_TOLD:])
     remedy = next((each for pattern, each in _REMEDIES if re.search(pattern, text)), None)
     end = "" if remedy is None else f" ({remedy.format(where=_OFFLINE if offline else _ONLINE)})"
     return f"{what} failed: {told}{end}"

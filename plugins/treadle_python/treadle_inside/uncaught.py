@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # importing typing would cost every job some milliseconds
 _HERE = os.path.dirname(__file__) + os.sep
 _LOADING = "load"
 """The function in calling.py that imports the module of the service."""
+_REQUIREMENTS = ("requirements.txt", "pyproject.toml")
 _REMEDY = 'set `workdir = "project"` in treadle.toml to have programs run there, and not in an empty folder'
 
 
@@ -49,13 +50,16 @@ def _of_program(traceback: types.TracebackType | None) -> types.TracebackType | 
 def detail(error: BaseException, project: str) -> str:
     """Return the message of an exception, or its class where it has none, or can't tell it.
 
-    A file that is missed and lies in the project gets a word on how to find it.
+    A file that is missed and lies in the project gets a word on how to find it, and a module that is missed
+    on how to install it.
     """
     try:
         text = str(error) or type(error).__name__
     except BaseException:  # noqa: BLE001  # its __str__ is the program's
         return type(error).__name__
     name = error.filename if isinstance(error, FileNotFoundError) else None
+    if isinstance(error, ModuleNotFoundError):
+        text += _how_to_install(error, project)
     if (
         isinstance(name, str)
         and name
@@ -64,3 +68,17 @@ def detail(error: BaseException, project: str) -> str:
     ):
         text += f" (it is there in the project: {_REMEDY})"
     return text
+
+
+def _how_to_install(error: ModuleNotFoundError, project: str) -> str:
+    """Return what to do for a module that is not there; nothing for one of the project's own."""
+    name = (error.name or "").partition(".")[0]
+    own = os.path.join(project, name)
+    if not name or name in sys.modules or os.path.exists(own) or os.path.exists(f"{own}.py"):
+        return ""
+    build = f"`treadle build {project}`"
+    if not os.path.lexists(os.path.join(project, ".venv")):
+        for file in _REQUIREMENTS:
+            if os.path.exists(os.path.join(project, file)):
+                return f" ({build} installs what {file} names)"
+    return f" (name its package in requirements.txt, then {build} installs it)"

@@ -1,0 +1,124 @@
+"""The folder of environments: what counts as complete, how the link is switched, what is removed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from treadle import Service, StartError
+from treadle_python.building.store import Made, Store, made_environment
+from treadle_python.environment import interpreter, python_of
+
+MADE = Made("requirements", "3.12.1", "uv")
+
+
+def fill(store: Store, digest: str, *, complete: bool = True) -> Path:
+    """Put an environment into the store, as an installer would."""
+    path = store.path(digest)
+    (path / "bin").mkdir(parents=True)
+    (path / "bin" / "python").symlink_to(sys.executable)
+    if complete:
+        store.complete(digest, MADE)
+    return path
+
+
+def test_a_half_made_environment_is_not_complete_and_is_removed(tmp_path):
+    store = Store(tmp_path)
+    half, whole = fill(store, "half", complete=False), fill(store, "whole")
+    (tmp_path / ".venv.123.new").symlink_to(".venvs/half")
+    assert (store.record("half"), store.record("whole")) == (None, MADE)
+    store.remove_half_made()
+    assert (half.exists(), whole.exists(), os.path.lexists(tmp_path / ".venv.123.new")) == (
+        False,
+        True,
+        False,
+    )
+
+
+def test_an_environment_whose_python_is_gone_is_not_complete(tmp_path):
+    store = Store(tmp_path)
+    python = fill(store, "one") / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nowhere/python3")
+    assert store.record("one") is None
+
+
+def test_the_switch_leaves_the_environment_before_and_tells_the_earlier_ones(tmp_path):
+    store = Store(tmp_path)
+    for digest in ("one", "two", "three"):
+        fill(store, digest)
+        store.switch(digest)
+    assert (tmp_path / ".venv").readlink() == Path(".venvs/three")
+    assert (store.current(), store.earlier()) == (MADE, ["one"])
+    store.switch("three")
+    assert store.earlier() == ["one"]
+
+
+def test_only_what_no_process_uses_is_pruned(tmp_path):
+    store = Store(tmp_path)
+    for digest in ("used", "unused", "before", "current"):
+        fill(store, digest)
+        store.switch(digest)
+    python = store.path("used") / "bin" / "python"
+    with subprocess.Popen([python, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert store.prune() == ["used"]
+        assert sorted(path.name for path in store.folder.glob("[a-z]*")) == ["before", "current", "used"]
+        assert process.stdin is not None
+        process.stdin.close()
+    assert store.prune() == []
+    assert not store.path("used").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_a_venv_of_the_user_s_own_is_never_replaced(tmp_path, kind):
+    store = Store(tmp_path)
+    fill(store, "one")
+    if kind == "folder":
+        (tmp_path / ".venv").mkdir()
+    elif kind == "file":
+        (tmp_path / ".venv").write_text("/elsewhere")
+    else:
+        (tmp_path / ".venv").symlink_to("/elsewhere")
+    assert store.is_foreign()
+    with pytest.raises(StartError):
+        store.switch("one")
+    assert made_environment(tmp_path) is None
+
+
+def test_an_attempt_has_the_environment_and_not_the_link(tmp_path):
+    store, service = Store(tmp_path), Service("test", tmp_path)
+    assert (python_of(service), interpreter(service)) == (None, Path(sys.executable))
+    one = fill(store, "one")
+    store.switch("one")
+    assert interpreter(service) == one / "bin" / "python"
+    for python in (tmp_path / ".venv", tmp_path / ".venv" / "bin" / "python"):
+        assert interpreter(Service("test", tmp_path, python=python)) == one / "bin" / "python"
+    store.switch(fill(store, "two").name)
+    assert interpreter(service) == store.path("two") / "bin" / "python"
+
+
+def is_locked(store: Store) -> bool:
+    return (
+        subprocess.run(["flock", "--nonblock", store.folder / ".lock", "true"], check=False).returncode == 1
+    )
+
+
+def start_tool(lock: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "600"], pass_fds=[lock])
+
+
+async def test_the_lock_is_held_as_long_as_a_tool_that_inherited_it_lives(tmp_path):
+    store, told = Store(tmp_path), []
+    async with store.lock(told.append) as lock:
+        tool = start_tool(lock)
+    assert is_locked(store)
+    tool.kill()
+    tool.wait()
+    async with store.lock(told.append):
+        assert is_locked(store)
+    assert not is_locked(store)
+    assert told == []
