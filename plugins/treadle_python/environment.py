@@ -9,7 +9,7 @@ from pathlib import Path
 
 from treadle import Attempt, Service, StartError
 from treadle_python.building import conda
-from treadle_python.building.store import LINK, made_environment
+from treadle_python.building.store import FOLDER, LINK, made_environment
 
 MARK = "TREADLE_ATTEMPT"
 """The variable that tells the processes of an attempt from all others (`mark`)."""
@@ -43,9 +43,10 @@ def interpreter(service: Service) -> Path:
         return Path(sys.executable)
     path = python / "bin" / "python" if python.is_dir() else python
     if not os.access(path, os.X_OK):
-        raise StartError(
-            "PYTHON_NOT_FOUND", f"{path} is not a Python interpreter: set `python` in treadle.toml"
-        )
+        remedy = "set `python` in treadle.toml"
+        if path.is_relative_to(service.path / FOLDER):
+            remedy = f"`treadle build {service.path}` makes it again"
+        raise StartError("PYTHON_NOT_FOUND", f"{path} is not a Python interpreter: {remedy}")
     return path
 
 
@@ -55,11 +56,14 @@ def python_of(service: Service) -> Path | None:
     The link `.venv` that `treadle build` makes is resolved, so that an attempt keeps its environment when the
     link is switched. It may also have appeared after the service was read.
     """
+    python, made = service.python, made_environment(service.path)
+    if made is None:
+        link = service.path / LINK
+        return python or (link if link.is_dir() else None)
+    if python is None:
+        return made
     link = service.path / LINK
-    python = service.python or (link if link.is_dir() else None)
-    if python is not None and (made := made_environment(service.path)) and python.is_relative_to(link):
-        return made / python.relative_to(link)
-    return python
+    return made / python.relative_to(link) if python.is_relative_to(link) else python
 
 
 def of_service(service: Service, cpus: int, python: Path | None = None) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,8 +32,10 @@ def run(data, params):
 def test_a_running_job_keeps_its_environment_and_the_next_one_has_the_new(serve, project, tmp_path, start):
     path, place = needing(project, WAITING, f'start = "{start}"\n'), tmp_path / "place"
     place.mkdir()
+    config = tmp_path / "engine.toml"
+    config.write_text("[plugins.python-template]\nidle = 0.2\n")
     build(path)
-    server = serve(path)
+    server = serve(path, "--config", config)
     running = server.submit({"place": str(place)})
     eventually((place / "begun").exists, "the job")
     (path / "requirements.txt").write_text("needed==2.0\n")
@@ -42,6 +45,16 @@ def test_a_running_job_keeps_its_environment_and_the_next_one_has_the_new(serve,
     after = server.result(server.submit({"place": str(place)}))
     assert (before[0], after[0]) == ("1.0", "2.0")
     assert {before[1], after[1]} == {str(path / ".venvs" / name) for name in environments(path)}
+    eventually(lambda: not any(before[1] in each for each in commands()), "the end of the old fork server")
+
+
+def commands() -> list[str]:
+    """Return the arguments of all processes."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            found.append(" ".join(process.cmdline()))
+    return found
 
 
 def test_a_service_that_is_served_already_uses_what_is_built(serve, project):

@@ -25,7 +25,7 @@ from treadle.support.typed import Place, to_struct
 _PROGRAMS = {"PYTHON_TEMPLATE": PYTHON_TEMPLATE, "DOCKER": CONTAINER}
 """The names of runtimes in planqk.json, and the programs that they are here."""
 
-_VERSION = re.compile(r"[\s<>=!~]*3(\.\d+)*(\.\*)?(\s*,[\s<>=!~]*\d+(\.\d+)*(\.\*)?)*\s*", re.ASCII)
+_VERSION = re.compile(r"[\s<>=!]*3(\.\d+)*(\.\*)?(\s*,[\s<>=!]*\d+(\.\d+)*(\.\*)?)*\s*", re.ASCII)
 """A version of Python, or bounds of it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 

@@ -69,7 +69,7 @@ class Builder:
                     f"{self._store.path(digest)} is there, and what it was made from is the same"
                 )
             self._store.switch(digest)
-            await asyncio.to_thread(self._tidy)
+            await self._tidy()
 
     async def _fill(
         self, digest: str, requirements: Requirements | None, python: Interpreter, lock: int
@@ -117,10 +117,10 @@ class Builder:
             self._store.lead_to(str(prefix))
         self._build.report(f"{self._store.link} leads to {prefix} now, which is used as it is")
 
-    def _tidy(self) -> None:
+    async def _tidy(self) -> None:
         """Remove earlier environments where that was asked for, else tell of them where they are many."""
         if self._build.prune:
-            for digest in self._store.prune():
+            for digest in await asyncio.to_thread(self._store.prune):
                 self._build.report(f"{self._store.path(digest)} is kept: a process uses it")
         elif len(earlier := self._store.earlier()) > _MANY:
             self._build.report(

@@ -77,12 +77,8 @@ class Store:
 
     def record(self, digest: str) -> Made | None:
         """Return an environment's record; None if it is half made, or its interpreter is gone."""
-        path = self.path(digest)
-        try:
-            made = Made(**json.loads((path / _RECORD).read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return None
-        return made if os.access(path / "bin" / "python", os.X_OK) else None
+        made = self._record(digest)
+        return made if os.access(self.path(digest) / "bin" / "python", os.X_OK) else None
 
     @asynccontextmanager
     async def lock(self, report: Callable[[str], None]) -> AsyncIterator[int]:
@@ -92,7 +88,8 @@ class Store:
         """
         try:
             self.folder.mkdir(exist_ok=True)
-            (self.folder / ".gitignore").write_text("*\n")
+            if not (ignored := self.folder / ".gitignore").exists():
+                ignored.write_text("*\n")
             fd = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise StartError(
@@ -113,10 +110,13 @@ class Store:
             raise StartError("BUILD_FAILED", f"{path} can't be removed: remove it, and build again")
 
     def remove_half_made(self) -> None:
-        """Remove what interrupted builds have left, except what `.venv` leads to."""
+        """Remove what interrupted builds have left, except what `.venv` leads to.
+
+        One whose interpreter is gone stays: it may be that of another host with the same disk.
+        """
         current = made_environment(self.project)
         for path in self._all():
-            if self.record(path.name) is None and path != current:
+            if self._record(path.name) is None and path != current:
                 self.remove(path.name)
         for draft in (*self.project.glob(f"{LINK}.*{_DRAFT}"), *self.folder.glob(f"{_PREVIOUS}.*{_DRAFT}")):
             draft.unlink(missing_ok=True)
@@ -157,6 +157,12 @@ class Store:
         for digest in earlier - used:
             self.remove(digest)
         return sorted(used)
+
+    def _record(self, digest: str) -> Made | None:
+        try:
+            return Made(**json.loads((self.path(digest) / _RECORD).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def _all(self) -> Iterator[Path]:
         with contextlib.suppress(OSError):

@@ -26,6 +26,8 @@ _NOT_INHERITED = (
     "PYTHONHOME",
     "PYTHONPATH",
     "UV_PROJECT_ENVIRONMENT",
+    "UV_PYTHON",
+    "UV_SYSTEM_PYTHON",
     "VIRTUAL_ENV",
 )
 """Variables that would lead a tool to another environment."""

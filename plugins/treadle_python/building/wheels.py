@@ -26,7 +26,7 @@ from treadle_python.building.version_request import VersionRequest, version_requ
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _VERSION = re.compile(r"3\.\d+(\.\d+)?")
-_BOUNDS = re.compile(r"[\s<>=!~]*3[\s\d.,*<>=!~]*")
+_BOUNDS = re.compile(r"[\s<>=!]*3[\s\d.,*<>=!]*")
 _GLIBC = 28
 """The minor version of glibc 2 that another host is taken to have, if only its machine is named: that of
 Debian 10 and Red Hat 8."""

@@ -70,6 +70,16 @@ def test_its_own_virtual_environment_is_found(project):
     assert read_service(path, KnownOptions()).python == path / ".venv"
 
 
+@pytest.mark.parametrize("version", ["3.12", "3.12.1", ">=3.10,<3.13", "==3.11.*"])
+def test_python_may_be_a_version_and_a_file_of_that_name_comes_first(project, version):
+    path = project(toml=f'python = "{version}"\n')
+    service = read_service(path, KnownOptions())
+    assert (service.python, service.python_version) == (None, version)
+    (path / version).touch()
+    service = read_service(path, KnownOptions())
+    assert (service.python, service.python_version) == (path / version, None)
+
+
 @pytest.mark.parametrize(
     ("toml", "words"),
     [

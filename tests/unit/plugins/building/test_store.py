@@ -45,6 +45,8 @@ def test_an_environment_whose_python_is_gone_is_not_complete(tmp_path):
     python.unlink()
     python.symlink_to("/nowhere/python3")
     assert store.record("one") is None
+    store.remove_half_made()  # it may be of another host with the same disk
+    assert python.is_symlink()
 
 
 def test_the_switch_leaves_the_environment_before_and_tells_the_earlier_ones(tmp_path):
@@ -99,6 +101,21 @@ def test_an_attempt_has_the_environment_and_not_the_link(tmp_path):
         assert interpreter(Service("test", tmp_path, python=python)) == one / "bin" / "python"
     store.switch(fill(store, "two").name)
     assert interpreter(service) == store.path("two") / "bin" / "python"
+
+
+def test_an_environment_that_is_gone_is_an_error_that_names_the_build(tmp_path):
+    store = Store(tmp_path)
+    fill(store, "one")
+    store.switch("one")
+    store.remove("one")
+    for python in (None, tmp_path / ".venv"):
+        with pytest.raises(StartError, match="treadle build"):
+            interpreter(Service("test", tmp_path, python=python))
+
+
+def test_a_version_that_is_asked_for_is_not_replaced_by_the_engine_s_python(tmp_path):
+    with pytest.raises(StartError, match=r"no environment with Python 3\.9"):
+        interpreter(Service("test", tmp_path, python_version="3.9"))
 
 
 def is_locked(store: Store) -> bool:
