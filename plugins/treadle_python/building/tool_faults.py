@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_TOLD = 6
-"""Lines of a tool's output that an error has, from the end."""
+_TOLD = 4
+"""Lines of a tool's output that an error has, from the end, besides the one that tells the cause."""
 _LONGEST = 300
 """Characters of a line that are told."""
 _NOISE = re.compile(r"WARNING: Retrying|Looking in |Using (CPython|Python) |Creating virtual environment")
@@ -49,9 +49,11 @@ _OFFLINE = "add its wheel to the wheel folder; `treadle wheels` collects them on
 
 def explain(what: str, output: Sequence[str], *, offline: bool) -> str:
     """Return an error for a tool that has failed: what it did, its last lines, the remedy if it is known."""
-    text = "\n".join(output)
-    lines = [line.strip()[:_LONGEST] for line in output if line.strip() and not _NOISE.match(line)]
-    told = " | ".join(lines[-_TOLD:])
-    remedy = next((each for pattern, each in _REMEDIES if re.search(pattern, text)), None)
-    end = "" if remedy is None else f" ({remedy.format(where=_OFFLINE if offline else _ONLINE)})"
-    return f"{what} failed: {told}{end}"
+    lines = [line.strip()[:_LONGEST] for line in output if line.strip()]
+    told = [line for line in lines if not _NOISE.match(line)][-_TOLD:]
+    for pattern, remedy in _REMEDIES:
+        if cause := next((line for line in lines if re.search(pattern, line)), None):
+            told = told if cause in told or _NOISE.match(cause) else [cause, *told]
+            end = remedy.format(where=_OFFLINE if offline else _ONLINE)
+            return f"{what} failed: {' | '.join(told)} ({end})"
+    return f"{what} failed: {' | '.join(told)}"
