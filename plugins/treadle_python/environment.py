@@ -58,12 +58,14 @@ def python_of(service: Service) -> Path | None:
     """
     python, made = service.python, made_environment(service.path)
     if made is None:
-        link = service.path / LINK
-        return python or (link if link.is_dir() else None)
+        own = service.path / LINK
+        return python or (own if own.is_dir() else None)
     if python is None:
         return made
-    link = service.path / LINK
-    return made / python.relative_to(link) if python.is_relative_to(link) else python
+    text, link = str(python), f"{service.path}/{LINK}"  # text, each time a job is started
+    if text == link:
+        return made
+    return Path(f"{made}{text[len(link) :]}") if text.startswith(f"{link}/") else python
 
 
 def of_service(service: Service, cpus: int, python: Path | None = None) -> dict[str, str]:

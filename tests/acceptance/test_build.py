@@ -73,7 +73,7 @@ def test_a_project_gets_the_python_that_it_asks_for(project, origin):
     others = other_pythons()
     if not others:
         pytest.skip(f"this host has Python {OWN} only")
-    for version in {others[-1], OWN}:
+    for version in [others[-1], OWN] if origin == ".python-version" else others[:1]:
         toml = f'python = "{version}"\n' if origin == "treadle.toml" else ""
         path = needing(project, toml=toml, name=f"python-{version.replace('.', '-')}")
         if origin == ".python-version":
@@ -122,13 +122,13 @@ def test_it_is_made_again_only_when_what_it_was_made_from_has_changed(project):
 
 def test_earlier_environments_are_removed_when_that_is_asked_for(project):
     path = needing(project)
-    for number in range(4):
+    for number in range(2):
         (path / "requirements.txt").write_text(f"needed==1.0{' ' * number}\n")
         told = build(path).stdout
     assert "treadle build --prune" not in told
     (path / "requirements.txt").write_text("needed==1.0 # again\n")
     assert "treadle build --prune" in build(path).stdout
-    assert len(environments(path)) == 5
+    assert len(environments(path)) == 3
     build(path, "--prune")
     assert len(environments(path)) == 2
     assert result_of(path)["version"] == "1.0"

@@ -23,7 +23,6 @@ from treadle_python.building.version_request import VersionRequest, version_requ
 
 _LAYOUT = "1"
 """Counted up when environments of an earlier version are to be made again."""
-_MANY = 2
 
 
 class Builder:
@@ -118,13 +117,13 @@ class Builder:
         self._build.report(f"{self._store.link} leads to {prefix} now, which is used as it is")
 
     async def _tidy(self) -> None:
-        """Remove earlier environments where that was asked for, else tell of them where they are many."""
+        """Remove earlier environments where that was asked for, else tell of them."""
         if self._build.prune:
             for digest in await asyncio.to_thread(self._store.prune):
                 self._build.report(f"{self._store.path(digest)} is kept: a process uses it")
-        elif len(earlier := self._store.earlier()) > _MANY:
+        elif earlier := self._store.earlier():
             self._build.report(
-                f"{len(earlier)} earlier environments are in {self._store.folder}; `treadle build --prune` "
+                f"earlier environments in {self._store.folder}: {len(earlier)}; `treadle build --prune` "
                 "removes those that no process of this host uses"
             )
 

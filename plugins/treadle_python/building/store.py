@@ -51,7 +51,7 @@ def made_environment(project: Path) -> Path | None:
     except OSError:
         return None
     folder, _, digest = target.partition("/")
-    return project / FOLDER / digest if folder == FOLDER and digest else None
+    return Path(f"{project}/{FOLDER}/{digest}") if folder == FOLDER and digest else None
 
 
 class Store:

@@ -7,8 +7,10 @@ the wheels that an index has.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import platform
 import re
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -19,7 +21,7 @@ import click
 from treadle import StartError
 from treadle_python.building.builder import file_of
 from treadle_python.building.installers import WHEELS, Pip, Sources, export_lock
-from treadle_python.building.interpreters import Interpreter, choose
+from treadle_python.building.interpreters import Interpreter, ask, choose
 from treadle_python.building.requirements import CONDA, LOCK, Requirements, requirements_of
 from treadle_python.building.tools import Tools
 from treadle_python.building.version_request import VersionRequest, version_request
@@ -84,12 +86,10 @@ async def _collect(project: Path, dest: Path, version: str | None, platforms: Se
     python, target = await asyncio.to_thread(_python, project, request)
     tools = Tools(project, click.echo)
     with tempfile.TemporaryDirectory(prefix="treadle-wheels-") as folder:
-        path = Path(folder, "environment")
+        path = Path(folder)
         sources = Sources(project, (), offline=False)
-        await Pip(tools, sources).create(python.path, path)
-        file = await _file(tools, project, requirements, path)
-        pip = (path / "bin" / "python", "-m", "pip")
-        words = ("--requirement", file, *sources.words)
+        pip = await _pip(tools, sources, python, path / "environment", any_version=bool(tags or target))
+        words = ("--requirement", await _file(tools, project, requirements, path), *sources.words)
         if not tags and target is None:
             await tools.run("pip wheel", (*pip, "wheel", "--wheel-dir", dest, *words))
             return
@@ -103,6 +103,18 @@ async def _collect(project: Path, dest: Path, version: str | None, platforms: Se
         )
         named = (word for tag in tags or _tags("") for word in ("--platform", tag))
         await tools.run("pip download", (*pip, "download", "--dest", dest, *other, *named, *words))
+
+
+async def _pip(
+    tools: Tools, sources: Sources, python: Interpreter, path: Path, *, any_version: bool
+) -> tuple[str | Path, ...]:
+    """Return the command of a pip of the interpreter, or of any; without one an environment is made."""
+    own = await asyncio.to_thread(ask, Path(sys.executable))
+    will_do = any_version or (own is not None and own.path == python.path)
+    if will_do and importlib.util.find_spec("pip") is not None:
+        return (sys.executable, "-m", "pip")
+    await Pip(tools, sources).create(python.path, path)
+    return (path / "bin" / "python", "-m", "pip")
 
 
 def _python(project: Path, request: VersionRequest | None) -> tuple[Interpreter, str | None]:
