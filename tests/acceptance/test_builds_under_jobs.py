@@ -68,6 +68,25 @@ def test_a_service_that_is_served_already_uses_what_is_built(serve, project):
     assert server.result(server.submit())["version"] == "1.0"
 
 
+COMMAND = """
+program = "command"
+command = ["python3", "{project}/main.py"]
+"""
+MAIN = "import json, needed\nprint('PlanQK:Job:Result:', json.dumps(needed.VERSION))\n"
+
+
+def test_a_command_finds_what_is_built_and_its_failure_says_what_is_not(serve, project):
+    path = needing(project, toml=COMMAND)
+    (path / "main.py").write_text(MAIN)
+    server = serve(path)
+    failed = server.result(server.submit())
+    assert failed["code"] == "EXIT_1"
+    assert failed["detail"].startswith("requirements.txt is not installed (needed): run `treadle build")
+    assert "ModuleNotFoundError" in failed["detail"]
+    build(path)
+    assert server.result(server.submit()) == "1.0"
+
+
 def test_a_module_of_the_project_s_own_that_is_missing_is_not_to_be_installed(serve, project):
     path = project("from . import nothing\ndef run():\n    pass\n")
     (path / "src" / "program.py").write_text("import src.nothing\n")
