@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from treadle.api.answers import UP
 from treadle.api.errors import ApiError, answer, errors_as_json
 from treadle.api.incoming import Incoming
-from treadle.api.v1 import ServiceV1
+from treadle.api.v1 import RootV1, ServiceV1, base_path
 from treadle.api.web_pages import refuse_web_pages
 from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
-from treadle.interface.service import Service
 from treadle.support.addresses import is_loopback
-from treadle.support.hints import nearest
 
 
 def make_app(
@@ -32,7 +28,6 @@ def make_app(
     metrics returns the engine's numbers as Prometheus text, and count_refusal counts a refused request by
     its code; both are None where the engine is another process.
     """
-    services = gateway.services
     refusals = errors_as_json(count_refusal or (lambda _: None))
     settings = gateway.settings
     pages_of_others = refuse_web_pages(settings.host, settings.hosts)
@@ -41,28 +36,11 @@ def make_app(
     pages = _Pages(gateway, health, metrics)
     app.add_routes(pages.routes())
     gateway.plugins.extend("register_routes", app=app)
-    for name, service in services.items():
-        app.add_routes(ServiceV1(service, base_path(name), gateway, incoming).routes())
-    app.add_routes(
-        [web.route("*", f"/services/{{name:{_other_than(services)}}}{{rest:(/.*)?}}", pages.no_service)]
-    )
-    if len(services) == 1:
-        (service,) = services.values()
-        app.add_routes(ServiceV1(service, "", gateway, incoming).routes())
-    else:
-        app.add_routes([web.get("/", pages.overview)])
+    root = RootV1(gateway, incoming)
+    app.add_routes(ServiceV1(gateway, incoming).routes())
+    app.add_routes([web.get("/services{end:/*}", root.overview)])
+    app.add_routes(root.routes())
     return app
-
-
-def base_path(name: str) -> str:
-    """Return where a service is served."""
-    return f"/services/{name}"
-
-
-def _other_than(names: Iterable[str]) -> str:
-    """Return a pattern for a part of a path that is none of the names."""
-    known = "".join(f"(?!{re.escape(name)}(?:/|$))" for name in names)
-    return f"{known}[^/]+"
 
 
 class _Pages:
@@ -74,7 +52,7 @@ class _Pages:
         health: Callable[[], Health],
         metrics: Callable[[], bytes] | None,
     ) -> None:
-        self._services: Mapping[str, Service] = gateway.services
+        self._services = gateway.services
         self._spool = gateway.spool
         self._health = health
         self._metrics = metrics
@@ -123,11 +101,3 @@ class _Pages:
         if not is_loopback(request.remote or ""):
             raise ApiError(404, "NOT_FOUND", "only clients on this host are told where the spool is")
         return answer({"path": str(self._spool.root), "id": self._spool.id})
-
-    async def overview(self, _: web.Request) -> web.Response:
-        paths = {name: base_path(name) for name in self._services}
-        return answer({"status": UP, "services": paths})
-
-    async def no_service(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        raise ApiError(404, "NOT_FOUND", f"no service named {name!r}{nearest(name, self._services)}")

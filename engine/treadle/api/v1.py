@@ -1,4 +1,4 @@
-"""The Service API, first generation: the executions of one service.
+"""The Service API, first generation: the executions of each service.
 
 Long polling (`?wait=`, `Prefer: wait=`), `/events` and the fields `priority`, `timeout` and `labels` are
 extensions of Treadle. A client that does not know them works without them.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from functools import cached_property
 
 import msgspec
 from aiohttp import web
@@ -25,6 +24,7 @@ from treadle.api.waiting import wanted_wait
 from treadle.intake.gateway import Gateway
 from treadle.intake.posted import Posting
 from treadle.interface.service import Service
+from treadle.support.hints import nearest
 from treadle.watch.job_events import JobEvents
 from treadle_spool import Status, UnknownJob
 from treadle_spool.folder import RESULT
@@ -38,30 +38,34 @@ _CANCEL_WAIT = 2.0
 
 
 class ServiceV1:
-    """The handlers of one service below one base path, for the lifetime of an application.
+    """The handlers of all services, for the lifetime of an application.
 
-    They run in the event loop, and have no state but the spool: any process may serve any request.
+    They run in the event loop, and have no state but the spool: any process may serve any request. Which
+    service is meant, and whether it is served, is seen at each request. A job is found whether its service is
+    served or not.
     """
 
-    def __init__(self, service: Service, base: str, gateway: Gateway, incoming: Incoming) -> None:
-        self._service = service
+    base = "/services/{service}"
+    """The pattern of the path that the routes are below."""
+
+    def __init__(self, gateway: Gateway, incoming: Incoming) -> None:
         self._incoming = incoming
-        self._base = base
+        self._services = gateway.services
         self._spool = gateway.spool
         self._done = str(gateway.spool.done)
         self._gateway = gateway
         pools = gateway.settings.data_pools
-        self._posting = Posting(
-            service.name, None if pools is None else str(pools), gateway.settings.max_body
-        )
+        self._data_pools = None if pools is None else str(pools)
+        self._documents: dict[str, tuple[Service, bytes]] = {}
+        """The OpenAPI documents by service, each with the service that it was made of."""
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Yield the routes. One or more slashes separate the parts of a path: some clients send several."""
-        root = f"{self._base}/{{s1:/*}}"
+        root = f"{self.base}/{{s1:/*}}"
         job = f"{root}{{id:[^/]+}}"
         end = "{s3:/*}"
         yield web.get(f"{root}openapi.json", self.openapi)
-        for base in filter(None, (self._base, root)):
+        for base in filter(None, (self.base, root)):
             yield web.get(base, self.health)
             yield web.post(base, self.submit)
         yield web.get(f"{job}{end}", self.status)
@@ -70,24 +74,35 @@ class ServiceV1:
         yield web.get(f"{job}/{{s2:/*}}events{end}", self.events)
         yield web.put(f"{job}/{{s2:/*}}cancel{end}", self.cancel)
 
-    async def health(self, _: web.Request) -> web.Response:
+    def name_of(self, request: web.Request) -> str:
+        """Return the name of the service that a request's URL names."""
+        return request.match_info["service"]
+
+    def path_of(self, name: str) -> str:
+        """Return the path that the URLs of a service's executions begin with."""
+        return base_path(name)
+
+    async def health(self, request: web.Request) -> web.Response:
         """Answer that the service is up."""
+        self._served(self.name_of(request))
         return answer(HealthBody(status=UP))
 
-    async def openapi(self, _: web.Request) -> web.Response:
-        """Return the service's OpenAPI document."""
-        return answer(self._document)
-
-    @cached_property
-    def _document(self) -> bytes:
-        """The OpenAPI document as JSON. It does not change: it is made at the first request."""
-        return msgspec.json.encode(describe(self._service, self._base))
+    async def openapi(self, request: web.Request) -> web.Response:
+        """Return the service's OpenAPI document; it is made at the first request."""
+        service = self._served(self.name_of(request))
+        of, document = self._documents.get(service.name, (None, b""))
+        if of is not service:
+            document = msgspec.json.encode(describe(service, self.path_of(service.name)))
+            self._documents[service.name] = service, document
+        return answer(document)
 
     async def submit(self, request: web.Request) -> web.Response:
         """Accept a job; it is durable before 201 is answered."""
+        name = self._served(self.name_of(request)).name
+        posting = Posting(name, self._data_pools, self._gateway.settings.max_body)
         async with self._incoming.body() as body:
-            status = await submit_body(request, body, self._posting, self._gateway)
-        return answer(JobBody.of(status), 201, {"Location": f"{self._base}/{status.id}"})
+            status = await submit_body(request, body, posting, self._gateway)
+        return answer(JobBody.of(status), 201, {"Location": f"{self.path_of(name)}/{status.id}"})
 
     async def status(self, request: web.Request) -> web.Response:
         """Return the job at once, or when it has ended or the client's wait is over."""
@@ -136,10 +151,53 @@ class ServiceV1:
 
     async def _find(self, request: web.Request, wait: float) -> Status:
         """Return the job that the URL names; raise UnknownJob for a job of another service."""
-        status = await self._gateway.completions.status(request.match_info["id"], wait)
-        if status.service not in {self._service.name, ""}:  # a program may have damaged all that tells of it
-            raise UnknownJob(f"no job named {status.id!r} of service {self._service.name!r}")
+        name = self.name_of(request)
+        try:
+            status = await self._gateway.completions.status(request.match_info["id"], wait)
+        except UnknownJob:
+            self._served(name)
+            raise
+        if status.service not in {name, ""}:  # a program may have damaged all that tells of it
+            self._served(name)
+            raise UnknownJob(f"no job named {status.id!r} of service {name!r}")
         return status
+
+    def _served(self, name: str) -> Service:
+        """Return a service; raise ApiError if it is not served."""
+        if (service := self._services.get(name)) is None:
+            raise ApiError(404, "NOT_FOUND", f"no service named {name!r}{nearest(name, self._services)}")
+        return service
+
+
+class RootV1(ServiceV1):
+    """The handlers below `/`: of the service that is served alone, or of a list of several."""
+
+    base = ""
+
+    def name_of(self, request: web.Request) -> str:
+        """Return the name of the only service; raise ApiError if there are several."""
+        if (name := self._services.only) is None:
+            raise ApiError(404, "NOT_FOUND", "there are several services: name one, as in /services/<name>/")
+        return name
+
+    def path_of(self, name: str) -> str:
+        """Return an empty path."""
+        return ""
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Answer that the only service is up, or where each of several is."""
+        if self._services.only is None:
+            return await self.overview(request)
+        return await super().health(request)
+
+    async def overview(self, _: web.Request) -> web.Response:
+        """Return where each service is served."""
+        return answer({"status": UP, "services": {name: base_path(name) for name in self._services}})
+
+
+def base_path(name: str) -> str:
+    """Return where a service is served."""
+    return f"/services/{name}"
 
 
 def _flag(request: web.Request, name: str) -> bool:

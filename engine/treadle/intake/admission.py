@@ -1,26 +1,25 @@
 """Admission: the checks that every job passes before it is accepted, over HTTP or from the drop folder.
 
 `data` and `params` are validated against the schemas `inputData` and `inputParams` of the service's OpenAPI
-document, as openapi.json shows them (validating.py). The validators are made once, when the engine starts; a
-schema that is not valid, or refers to one that is not, is an error then, and not at the first job.
+document, as openapi.json shows them (validating.py). The validators are made once, when the service is read:
+a schema that is not valid, or refers to one that is not, is an error then, and not at the first job.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from treadle.extend.loader import Plugins
+from treadle.intake.catalogue import Catalogue
 from treadle.intake.composing import FromDrop, Source
 from treadle.intake.large_jobs import LargeJobs
-from treadle.intake.payload_checks import payload_checks
 from treadle.intake.validation_pool import ValidationPool
 from treadle.interface.errors import TreadleError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
-from treadle.support.hints import nearest
 from treadle_spool import EMPTY, Accepted, Descriptor, InvalidDescriptor, Spool
 from treadle_spool.draft import Draft
 from treadle_spool.folder import read_descriptor
@@ -51,19 +50,20 @@ class Admission:
     def __init__(
         self,
         spool: Spool,
-        services: Mapping[str, Service],
+        catalogue: Catalogue,
+        pool: ValidationPool,
         plugins: Plugins,
         settings: Settings,
+        *,
         count_owed: Callable[[], int],
     ) -> None:
         self._spool = spool
-        self._services = services
+        self._catalogue = catalogue
         self._plugins = plugins
         self._settings = settings
         self._count_owed = count_owed
-        self._pool = ValidationPool(settings.validation_seconds)
-        self._checks = payload_checks(services.values(), self._pool)
-        self._large = LargeJobs(spool, self._checks, self._pool)
+        self._pool = pool
+        self._large = LargeJobs(spool, pool)
         self._plugins_validate = any(True for _ in plugins.implementations("validate_job"))
 
     def check_room(self) -> None:
@@ -104,17 +104,17 @@ class Admission:
 
     def is_quick(self, job: Descriptor) -> bool:
         """Return whether `check` is fast enough for the event loop: no schema, and no plugin to call."""
-        return not self._plugins_validate and job.service not in self._checks
+        return not self._plugins_validate and not self._catalogue.checks_of(job.service)
 
     def check(self, job: Descriptor) -> None:
         """Raise InvalidDescriptor, with the JSON path of the fault, if the job can't be run.
 
         Raises OSError if it can't be validated now.
         """
-        service = self._service(job)
-        for payload, check in self._checks.get(service.name, {}).items():
+        served = self._catalogue.find(job.service)
+        for payload, check in served.checks.items():
             check.check(bytes(getattr(job, payload)) or EMPTY)
-        self._ask_plugins(job, service)
+        self._ask_plugins(job, served.service)
 
     def compose(self, source: Source, size: int) -> Draft:
         """Have a process decode a large job of so many bytes, check it and write its file.
@@ -122,10 +122,11 @@ class Admission:
         Raises SpoolError if the job can't be run, Unfinished if its file has changed meanwhile, and OSError.
         Blocks. The caller removes the draft.
         """
-        draft = self._large.compose(source, size, self._service)
+        draft = self._large.compose(source, size, lambda job: self._catalogue.find(job.service).checks)
         if self._plugins_validate:
             try:
-                self._ask_plugins(read_descriptor(draft.path), self._service(draft.job))
+                service = self._catalogue.find(draft.job.service).service
+                self._ask_plugins(read_descriptor(draft.path), service)
             except BaseException:
                 draft.remove()
                 raise
@@ -138,14 +139,6 @@ class Admission:
     def read_owed(self, name: str) -> Accepted:
         """Return the checked descriptor of an owed job, a large one without its payload (large_jobs.py)."""
         return self._large.read_owed(name)
-
-    def _service(self, job: Descriptor) -> Service:
-        service = self._services.get(job.service)
-        if service is None:
-            raise InvalidDescriptor(
-                f"no service named {job.service!r}{nearest(job.service, self._services)}", "$.service"
-            )
-        return service
 
     def _ask_plugins(self, job: Descriptor, service: Service) -> None:
         if problems := self._plugins.problems(job, service):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -15,6 +16,7 @@ Value = TypeVar("Value")
 _WIDTH = 2
 """Jobs of one service that are checked at a time."""
 _MOST_THREADS = 64
+"""They are started when they are needed."""
 
 
 class CheckLanes(Lifetime):
@@ -23,12 +25,12 @@ class CheckLanes(Lifetime):
     The threads are its own. In those that all of the engine shares, a few slow checks would stop everything.
     """
 
-    def __init__(self, services: Iterable[str]) -> None:
-        self._lanes = {name: asyncio.Semaphore(_WIDTH) for name in services}
-        self._threads = ThreadPoolExecutor(min(_WIDTH * max(1, len(self._lanes)), _MOST_THREADS), "check")
+    def __init__(self) -> None:
+        self._lanes: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_WIDTH))
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, "check")
 
     async def run(self, service: str, check: Callable[[], Value]) -> Value:
-        """Call check, which may block, and return or raise what it does."""
+        """Call check, which may block, for a service that is served; return or raise what it does."""
         async with self._lanes[service]:
             return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol
@@ -12,9 +12,12 @@ from typing import Protocol
 from treadle.extend.loader import Plugins
 from treadle.extend.selection import check_service, image_runtimes
 from treadle.intake.admission import Admission
+from treadle.intake.catalogue import Catalogue, Served
 from treadle.intake.check_lanes import CheckLanes
 from treadle.intake.composing import Source
+from treadle.intake.payload_checks import payload_checks
 from treadle.intake.projects import read_services
+from treadle.intake.validation_pool import ValidationPool
 from treadle.interface.job import Job
 from treadle.interface.settings import Settings
 from treadle.support.batching import BatchWorkers
@@ -55,19 +58,16 @@ class Gateway(Lifetime):
         """Use owed to count the jobs that wait or run: the queue's limit is checked against it."""
         self.settings = settings
         self.plugins = Plugins(settings)
-        self.services = read_services(
-            settings.projects, settings.services, self.plugins.options, image_runtimes(self.plugins)
-        )
-        for service in self.services.values():
-            check_service(self.plugins, service)
+        pool = ValidationPool(settings.validation_seconds)
+        self.services = Catalogue(_served(settings, self.plugins, pool))
         self.spool = Spool.open(settings.spool)
         self.arrivals = Arrivals(settings.rescan)
         self.changes = Changes()
         self.completions = Completions(self.spool)
         self.admission = Admission(
-            self.spool, self.services, self.plugins, settings, lambda: owed(self.spool)
+            self.spool, self.services, pool, self.plugins, settings, count_owed=lambda: owed(self.spool)
         )
-        self._checking = CheckLanes(self.services)
+        self._checking = CheckLanes()
         self._failure: tuple[float, OSError] | None = None
         """When a job could last not be written, and why; None once another one could."""
         self._listeners: list[AcceptListener] = []
@@ -144,3 +144,12 @@ class Gateway(Lifetime):
             raise
         self._failure = None
         return status
+
+
+def _served(settings: Settings, plugins: Plugins, pool: ValidationPool) -> Iterator[Served]:
+    """Yield the services of the settings; raise ServiceError for one that can't be used."""
+    runtimes = image_runtimes(plugins)
+    services = read_services(settings.projects, settings.services, plugins.options, runtimes)
+    for service in services.values():
+        check_service(plugins, service)
+        yield Served(service, payload_checks(service, pool))

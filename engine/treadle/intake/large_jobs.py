@@ -7,6 +7,7 @@ validated at a time; the jobs of the others don't wait for it.
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,29 +33,29 @@ _ERRORS: Mapping[str, Callable[[str], SpoolError]] = {
 class LargeJobs:
     """The large jobs of one engine or API process; the methods block, and may be called in any thread."""
 
-    def __init__(
-        self, spool: Spool, checks: Mapping[str, Mapping[str, PayloadCheck]], pool: ValidationPool
-    ) -> None:
+    def __init__(self, spool: Spool, pool: ValidationPool) -> None:
         self._spool = spool
-        self._checks = checks
         self._pool = pool
-        self._turns = {service: threading.Lock() for service in checks}
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        """By service: whose turn it is to be validated."""
 
-    def compose(self, source: Source, size: int, check: Callable[[Descriptor], object]) -> Draft:
+    def compose(
+        self, source: Source, size: int, checks_of: Callable[[Descriptor], Mapping[str, PayloadCheck]]
+    ) -> Draft:
         """Have a process decode a job of so many bytes, check its payloads and write its file.
 
-        check is called with the job without its payload, and may raise SpoolError. Raises that, SpoolError if
-        the payloads do not fit, Unfinished if the source has changed meanwhile, LargeFile, and OSError. The
-        caller removes the draft.
+        checks_of is called with the job without its payload. It returns the checks of the payloads, or raises
+        an error, which is raised here too. Raises SpoolError if the payloads do not fit, Unfinished if the
+        source has changed meanwhile, LargeFile, and OSError. The caller removes the draft.
         """
         path = str(self._spool.new_in_tmp())
         try:
             with self._pool.process(size) as process:
                 draft = Draft(_composed(process, source, path, size), path)
-                check(draft.job)
-                checked = self._check_at_once(process, draft.job.service, size)
+                checks = checks_of(draft.job)
+                checked = self._check_at_once(process, draft.job.service, checks, size)
             if not checked:
-                self._check_in_turn(path, draft.job.service, size)
+                self._check_in_turn(path, draft.job.service, checks, size)
         except BaseException:
             Path(path).unlink(missing_ok=True)
             raise
@@ -73,29 +74,32 @@ class LargeJobs:
                 return _composed(process, FromQueue(str(path)), None, size)
         return self._spool.read_queued(name)
 
-    def _check_at_once(self, process: Process, service: str, size: int) -> bool:
+    def _check_at_once(
+        self, process: Process, service: str, checks: Mapping[str, PayloadCheck], size: int
+    ) -> bool:
         """Have the payloads of the composed job checked; False if they have to wait for their turn."""
-        turn = self._turns.get(service) if size > _MUCH else None
-        if turn is None:
-            self._check(process, service)
+        if not checks or size <= _MUCH:
+            _check(process, checks)
             return True
+        turn = self._turns[service]
         if not turn.acquire(blocking=False):
             return False
         try:
-            self._check(process, service)
+            _check(process, checks)
         finally:
             turn.release()
         return True
 
-    def _check_in_turn(self, path: str, service: str, size: int) -> None:
+    def _check_in_turn(self, path: str, service: str, checks: Mapping[str, PayloadCheck], size: int) -> None:
         """Wait for the turn without a process, since others need one; then have the job's file checked."""
         with self._turns[service], self._pool.process(size) as process:
             _composed(process, FromQueue(path), None, size)
-            self._check(process, service)
+            _check(process, checks)
 
-    def _check(self, process: Process, service: str) -> None:
-        for payload, check in self._checks.get(service, {}).items():
-            check.check_composed(process, payload)
+
+def _check(process: Process, checks: Mapping[str, PayloadCheck]) -> None:
+    for payload, check in checks.items():
+        check.check_composed(process, payload)
 
 
 def _composed(process: Process, source: Source, draft: str | None, size: int) -> Accepted:

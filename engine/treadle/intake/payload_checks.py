@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -20,13 +19,8 @@ _SMALL = 4 * 1024
 """Bytes of a payload that the engine itself validates, if its schema is simple: 20 ms at most."""
 
 
-def payload_checks(services: Iterable[Service], pool: ValidationPool) -> dict[str, dict[str, PayloadCheck]]:
-    """Return the checks of each service that has a schema, by the payload; raise ServiceError."""
-    checks = {service.name: _checks_of(service, pool) for service in services}
-    return {name: of_service for name, of_service in checks.items() if of_service}
-
-
-def _checks_of(service: Service, pool: ValidationPool) -> dict[str, PayloadCheck]:
+def payload_checks(service: Service, pool: ValidationPool) -> dict[str, PayloadCheck]:
+    """Return the checks of a service's payloads that have a schema, by the payload; raise ServiceError."""
     schemas = _schemas(service)
     return {
         payload: PayloadCheck(service, payload, schemas, pool)

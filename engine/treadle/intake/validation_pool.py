@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import pickle
 import signal
@@ -63,8 +64,12 @@ class Check(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, key: str, name: str, schemas: Json) -> Check:
-        """Return the check of a payload against one of a service's schemas."""
-        return cls(key, name, pickle.dumps(schemas))
+        """Return the check of a payload against one of a service's schemas.
+
+        The key is extended by the schemas' digest: a process keeps the validators of those that were changed.
+        """
+        pickled = pickle.dumps(schemas)
+        return cls(f"{key}/{hashlib.sha256(pickled).hexdigest()[:16]}", name, pickled)
 
 
 class ValidationPool:

@@ -14,6 +14,9 @@ from treadle import Descriptor, Service, ServiceError, Settings
 from treadle.api.openapi import describe
 from treadle.extend.loader import Plugins
 from treadle.intake.admission import Admission, DiskFull, QueueFull
+from treadle.intake.catalogue import Catalogue, Served
+from treadle.intake.payload_checks import payload_checks
+from treadle.intake.validation_pool import ValidationPool
 from treadle.testing import eventually
 from treadle_spool import InvalidDescriptor
 
@@ -33,8 +36,24 @@ SCHEMAS = {
 
 
 @pytest.fixture
-def admit(spool, tmp_path):
+def admit_to(spool, tmp_path):
     made: list[Admission] = []
+
+    def make(service: Service, queued: int = 0, **settings: object) -> Admission:
+        chosen = Settings(spool=tmp_path, **{"disk_reserve": 0, **settings})
+        pool = ValidationPool(chosen.validation_seconds)
+        catalogue = Catalogue([Served(service, payload_checks(service, pool))])
+        plugins = Plugins(chosen)
+        made.append(Admission(spool, catalogue, pool, plugins, chosen, count_owed=lambda: queued))
+        return made[-1]
+
+    yield make
+    for admission in made:
+        admission.close()
+
+
+@pytest.fixture
+def admit(admit_to):
 
     def make(
         schemas: object = SCHEMAS, version: str = "3.0.2", queued: int = 0, **settings: object
@@ -42,13 +61,9 @@ def admit(spool, tmp_path):
         service = Service(
             "sum", Path("sum"), openapi={"openapi": version, "components": {"schemas": schemas}}
         )
-        chosen = Settings(spool=tmp_path, **{"disk_reserve": 0, **settings})
-        made.append(Admission(spool, {"sum": service}, Plugins(chosen), chosen, lambda: queued))
-        return made[-1]
+        return admit_to(service, queued, **settings)
 
-    yield make
-    for admission in made:
-        admission.close()
+    return make
 
 
 def job(data: str, service: str = "sum") -> Descriptor:
@@ -123,13 +138,11 @@ def test_keywords_that_openapi_3_0_does_not_know_have_no_effect_there(admit):
         admit({"inputData": data}, "3.1.0").check(job('{"kind": "b"}'))
 
 
-def test_a_reference_to_another_part_of_the_document_is_followed(tmp_path, spool):
+def test_a_reference_to_another_part_of_the_document_is_followed(admit_to):
     parameter = {"schema": {"type": "integer", "nullable": True}}
     data = {"properties": {"limit": {"$ref": "#/components/parameters/limit/schema"}}}
     components = {"parameters": {"limit": parameter}, "schemas": {"inputData": data}}
-    service = Service("sum", Path(), openapi={"components": components})
-    chosen = Settings(spool=tmp_path, disk_reserve=0)
-    admission = Admission(spool, {"sum": service}, Plugins(chosen), chosen, lambda: 0)
+    admission = admit_to(Service("sum", Path(), openapi={"components": components}))
     admission.check(job('{"limit": null}'))
     with pytest.raises(InvalidDescriptor) as caught:
         admission.check(job('{"limit": "x"}'))
