@@ -10,7 +10,7 @@ from treadle.interface.json_text import json_fault
 from treadle.interface.limits import open_files
 from treadle.interface.parser import Found, Interim, Malformed, OutputParser, Result
 from treadle.interface.program import Command, Mount, Program
-from treadle.interface.runtime import Diagnosis, Runtime, StartError
+from treadle.interface.runtime import Diagnosis, Runtime, StartError, Unavailable
 from treadle.interface.service import Resources, Service
 from treadle.interface.settings import Settings
 from treadle.support.replacing import replace_file
@@ -45,6 +45,7 @@ __all__ = [
     "StartError",
     "State",
     "TreadleError",
+    "Unavailable",
     "UntrustedFile",
     "boot",
     "hookimpl",

@@ -12,7 +12,8 @@ from treadle.dispatch.dispatcher import Dispatcher
 from treadle.dispatch.recovery import Recovered, recover
 from treadle.dispatch.toolbox import Finish, Toolbox
 from treadle.extend.observers import Observers
-from treadle.extend.selection import candidates
+from treadle.extend.selection import candidates, release
+from treadle.intake.catalogue import Change
 from treadle.intake.drop import Intake
 from treadle.intake.gateway import Gateway
 from treadle.intake.health import Health
@@ -75,7 +76,7 @@ class Engine(Lifetime):
 
     def health(self) -> Health:
         """Return the engine's health."""
-        unserved = sorted(self.dispatcher.backlog.unserved)
+        unserved = sorted(self.dispatcher.backlog.unserved - {each.name for each in self.services.broken})
         problems = self.gateway.problems()
         problems += (stuck := self.dispatcher.problems())
         problems += [f"jobs wait for service {name!r}, which is not served" for name in unserved]
@@ -87,7 +88,7 @@ class Engine(Lifetime):
             queued=len(self.dispatcher.backlog),
             running=len(self.dispatcher.runs),
             stuck=len(stuck),
-            notes=tuple(self.gateway.arrivals.notes() + self.intake.troubles.notes()),
+            notes=tuple(self.gateway.notes() + self.intake.troubles.notes()),
         )
 
     def _assemble(self, owner: Owner, finish: Finish) -> None:
@@ -97,17 +98,25 @@ class Engine(Lifetime):
         self.dispatcher = Dispatcher(self.services, tools, gateway.admission.read_owed)
         gateway.listen(self.dispatcher.noticing)
         self.intake = Intake(DropFolder(owner, max_bytes=settings.max_body, large=LARGE), gateway.admission)
-        self.metrics = Metrics(self.dispatcher, self.intake, gateway.arrivals, self.observers)
+        gateway.reloader.listen(self._services_changed)
+        self.metrics = Metrics(self.services, self.dispatcher, self.intake, gateway.arrivals, self.observers)
+
+    def _services_changed(self, change: Change) -> None:
+        """Take note that services were added, changed or removed, or are broken."""
+        for service in change.retired:
+            release(self.plugins, service)
+        self.dispatcher.look_again()
+        self.intake.visits.want_all()
 
     def _housekeeping(self, owner: Owner) -> Housekeeping:
-        return Housekeeping(owner, self._runtimes(), self.settings.tidy, self.settings.retention)
+        return Housekeeping(owner, self._runtimes, self.settings.tidy, self.settings.retention)
 
     def _recover(self, owner: Owner) -> list[Recovered]:
         read_owed = self.gateway.admission.read_owed
         return list(recover(owner, self.services, partial(candidates, self.plugins), read_owed))
 
     def _runtimes(self) -> set[Runtime]:
-        """Return the runtimes that the services may use."""
+        """Return the runtimes that the services may use now."""
         names = {service.runtime for service in self.services.values()}
         return {runtime for name in names for runtime in candidates(self.plugins, name)}
 
@@ -148,7 +157,7 @@ class ApiProcess(Lifetime):
             watcher_restarts=self.gateway.arrivals.restarts,
             queued=max(0, self._owed(spool) - running),
             running=running,
-            notes=tuple(self.gateway.arrivals.notes()),
+            notes=tuple(self.gateway.notes()),
         )
 
     def _owed(self, spool: Spool) -> int:

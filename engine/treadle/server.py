@@ -111,6 +111,8 @@ class Server:
             self._tell(f"  {service.name} ({service.runtime}): {service.path}")
             if lack := lack_of(gateway.plugins, service):
                 self._tell(f"  {service.name}: {lack}")
+        for broken in gateway.services.broken:
+            self._tell(f"  {broken.name} is BROKEN: {broken.reason}")
         self._tell(f"Spool: {gateway.spool.root}")
 
     async def _shut_down(self, engine: Engine) -> None:

@@ -33,16 +33,20 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: Time
     started_at: EventualTime
     ended_at: EventualTime
+    detail: Annotated[str, msgspec.Meta(description="Why it waits, if its service does not work")] | (
+        msgspec.UnsetType
+    ) = msgspec.UNSET
 
     @classmethod
-    def of(cls, status: Status) -> JobBody:
-        """Return the body for a job."""
+    def of(cls, status: Status, waits: str | None = None) -> JobBody:
+        """Return the body for a job; waits says why it does not start, where there is such a reason."""
         return cls(
             id=status.id,
             status=status.status,
             created_at=_text(status.created),
             started_at=None if status.started is None else _text(status.started),
             ended_at=None if status.ended is None else _text(status.ended),
+            detail=msgspec.UNSET if waits is None else waits,
         )
 
 

@@ -84,17 +84,21 @@ class _Pages:
         return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def services(self, _: web.Request) -> web.Response:
-        return answer(
-            [
-                {
-                    "name": name,
-                    "description": service.description,
-                    "runtime": service.runtime,
-                    "path": base_path(name),
-                }
-                for name, service in self._services.items()
-            ]
-        )
+        working = [
+            {
+                "name": name,
+                "description": service.description,
+                "runtime": service.runtime,
+                "path": base_path(name),
+                "error": None,
+            }
+            for name, service in self._services.items()
+        ]
+        broken = [
+            {"name": each.name, "description": "", "runtime": None, "path": None, "error": each.reason}
+            for each in self._services.broken
+        ]
+        return answer(working + broken)
 
     async def spool(self, request: web.Request) -> web.Response:
         """Tell the command line on this host where the spool is; whether it may look there, the files say."""

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from treadle.api.answers import ErrorBody
 from treadle.intake.admission import DiskFull, QueueFull, ShuttingDown
+from treadle.intake.catalogue import ServiceBroken
 from treadle.support.retrying import FULL
 from treadle_spool import InvalidDescriptor, NameTaken, UnknownJob, UnsafeName
 from treadle_spool.errors import TooLarge
@@ -99,8 +100,9 @@ def _explain(request: web.Request, error: Exception) -> ApiError:
             return ApiError(400, "INVALID_INPUT", f"the body is malformed: {_first_line(error)}")
         case QueueFull():
             return ApiError(429, "QUEUE_FULL", str(error), retry=True)
-        case ShuttingDown():
-            return ApiError(503, "SHUTTING_DOWN", str(error), retry=True)
+        case ShuttingDown() | ServiceBroken():
+            code = "SHUTTING_DOWN" if isinstance(error, ShuttingDown) else "SERVICE_BROKEN"
+            return ApiError(503, code, str(error), retry=True)
         case DiskFull():
             return ApiError(507, "DISK_FULL", str(error))
         case ConnectionError() | TimeoutError() if request.transport is None:

@@ -37,7 +37,8 @@ def describe(service: Service, base: str) -> Json:
             "/": _service(),
             "/openapi.json": {
                 "get": _operation(
-                    "Return this document", {"200": json_content("This document", {"type": "object"})}
+                    "Return this document",
+                    {"200": json_content("This document", {"type": "object"}), **error_refs("503")},
                 )
             },
             "/{id}": _status(),
@@ -54,7 +55,8 @@ def _service() -> Json:
     location = {"description": "The URL of the execution", "schema": {"type": "string"}}
     return {
         "get": _operation(
-            "Check that the service is up", {"200": json_content("The service is up", schema_ref("Health"))}
+            "Check that the service is up",
+            {"200": json_content("The service is up", schema_ref("Health")), **error_refs("503")},
         ),
         "post": {
             **_operation(

@@ -40,7 +40,7 @@ _ERRORS = {
     "415": "The encoding of the body is not supported, or its type, where a web page sends it",
     "429": "The queue is at its limit",
     "500": "An internal error",
-    "503": "The spool can't be used at the moment, or other requests fill the room for bodies",
+    "503": "The service is broken, the spool can't be used now, or other requests fill the room for bodies",
     "507": "The disk is full, or below its reserve",
 }
 

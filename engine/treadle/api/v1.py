@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -21,12 +22,12 @@ from treadle.api.openapi import describe
 from treadle.api.sending import send
 from treadle.api.sse import requested_position, stream
 from treadle.api.waiting import wanted_wait
+from treadle.intake.catalogue import ServiceBroken
 from treadle.intake.gateway import Gateway
 from treadle.intake.posted import Posting
 from treadle.interface.service import Service
-from treadle.support.hints import nearest
 from treadle.watch.job_events import JobEvents
-from treadle_spool import Status, UnknownJob
+from treadle_spool import InvalidDescriptor, State, Status, UnknownJob
 from treadle_spool.folder import RESULT
 from treadle_spool.interim_list import InterimList
 from treadle_spool.untrusted import open_regular
@@ -107,7 +108,7 @@ class ServiceV1:
     async def status(self, request: web.Request) -> web.Response:
         """Return the job at once, or when it has ended or the client's wait is over."""
         wait, headers = wanted_wait(request)
-        return answer(JobBody.of(await self._find(request, wait)), headers=headers)
+        return answer(self._body(await self._find(request, wait)), headers=headers)
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         """Return the bytes that the program returned, or the body of the failure."""
@@ -147,7 +148,12 @@ class ServiceV1:
         """Request the job's end: a waiting job never starts, a running one is stopped."""
         status = await self._find(request, 0)
         await asyncio.to_thread(self._spool.ask_to_cancel, status.id)
-        return answer(JobBody.of(await self._gateway.completions.status(status.id, _CANCEL_WAIT)))
+        return answer(self._body(await self._gateway.completions.status(status.id, _CANCEL_WAIT)))
+
+    def _body(self, status: Status) -> JobBody:
+        """Return the body for a job; of a waiting one it says why, if that is for its service's sake."""
+        waits = status.status is State.PENDING
+        return JobBody.of(status, self._services.why_jobs_wait(status.service) if waits else None)
 
     async def _find(self, request: web.Request, wait: float) -> Status:
         """Return the job that the URL names; raise UnknownJob for a job of another service."""
@@ -155,18 +161,24 @@ class ServiceV1:
         try:
             status = await self._gateway.completions.status(request.match_info["id"], wait)
         except UnknownJob:
-            self._served(name)
+            self._check_name(name)
             raise
         if status.service not in {name, ""}:  # a program may have damaged all that tells of it
-            self._served(name)
+            self._check_name(name)
             raise UnknownJob(f"no job named {status.id!r} of service {name!r}")
         return status
 
+    def _check_name(self, name: str) -> None:
+        """Raise ApiError for the name of a service that does not exist; one that is broken does."""
+        with suppress(ServiceBroken):
+            self._served(name)
+
     def _served(self, name: str) -> Service:
-        """Return a service; raise ApiError if it is not served."""
-        if (service := self._services.get(name)) is None:
-            raise ApiError(404, "NOT_FOUND", f"no service named {name!r}{nearest(name, self._services)}")
-        return service
+        """Return a service; raise ApiError if there is none of that name, and ServiceBroken."""
+        try:
+            return self._services.find(name).service
+        except InvalidDescriptor as error:
+            raise ApiError(404, "NOT_FOUND", str(error)) from None
 
 
 class RootV1(ServiceV1):
@@ -191,8 +203,14 @@ class RootV1(ServiceV1):
         return await super().health(request)
 
     async def overview(self, _: web.Request) -> web.Response:
-        """Return where each service is served."""
-        return answer({"status": UP, "services": {name: base_path(name) for name in self._services}})
+        """Return where each service is served, and why each broken one is not."""
+        return answer(
+            {
+                "status": UP,
+                "services": {name: base_path(name) for name in self._services},
+                "broken": {each.name: each.reason for each in reversed(self._services.broken)},
+            }
+        )
 
 
 def base_path(name: str) -> str:

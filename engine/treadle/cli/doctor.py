@@ -17,6 +17,9 @@ from treadle.cli.table import print_table
 from treadle.extend.loader import Plugins
 from treadle.extend.selection import check_service, image_runtimes, lack_of
 from treadle.intake.projects import read_service
+from treadle.intake.project_reader import ProjectReader
+from treadle.intake.reloader import Reloader
+from treadle.intake.validation_pool import ValidationPool
 from treadle.interface.errors import ServiceError
 from treadle.interface.runtime import Diagnosis
 from treadle.interface.settings import Settings
@@ -24,9 +27,9 @@ from treadle.interface.settings import Settings
 
 @click.command()
 @click.argument("project", type=FOLDER, required=False)
-@engine_options("plugins_dir")
+@engine_options("plugins_dir", "services")
 def doctor(project: Path | None, **options: Any) -> None:
-    """Check every runtime of this host, and say what to install or start; and PROJECT, if one is named.
+    """Check every runtime of this host, the services in the settings and PROJECT, and say what to mend.
 
     Exits with 1 if something does not work.
     """
@@ -54,6 +57,7 @@ async def _diagnose(plugins: Plugins, settings: Settings) -> list[Diagnosis]:
             diagnoses += results
         except Exception as error:  # noqa: BLE001  # a plugin's code may raise anything
             diagnoses.append(Diagnosis(f"plugin {name}", works=False, detail=f"its check failed: {error}"))
+    diagnoses += await _broken_services(plugins, settings)
     await plugins.close()
     return diagnoses
 
@@ -72,6 +76,20 @@ def _of_project(plugins: Plugins, project: Path) -> Diagnosis:
     if lack is not None:
         return Diagnosis(subject, works=False, detail=lack)
     return Diagnosis(subject, works=True, detail=f"program {service.program}, runtime {service.runtime}")
+
+
+async def _broken_services(plugins: Plugins, settings: Settings) -> list[Diagnosis]:
+    """Return what is wrong with the services of the settings; those that work are not listed."""
+    pool = ValidationPool(settings.validation_seconds)
+    try:
+        reloader = Reloader(ProjectReader(settings, plugins, pool), plugins)
+        await reloader.reload()
+    except ServiceError as error:
+        return [Diagnosis("services", works=False, detail=str(error))]
+    finally:
+        pool.close()
+    broken = reloader.catalogue.broken
+    return [Diagnosis(f"service {each.name}", works=False, detail=each.reason) for each in broken]
 
 
 def _details(diagnosis: Diagnosis) -> str:

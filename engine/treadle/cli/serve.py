@@ -14,7 +14,7 @@ from treadle.cli.build import build_all
 from treadle.cli.lines import Lines
 from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.cli.output import detach_stdout
-from treadle.intake.projects import is_project
+from treadle.intake.project_folders import is_project
 from treadle.interface.errors import ServiceError, TreadleError
 from treadle.server import Server
 from treadle_spool import SpoolError

@@ -96,6 +96,10 @@ class Dispatcher(Lifetime):
         """End a job that an earlier engine has claimed and whose descriptor can't be read any more."""
         self._spawn(damaged.job.id, end_unreadable(damaged, self._services.values(), self._tools))
 
+    def look_again(self) -> None:
+        """Start jobs whose service was not served and is now, as far as there are slots."""
+        self._fill_slots()
+
     def hold(self) -> None:
         """Start no more jobs; those that run go on."""
         self._held = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,6 +16,9 @@ from treadle.interface.service import Service
 from treadle.support.hints import nearest
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 5.0
+"""Seconds in which a runtime has to say what a service lacks."""
 
 
 def candidates(plugins: Plugins, name: str) -> list[Runtime]:
@@ -57,6 +61,33 @@ async def choose_runtime(plugins: Plugins, service: Service) -> Runtime:
         if (await runtime.diagnose()).works:
             return runtime
     return runtimes[0]
+
+
+async def missing(plugins: Plugins, service: Service) -> str | None:
+    """Return what the service needs and this host lacks, by the runtime that would run it; None: nothing.
+
+    A runtime that fails, or does not answer in time, says nothing.
+    """
+    if not any(type(each).missing is not Runtime.missing for each in candidates(plugins, service.runtime)):
+        return None
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            runtime = await choose_runtime(plugins, service)
+            return await runtime.missing(service)
+    except TimeoutError:
+        log.info("the runtime of service %s does not say in time what is missing", service.name)
+    except Exception:  # a plugin's code may raise anything
+        log.exception("the runtime of service %s can't say what is missing", service.name)
+    return None
+
+
+def release(plugins: Plugins, service: Service) -> None:
+    """Have the runtimes let go what they keep for a service; failures are logged."""
+    for runtime in candidates(plugins, service.runtime):
+        try:
+            runtime.release(service)
+        except Exception:  # a plugin's code may raise anything
+            log.exception("runtime %s failed to release service %s", runtime.name, service.name)
 
 
 def program_for(plugins: Plugins, service: Service, runtime: Runtime) -> Program | None:

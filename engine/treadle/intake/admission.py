@@ -109,7 +109,7 @@ class Admission:
     def check(self, job: Descriptor) -> None:
         """Raise InvalidDescriptor, with the JSON path of the fault, if the job can't be run.
 
-        Raises OSError if it can't be validated now.
+        Raises ServiceBroken or OSError if it can't be validated now.
         """
         served = self._catalogue.find(job.service)
         for payload, check in served.checks.items():
@@ -119,8 +119,8 @@ class Admission:
     def compose(self, source: Source, size: int) -> Draft:
         """Have a process decode a large job of so many bytes, check it and write its file.
 
-        Raises SpoolError if the job can't be run, Unfinished if its file has changed meanwhile, and OSError.
-        Blocks. The caller removes the draft.
+        Raises SpoolError if the job can't be run, Unfinished if its file has changed meanwhile, ServiceBroken
+        and OSError. Blocks. The caller removes the draft.
         """
         draft = self._large.compose(source, size, lambda job: self._catalogue.find(job.service).checks)
         if self._plugins_validate:

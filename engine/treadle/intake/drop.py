@@ -83,7 +83,7 @@ class Intake(Lifetime):
         self._listing = False
         self._listed = 0.0
         self._looking = Lane(self._look_at, batch=_LOOKED_AT)
-        self._visits = Visits(self._looking.put)
+        self.visits = Visits(self._looking.put)
         self._judging = Lane(self._judge, workers=_JUDGES, slow=_SLOW, most=_MOST_JUDGES)
         self._refusing = Lane(self._refuse, batch=_REFUSED)
 
@@ -99,13 +99,13 @@ class Intake(Lifetime):
             for lane in (self._refusing, self._judging, self._looking):
                 await stack.enter_async_context(lane)
             yield
-            self._visits.stop()
+            self.visits.stop()
 
     def _hear(self, entry: str | None) -> None:
         """Take a hint of the watcher: an entry may be new, or any may."""
         if entry is not None:
             if not is_hidden(entry):
-                self._visits.want(entry)
+                self.visits.want(entry)
         elif not self._listing:
             self._listing = True
             self._looking.put(None)
@@ -154,7 +154,7 @@ class Intake(Lifetime):
         self._listing = False
         try:
             names = await self._in_thread(self._drop.names)
-            new = await self._in_thread(lambda: [name for name in names if name not in self._visits])
+            new = await self._in_thread(lambda: [name for name in names if name not in self.visits])
         except OSError as error:
             self.troubles.unlisted = str(error)
             asyncio.get_running_loop().call_later(_RETRY_DELAY, self._hear, None)
@@ -162,8 +162,8 @@ class Intake(Lifetime):
         self.troubles.unlisted = None
         self.troubles.keep(names)
         for entry in new:
-            if entry not in self._visits:
-                self._visits.want(entry)
+            if entry not in self.visits:
+                self.visits.want(entry)
         self._listed = asyncio.get_running_loop().time()
 
     async def _await_room(self) -> None:
@@ -186,7 +186,7 @@ class Intake(Lifetime):
             if not isinstance(found, Large):
                 await self._check(found.descriptor)
             if not self._has_room():
-                self._visits.done(found.entry, _RETRY_DELAY)
+                self.visits.done(found.entry, _RETRY_DELAY)
             elif isinstance(found, Large):
                 compose = self._admission.compose_dropped
                 self._note(found.entry, await self._in_thread(self._drop.accept_large, found, compose))
@@ -236,14 +236,14 @@ class Intake(Lifetime):
                 self.refused += 1
                 log.warning("%r was refused: %s", outcome.name, outcome.reason)
         self.troubles.done(entry, getattr(outcome, "stays", None))
-        self._visits.done(entry, again)
+        self.visits.done(entry, again)
         if other is not None:
-            self._visits.want(other)
+            self.visits.want(other)
 
     def _failed(self, entry: str, error: Exception) -> None:
         """Take note of an error of the disk, or of a plugin: the entry is looked at again later."""
         self.troubles.failed(entry, error)
-        self._visits.done(entry, _RETRY_DELAY)
+        self.visits.done(entry, _RETRY_DELAY)
 
     async def _in_thread(self, work: Callable[..., Value], *arguments: Any) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

@@ -37,6 +37,11 @@ class Visits:
         elif again is not None:
             self._timers[entry] = asyncio.get_running_loop().call_later(again, self.want, entry)
 
+    def want_all(self) -> None:
+        """Look now at all entries that would be looked at later."""
+        for entry in list(self._timers):
+            self.want(entry)
+
     def stop(self) -> None:
         """Look at nothing any more."""
         for timer in self._timers.values():

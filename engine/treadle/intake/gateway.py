@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol
 
 from treadle.extend.loader import Plugins
-from treadle.extend.selection import check_service, image_runtimes
 from treadle.intake.admission import Admission
-from treadle.intake.catalogue import Catalogue, Served
+from treadle.intake.catalogue import Change
 from treadle.intake.check_lanes import CheckLanes
 from treadle.intake.composing import Source
-from treadle.intake.payload_checks import payload_checks
-from treadle.intake.projects import read_services
+from treadle.intake.project_reader import ProjectReader
+from treadle.intake.reloader import Reloader, log_change
 from treadle.intake.validation_pool import ValidationPool
 from treadle.interface.job import Job
 from treadle.interface.settings import Settings
@@ -59,7 +58,10 @@ class Gateway(Lifetime):
         self.settings = settings
         self.plugins = Plugins(settings)
         pool = ValidationPool(settings.validation_seconds)
-        self.services = Catalogue(_served(settings, self.plugins, pool))
+        self.reloader = Reloader(ProjectReader(settings, self.plugins, pool), self.plugins)
+        self.reloader.listen(log_change)
+        self.services = self.reloader.catalogue
+        log_change(Change(broken=self.services.broken))
         self.spool = Spool.open(settings.spool)
         self.arrivals = Arrivals(settings.rescan)
         self.changes = Changes()
@@ -85,13 +87,14 @@ class Gateway(Lifetime):
             await stack.enter_async_context(self.changes)
             stack.push_async_callback(self.plugins.close)
             stack.callback(self.admission.close)
+            await stack.enter_async_context(self.reloader)
             yield
 
     async def submit(self, descriptor: Descriptor, name: str | None = None) -> Status:
         """Accept a job durably and return its status.
 
-        Raises InvalidDescriptor, NameTaken, QueueFull, DiskFull, ShuttingDown or OSError: then the job is
-        not accepted.
+        Raises InvalidDescriptor, ServiceBroken, NameTaken, QueueFull, DiskFull, ShuttingDown or OSError: then
+        the job is not accepted.
         """
         self.admission.check_room()
         if self.admission.is_quick(descriptor):
@@ -135,6 +138,11 @@ class Gateway(Lifetime):
             problems.append(f"the last job could not be written to the disk: {self._failure[1]}")
         return problems
 
+    def notes(self) -> list[str]:
+        """Return what somebody should mend, for the health answer: it stops nothing but itself."""
+        broken = [f"service {each.name!r} is broken: {each.reason}" for each in self.services.broken]
+        return broken + self.arrivals.notes()
+
     async def _accept(self, job: Descriptor | Draft, name: str) -> Status:
         """Write a job, and remember whether that was possible."""
         try:
@@ -144,12 +152,3 @@ class Gateway(Lifetime):
             raise
         self._failure = None
         return status
-
-
-def _served(settings: Settings, plugins: Plugins, pool: ValidationPool) -> Iterator[Served]:
-    """Yield the services of the settings; raise ServiceError for one that can't be used."""
-    runtimes = image_runtimes(plugins)
-    services = read_services(settings.projects, settings.services, plugins.options, runtimes)
-    for service in services.values():
-        check_service(plugins, service)
-        yield Served(service, payload_checks(service, pool))

@@ -7,7 +7,7 @@ over planqk.json. A fault is a ServiceError with the file, and with the key and 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from treadle.intake.project_folders import PLANQK, SPECS, TOML, is_project
 from treadle.interface.errors import ServiceError
 from treadle.interface.options import KnownOptions
 from treadle.interface.service import CONTAINER, HOST, PYTHON_TEMPLATE, Resources, Service, ServiceFile
@@ -30,6 +31,10 @@ _VERSION = re.compile(r"[\s<>=!]*3(\.\d+)*(\.\*)?(\s*,[\s<>=!]*\d+(\.\d+)*(\.\*)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 _Amount = Annotated[float, Meta(gt=0, title="a number greater than 0")]
+
+
+class NotAProject(ServiceError):
+    """The folder is not a service project."""
 
 
 class _PlanqkResources(msgspec.Struct, frozen=True):
@@ -89,43 +94,14 @@ def read_service(
 def _read_files(path: Path) -> tuple[_Planqk, TomlFile | None]:
     """Return planqk.json and treadle.toml of a project; raise ServiceError where the folder is none."""
     if not path.is_dir():
-        raise ServiceError(f"{path} is not a service project: there is no such folder")
-    planqk = _read_planqk(path / "planqk.json")
-    file = TomlFile.read(toml, ServiceError) if (toml := path / "treadle.toml").exists() else None
+        raise NotAProject(f"{path} is not a service project: there is no such folder")
+    planqk = _read_planqk(path / PLANQK)
+    file = TomlFile.read(toml, ServiceError) if (toml := path / TOML).exists() else None
     if planqk == _Planqk() and not (file and file.values) and not is_project(path):
-        raise ServiceError(
+        raise NotAProject(
             f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
         )
     return planqk, file
-
-
-def read_services(
-    projects: Iterable[Path],
-    folder: Path | None,
-    options: KnownOptions,
-    image_runtimes: Collection[str] = (CONTAINER,),
-) -> dict[str, Service]:
-    """Return the services of the projects and of each project in folder, by name.
-
-    Raises ServiceError if one is not valid, or two have the same name.
-    """
-    paths = [*projects, *(sorted(filter(is_project, folder.iterdir())) if folder else ())]
-    services: dict[str, Service] = {}
-    for path in paths:
-        service = read_service(path, options, image_runtimes)
-        if other := services.get(service.name):
-            raise ServiceError(
-                f"{other.path} and {service.path} are both named {service.name!r}: "
-                "set `name` in the treadle.toml of one of them"
-            )
-        services[service.name] = service
-    return services
-
-
-def is_project(path: Path) -> bool:
-    """Return whether the path is a folder with at least one typical file of a service project."""
-    marks = ("planqk.json", "treadle.toml", "src/program.py", "src/__init__.py", "Dockerfile")
-    return path.is_dir() and any((path / mark).exists() for mark in marks)
 
 
 def _read_planqk(path: Path) -> _Planqk:
@@ -175,7 +151,7 @@ def _default_program(planqk: str | None, path: Path) -> str:
         return CONTAINER if is_container else PYTHON_TEMPLATE
     if planqk not in _PROGRAMS:
         raise ServiceError(
-            f"{path / 'planqk.json'}: runtime {planqk!r} is unknown; known are {', '.join(_PROGRAMS)}. "
+            f"{path / PLANQK}: runtime {planqk!r} is unknown; known are {', '.join(_PROGRAMS)}. "
             "To use another runtime, set `runtime` in treadle.toml"
         )
     return _PROGRAMS[planqk]
@@ -193,7 +169,7 @@ def _is_version(value: Path | None, path: Path) -> bool:
 
 
 def _read_openapi(path: Path) -> Mapping[str, Any]:
-    for name in ("openapi-spec.yml", "openapi-spec.yaml", "openapi-spec.json"):
+    for name in SPECS:
         if (spec := path / name).exists():
             try:
                 document = yaml.safe_load(spec.read_text("utf-8"))

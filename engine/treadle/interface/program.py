@@ -96,8 +96,9 @@ class Program(ABC):
     def check(self, service: Service) -> None:  # noqa: B027  # a program need not have anything to check
         """Raise ServiceError if the service can't be executed. The default accepts all services.
 
-        Called synchronously, once for each service: by the engine and by an API process when they start,
-        before the service is served, and by `treadle build`.
+        Called synchronously, in any thread, by the engine and by an API process: before a service is served,
+        and about once a second afterwards, so it must be cheap and change nothing. A service that is refused
+        is listed as broken. Called by `treadle build` and `treadle doctor` as well.
         """
 
     async def prepare(self, service: Service, build: Build) -> None:  # noqa: B027  # most need nothing

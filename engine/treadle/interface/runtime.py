@@ -42,6 +42,16 @@ class StartError(TreadleError):
         self.code = code
 
 
+class Unavailable(StartError):
+    """What the service needs is missing on this host, and nothing of the attempt has begun.
+
+    Raised by `Runtime.start` and `Program.command` in place of a StartError, where the job is not to blame: a
+    missing image, an interpreter that has gone. The engine then lists the service as broken, with the detail
+    as the reason, and the job waits until the service works again. An attempt that may have been started
+    before fails as by a StartError.
+    """
+
+
 class Runtime(ABC):
     """The plugin type that runs attempts: on this host, in containers, or anywhere else.
 
@@ -78,8 +88,26 @@ class Runtime(ABC):
     def check(self, service: Service) -> None:  # noqa: B027  # most runtimes have nothing to check
         """Raise ServiceError if the service can't be run. The default accepts all services.
 
-        Called synchronously, once for each service: by the engine and by an API process when they start,
-        before the service is served, and by `treadle build`.
+        Called synchronously, in any thread, by the engine and by an API process: before a service is served,
+        and about once a second afterwards, so it must be cheap and change nothing. A service that is refused
+        is listed as broken. Called by `treadle build` and `treadle doctor` as well.
+        """
+
+    async def missing(self, service: Service) -> str | None:
+        """Return what the service needs and this host lacks at the moment, in a sentence; None: nothing.
+
+        For what `check` can't see at once, such as an image. It must make nothing. Called by the engine and
+        by an API process after they have started, then every few seconds, for each service whose first
+        working candidate this runtime is; and by `treadle doctor`. A service that lacks something is listed
+        as broken, and its jobs wait. An exception is logged, and counts as nothing.
+        """
+        return None
+
+    def release(self, service: Service) -> None:  # noqa: B027  # most keep nothing for a service
+        """Let go what is kept for new attempts of a service, such as a process that waits for them.
+
+        Called by the engine, in its event loop, when the service is removed, broken or changed: no attempt
+        will be started with this value of it, but some may run, and go on. An exception is logged.
         """
 
     @abstractmethod

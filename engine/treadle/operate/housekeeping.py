@@ -24,13 +24,18 @@ class Housekeeping(Lifetime):
     """A background task: every `interval` seconds it removes orphans of dead attempts, and expired jobs."""
 
     def __init__(
-        self, owner: Owner, runtimes: Iterable[Runtime], interval: float, retention: Retention
+        self,
+        owner: Owner,
+        runtimes: Callable[[], Iterable[Runtime]],
+        interval: float,
+        retention: Retention,
     ) -> None:
+        """Tidy up by the runtimes that are returned in each round."""
         self._owner = owner
         self._spool = owner.spool
         self._interval = interval
         self._retention = retention
-        self._runtimes = tuple(runtimes)
+        self._runtimes = runtimes
 
     @asynccontextmanager
     async def _lifetime(self) -> AsyncIterator[None]:
@@ -39,7 +44,7 @@ class Housekeeping(Lifetime):
 
     async def _rounds(self) -> None:
         while True:
-            for runtime in self._runtimes:
+            for runtime in self._runtimes():
                 try:
                     await runtime.tidy(self._spool.id, self._alive)
                 except Exception:  # a plugin's code may raise anything

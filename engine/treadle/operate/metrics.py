@@ -16,6 +16,7 @@ from treadle_spool import State, now
 if TYPE_CHECKING:
     from treadle.dispatch.dispatcher import Dispatcher
     from treadle.extend.observers import Observers
+    from treadle.intake.catalogue import Catalogue
     from treadle.intake.drop import Intake
     from treadle.interface.job import Job
     from treadle.watch.arrivals import Arrivals
@@ -27,8 +28,14 @@ class Metrics(Collector):
     """The registry of the metrics: events update the counters, a scrape reads the gauges."""
 
     def __init__(
-        self, dispatcher: Dispatcher, intake: Intake, arrivals: Arrivals, observers: Observers
+        self,
+        catalogue: Catalogue,
+        dispatcher: Dispatcher,
+        intake: Intake,
+        arrivals: Arrivals,
+        observers: Observers,
     ) -> None:
+        self._catalogue = catalogue
         self._dispatcher = dispatcher
         self._intake = intake
         self._arrivals = arrivals
@@ -65,6 +72,10 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield the gauges, and the counters that others keep."""
+        services = GaugeMetricFamily("treadle_services", "Services, by whether they work", labels=["state"])
+        services.add_metric(["working"], len(self._catalogue))
+        services.add_metric(["broken"], len(self._catalogue.broken))
+        yield services
         waiting = GaugeMetricFamily("treadle_jobs_waiting", "Jobs that wait", labels=["service"])
         for service, number in self._dispatcher.backlog.by_service().items():
             waiting.add_metric([service], number)

@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from treadle import Descriptor, Reason, ServiceError, State
+from treadle import Descriptor, Reason, State
+from treadle.intake.catalogue import ServiceBroken
 from treadle.testing import Call, calls, end, ended, eventually, result, submit, until
 from treadle_spool import InvalidDescriptor, Owner, Spool
 
@@ -214,12 +215,22 @@ async def wrap_run(attempt):
         assert (engine.spool.done / job / "note").read_text() == "in and out"
 
 
-async def test_a_service_whose_runtime_is_not_installed_is_reported_before_it_is_served(harness):
+async def test_a_service_whose_runtime_is_not_installed_is_broken_and_its_jobs_wait(harness):
     harness.service()
-    (harness.projects / "test" / "treadle.toml").write_text('runtime = "scriptet"')
-    with pytest.raises(ServiceError, match="did you mean 'scripted'"):
-        async with harness.engine():
-            pass
+    project = harness.service("other")
+    (project / "treadle.toml").write_text('runtime = "scriptet"')
+    async with harness.engine() as engine:
+        (broken,) = engine.services.broken
+        assert "did you mean 'scripted'" in broken.reason
+        with pytest.raises(ServiceBroken, match="did you mean"):
+            await submit(engine, service="other")
+        engine.spool.accept(Descriptor(service="other"), "waits")
+        await ended(engine, await submit(engine))
+        assert engine.health().ready
+        assert any("service 'other' is broken" in note for note in engine.health().notes)
+        harness.service("other")
+        await ended(engine, "waits")
+        assert engine.health().notes == ()
 
 
 async def test_an_interim_result_that_is_not_json_is_noted(harness):

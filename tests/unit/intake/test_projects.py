@@ -5,7 +5,7 @@ import json
 import pytest
 
 from treadle import ServiceError
-from treadle.intake.projects import read_service, read_services
+from treadle.intake.projects import read_service
 from treadle.interface.options import KnownOptions, Owner
 
 IMAGE = KnownOptions((Owner.of("program", "container", {"image": str}),))
@@ -140,16 +140,3 @@ def test_a_folder_with_nothing_of_a_service_is_reported(tmp_path):
         read_service(tmp_path, KnownOptions())
     with pytest.raises(ServiceError, match="no such folder"):
         read_service(tmp_path / "nothing", KnownOptions())
-
-
-def test_a_folder_of_projects_is_served_whole(project, tmp_path):
-    project(name="a")
-    project(name="b")
-    (tmp_path / "notes").mkdir()
-    assert list(read_services([], tmp_path, KnownOptions())) == ["a", "b"]
-
-
-def test_two_of_a_name_are_reported(project):
-    first, second = project({"name": "same"}, name="a"), project({"name": "same"}, name="b")
-    with pytest.raises(ServiceError, match="both named 'same'"):
-        read_services([first, second], None, KnownOptions())

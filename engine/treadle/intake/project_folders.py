@@ -1,0 +1,77 @@
+"""What is seen of project folders without reading their files: which there are, and which have changed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+
+PLANQK, TOML = "planqk.json", "treadle.toml"
+SPECS = ("openapi-spec.yml", "openapi-spec.yaml", "openapi-spec.json")
+"""The names of an OpenAPI document; the first that exists counts."""
+_MARKS = (PLANQK, TOML, "src/program.py", "src/__init__.py", "Dockerfile")
+"""Files that make a folder a project."""
+_READ = (PLANQK, TOML, *SPECS)
+_NOTICED = ("", *_MARKS, "src", ".venv")
+"""Files whose content is read, and those that count by being there; the first is the folder itself."""
+_NAME = re.compile(r'"name"\s*:\s*"([^"\\]+)"')
+
+Stamp = tuple[object, ...]
+"""What tells one state of a project's files from another."""
+
+
+def is_project(path: Path) -> bool:
+    """Return whether the path is a folder with at least one typical file of a service project.
+
+    A folder that can't be looked into, and a link that leads nowhere, count as one: they are broken projects.
+    """
+    try:
+        if path.is_dir():
+            return any((path / mark).exists() for mark in _MARKS)
+        return path.is_symlink() and not path.exists()
+    except OSError:
+        return True
+
+
+def projects_in(folder: Path) -> list[Path]:
+    """Return the projects in a folder, in the order of their names; raise OSError if it can't be listed.
+
+    A name that begins with a dot is passed over: it may be a project that is still being copied.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and is_project(path))
+
+
+def stamp(path: Path) -> Stamp:
+    """Return the stamp of a project's files; it changes when what `read_service` returns may have changed.
+
+    Whatever else is in the folder, such as an environment or data, is not looked at.
+    """
+    return tuple(_state(path / name) for name in _READ) + tuple(_kind(path / name) for name in _NOTICED)
+
+
+def guessed_name(path: Path) -> str:
+    """Return the name that a project most likely has whose files can't be read: theirs, else the folder's."""
+    with suppress(OSError, ValueError, RecursionError):
+        if isinstance(name := tomllib.loads((path / TOML).read_text("utf-8")).get("name"), str):
+            return name
+    with suppress(OSError, ValueError):
+        if match := _NAME.search((path / PLANQK).read_text("utf-8")):
+            return match[1]
+    return path.name
+
+
+def _state(path: Path) -> object:
+    try:
+        file = path.stat()
+    except OSError as error:
+        return error.errno
+    return file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
+
+
+def _kind(path: Path) -> object:
+    try:
+        file = path.stat()
+    except OSError as error:
+        return error.errno
+    return file.st_dev, file.st_ino, file.st_mode
