@@ -28,7 +28,8 @@ from treadle.dispatch.following import OutputFollower
 from treadle.dispatch.guarded import wrapped
 from treadle.dispatch.outcome import Outcome, conclude, failure
 from treadle.dispatch.output import Findings, OutputReader
-from treadle.dispatch.records import bare_status, ended_record, ended_status, with_runtime
+from treadle.dispatch.publishing import publish
+from treadle.dispatch.records import ended_record, ended_status, with_runtime
 from treadle.dispatch.stopping import stop_unfollowed
 from treadle.dispatch.toolbox import Toolbox
 from treadle.extend.selection import choose_runtime, program_for
@@ -38,8 +39,8 @@ from treadle.interface.parser import OutputParser
 from treadle.interface.runtime import Runtime, StartError
 from treadle.interface.service import Service
 from treadle.support.retrying import backoff, may_pass, retry_until_done
-from treadle_spool import LiveAttempt, State, Status
-from treadle_spool.untrusted import UntrustedFile, is_folder, is_misplaced
+from treadle_spool import LiveAttempt, State
+from treadle_spool.untrusted import is_folder, is_misplaced
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,9 @@ class JobRun:
             detail = f"the engine failed with this job: {error!r}"
             exit_, outcome = Exit(Reason.LOST, detail=detail), failure("ENGINE_ERROR", detail)
         on_over()
-        state = await self._publish(exit_, outcome)
+        notes = self._attempt_run.findings.notes if self._attempt_run is not None else None
+        status = ended_status(self.job, self._live, exit_, outcome.state, notes)
+        state = await publish(self.job, status, outcome, self._tools.finish)
         del outcome
         self._attempt_run = None  # it has the result, and holds this run
         self._tools.observers.tell("job_changed", job=self.job, before=State.RUNNING, after=state)
@@ -215,28 +218,6 @@ class JobRun:
     def _next_attempt(self, exit_: Exit) -> LiveAttempt:
         ended = ended_record(self._live.attempt, exit_)
         return self._tools.owner.next_attempt(self.job.id, msgspec.structs.replace(self._live, attempt=ended))
-
-    async def _publish(self, exit_: Exit, outcome: Outcome) -> State:
-        """Move the job to done/, as soon as the disk permits, and return its state there."""
-        notes = self._attempt_run.findings.notes if self._attempt_run is not None else None
-        status = ended_status(self.job, self._live, exit_, outcome.state, notes)
-        try:
-            await self._finish(status, outcome)
-        except UntrustedFile as error:
-            outcome = failure("INVALID_RESULT", f"the result can't be read: {error.strerror}")
-            await self._finish(msgspec.structs.replace(status, status=outcome.state), outcome)
-        except Exception as error:
-            log.exception("the outcome of job %s can't be written", self.job.id)
-            outcome = failure("ENGINE_ERROR", f"its outcome can't be written: {error!r}")
-            await self._finish(bare_status(self.job, outcome.state), outcome)
-        return outcome.state
-
-    async def _finish(self, status: Status, outcome: Outcome) -> None:
-        await retry_until_done(
-            lambda: self._tools.finish((status, outcome.result)),
-            f"job {self.job.id} has ended, but its outcome can't be published",
-            hopeless=lambda error: isinstance(error, UntrustedFile),
-        )
 
     async def _clean_up(self) -> None:
         if self._runtime is None:
