@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from treadle.dispatch.dispatcher import Dispatcher
-from treadle.dispatch.recovery import Recovered, recover
+from treadle.dispatch.recovery import Recovery
 from treadle.dispatch.toolbox import Finish, Toolbox
 from treadle.extend.observers import Observers
 from treadle.extend.selection import candidates, release
@@ -41,6 +41,7 @@ class Engine(Lifetime):
     """The parts that claim and end jobs, and what counts them, are made when the engine has the lock."""
     intake: Intake
     metrics: Metrics
+    recovery: Recovery
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -62,7 +63,9 @@ class Engine(Lifetime):
             await stack.enter_async_context(self.observers)
             await stack.enter_async_context(self.gateway)
             await asyncio.to_thread(owner.sweep)
-            self._adopt(await asyncio.to_thread(self._recover, owner))
+            self.recovery = await asyncio.to_thread(self._recover, owner)
+            self.dispatcher.take_up(self.recovery)
+            self.gateway.reloader.listen(self._services_changed)
             self.dispatcher.attach(self.gateway.arrivals)
             self.intake.attach(self.gateway.arrivals)
             await stack.enter_async_context(self.dispatcher)
@@ -94,38 +97,32 @@ class Engine(Lifetime):
     def _assemble(self, owner: Owner, finish: Finish) -> None:
         """Make the parts that need the owner of the spool."""
         gateway, settings = self.gateway, self.settings
-        tools = Toolbox(owner, self.plugins, self.observers, gateway.changes, finish, settings)
+        tools = Toolbox(
+            owner, self.plugins, self.observers, gateway.changes, finish, settings, gateway.reloader.report
+        )
         self.dispatcher = Dispatcher(self.services, tools, gateway.admission.read_owed)
         gateway.listen(self.dispatcher.noticing)
         self.intake = Intake(DropFolder(owner, max_bytes=settings.max_body, large=LARGE), gateway.admission)
-        gateway.reloader.listen(self._services_changed)
         self.metrics = Metrics(self.services, self.dispatcher, self.intake, gateway.arrivals, self.observers)
 
     def _services_changed(self, change: Change) -> None:
         """Take note that services were added, changed or removed, or are broken."""
         for service in change.retired:
             release(self.plugins, service)
-        self.dispatcher.look_again()
+        self.dispatcher.look_again(self.recovery)
         self.intake.visits.want_all()
 
     def _housekeeping(self, owner: Owner) -> Housekeeping:
         return Housekeeping(owner, self._runtimes, self.settings.tidy, self.settings.retention)
 
-    def _recover(self, owner: Owner) -> list[Recovered]:
+    def _recover(self, owner: Owner) -> Recovery:
         read_owed = self.gateway.admission.read_owed
-        return list(recover(owner, self.services, partial(candidates, self.plugins), read_owed))
+        return Recovery(owner, self.services, partial(candidates, self.plugins), read_owed)
 
     def _runtimes(self) -> set[Runtime]:
         """Return the runtimes that the services may use now."""
         names = {service.runtime for service in self.services.values()}
         return {runtime for name in names for runtime in candidates(self.plugins, name)}
-
-    def _adopt(self, recovered: Iterable[Recovered]) -> None:
-        for each in recovered:
-            if each.problem:
-                self.dispatcher.end(each)
-            else:
-                self.dispatcher.adopt(each)
 
 
 class ApiProcess(Lifetime):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from treadle import StartError
+from treadle import StartError, Unavailable
 from treadle_containers.engine import ContainerEngine, EngineError, EngineUnreachable, NoSuchImage
 
 _FAULTS: tuple[tuple[str, str, str], ...] = (
@@ -54,7 +54,7 @@ def start_error(engine: ContainerEngine, error: EngineError) -> StartError:
     if isinstance(error, EngineUnreachable):
         return StartError("ENGINE_UNREACHABLE", f"{error}. {engine.remedy()}")
     if isinstance(error, NoSuchImage):
-        return StartError("NO_SUCH_IMAGE", str(error))
+        return Unavailable("NO_SUCH_IMAGE", str(error))
     for code, pattern, remedy in _FAULTS:
         if re.search(pattern, str(error), re.IGNORECASE):
             return StartError(code, f"{remedy}. {engine.name} says: {error}")

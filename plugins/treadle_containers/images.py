@@ -43,6 +43,16 @@ class Images:
                 self._cache[tag] = await self._ensure(service, tag, report)
         return tag, self._cache[tag]
 
+    async def missing(self, service: Service) -> str | None:
+        """Return why an image that the service names is not to be had; None if it is, or is made or fetched.
+
+        Raises EngineError.
+        """
+        options = _options(service)
+        if options.image is None or options.pull or await self._engine.image(options.image) is not None:
+            return None
+        return self._not_here(options.image)
+
     def forget(self) -> None:
         """Clear the cache of images; called after an image turned out to be missing."""
         self._cache.clear()
@@ -73,10 +83,7 @@ class Images:
         options = _options(service)
         if options.image is not None:
             if not options.pull:
-                raise NoSuchImage(
-                    f"image {tag!r} is not on this host, and nothing is fetched: load it with "
-                    f"`{self._engine.name} load`, or set `pull = true`"
-                )
+                raise NoSuchImage(self._not_here(tag))
             await self._engine.pull(tag, report)
         elif (archive := service.path / _ARCHIVE).exists():
             await self._engine.load(tag, archive, report)
@@ -84,6 +91,12 @@ class Images:
             context = await asyncio.to_thread(Context(service.path).pack)
             with context:
                 await self._engine.build(tag, context, report)
+
+    def _not_here(self, tag: str) -> str:
+        return (
+            f"image {tag!r} is not on this host, and nothing is fetched: load it with "
+            f"`{self._engine.name} load`, or set `pull = true`"
+        )
 
 
 class BuildLog:

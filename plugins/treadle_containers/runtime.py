@@ -90,6 +90,13 @@ class ContainerRuntime(Runtime):
         """Raise ServiceError for invalid limits."""
         spec.Limits.of(service, self.name)
 
+    async def missing(self, service: Service) -> str | None:
+        """Return why the image that the service names is missing; None where the engine does not answer."""
+        try:
+            return await self._images.missing(service)
+        except EngineError:
+            return None
+
     def limits(self, service: Service) -> dict[str, Any]:
         """Return what the container may do and use."""
         return spec.Limits.of(service, self.name).describe()

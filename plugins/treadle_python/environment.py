@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from treadle import Attempt, Service, StartError
+from treadle import Attempt, Service, Unavailable
 from treadle_python.building import conda
 from treadle_python.building.store import FOLDER, LINK, made_environment
 
@@ -31,11 +31,11 @@ _THREAD_VARIABLES = (
 
 
 def interpreter(service: Service) -> Path:
-    """Return the path of the service's Python at this moment. Raises StartError if it is not executable."""
+    """Return the path of the service's Python at this moment. Raises Unavailable if it is not executable."""
     python = python_of(service)
     if python is None:
         if service.python_version is not None:
-            raise StartError(
+            raise Unavailable(
                 "PYTHON_NOT_FOUND",
                 f"{service.path}: there is no environment with Python {service.python_version}: "
                 "`treadle build` makes it",
@@ -46,7 +46,7 @@ def interpreter(service: Service) -> Path:
         remedy = "set `python` in treadle.toml"
         if path.is_relative_to(service.path / FOLDER):
             remedy = f"`treadle build {service.path}` makes it again"
-        raise StartError("PYTHON_NOT_FOUND", f"{path} is not a Python interpreter: {remedy}")
+        raise Unavailable("PYTHON_NOT_FOUND", f"{path} is not a Python interpreter: {remedy}")
     return path
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from treadle import Attempt, Build, Command, Exit, Mount, Program, Service, ServiceError, StartError
+from treadle import Attempt, Build, Command, Exit, Mount, Program, Service, ServiceError, Unavailable
 from treadle_python.bootstrap import HERE, bootstrap
 from treadle_python.building.builder import Builder
 from treadle_python.building.state import lack
@@ -75,7 +75,7 @@ class PythonTemplate(Program):
             return
         try:
             interpreter(service)
-        except StartError as error:
+        except Unavailable as error:
             raise ServiceError(f"{service.path}: {error}") from error
 
     async def prepare(self, service: Service, build: Build) -> None:
@@ -87,7 +87,7 @@ class PythonTemplate(Program):
         return lack(service)
 
     async def command(self, attempt: Attempt) -> PythonCall:
-        """Return the call. Raises StartError if the interpreter is missing.
+        """Return the call. Raises Unavailable if the interpreter is missing.
 
         After a switch of the environment it is another call; an attempt that has begun goes on as it is.
         """

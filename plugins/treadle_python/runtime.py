@@ -31,21 +31,19 @@ import os
 import platform
 import sys
 from contextlib import suppress
-from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, SIGUSR1
 from typing import Any, ClassVar
 
-from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, open_files
+from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service
 from treadle_python import host_mounts
-from treadle_python.environment import inherited, mark
+from treadle_python.environment import mark
 from treadle_python.exits import NOT_DURABLE, exit_of_name, output_limit, recorded_exit
-from treadle_python.fork_server_process import ForkServerSpec
 from treadle_python.fork_servers import ForkServers
 from treadle_python.leftovers import Leftovers, kill_marked
 from treadle_python.mount_table import MountTable
 from treadle_python.options import HostOptions
-from treadle_python.python_template import PythonCall
 from treadle_python.requests import request_of
+from treadle_python.server_specs import ServerSpecs, interpreter_of
 from treadle_python.spawning import spawn
 from treadle_python.supervisor_handle import SupervisorHandle, send, wait_for_end
 from treadle_python.supervisor_link import SupervisedAttempt
@@ -74,7 +72,7 @@ class HostRuntime(Runtime):
         self._leftovers = Leftovers()
         self._mounts = MountTable()
         self._servers = ForkServers(idle)
-        self._specs: dict[tuple[str, str], tuple[Service, ForkServerSpec]] = {}
+        self._specs = ServerSpecs(contain, self._servers.drop)
         self._supervised: dict[tuple[str, str], tuple[int, SupervisedAttempt]] = {}
         """The attempts that this engine has started and not cleaned up, by spool and job: the number of the
         last one, and what its supervisor reports."""
@@ -82,6 +80,11 @@ class HostRuntime(Runtime):
     def check(self, service: Service) -> None:
         """Raise ServiceError if an option is wrong."""
         service.options_of(HostOptions, self.name)
+
+    def release(self, service: Service) -> None:
+        """Let the service's fork server go; it ends when it is idle, and its supervisors after their jobs."""
+        for spec in self._specs.take(service):
+            self._servers.drop(spec.name)
 
     def limits(self, service: Service) -> dict[str, Any]:
         """Return the output limit."""
@@ -105,7 +108,7 @@ class HostRuntime(Runtime):
         supervised = None
         by_server = attempt.service.options_of(HostOptions, self.name).start != "spawn"
         if not by_server or not await self._fork(attempt, command, request):
-            supervised = await spawn(attempt, _interpreter(command), command.environment, request)
+            supervised = await spawn(attempt, interpreter_of(command), command.environment, request)
         if supervised is not None:
             self._supervised[_key(attempt)] = attempt.number, supervised
 
@@ -120,7 +123,7 @@ class HostRuntime(Runtime):
 
         Raises OSError at a transient error. A cancelled call publishes a fence.
         """
-        spec = self._spec(attempt, command)
+        spec = self._specs.of(attempt, command)
         try:
             supervised = await self._servers.start(spec, request)
         except asyncio.CancelledError:
@@ -136,28 +139,6 @@ class HostRuntime(Runtime):
         elif reply != ALREADY_PUBLISHED:
             SupervisorHandle.fence(attempt.folder)  # it was killed: wait() sees whether it had published
         return True
-
-    def _spec(self, attempt: Attempt, command: Command) -> ForkServerSpec:
-        """Return the specification of the service's server, cached while it and its Python are the same."""
-        service = attempt.service
-        cached, python = self._specs.get((attempt.spool_id, service.name)), _interpreter(command)
-        if cached is not None and cached[0] is service and cached[1].python == python:
-            return cached[1]
-        is_call = isinstance(command, PythonCall)
-        spec = ForkServerSpec(
-            spool_id=attempt.spool_id,
-            service=service.name,
-            python=python,
-            project=service.path,
-            preload=service.options_of(HostOptions, self.name).preload if is_call else (),
-            environment=command.service_environment if isinstance(command, PythonCall) else inherited(),
-            contain=self._contain,
-            files=open_files(),
-        )
-        if cached is not None and cached[1].name != spec.name:
-            self._servers.drop(cached[1].name)  # of another environment: it ends when it is idle
-        self._specs[attempt.spool_id, service.name] = service, spec
-        return spec
 
     async def wait(self, attempt: Attempt) -> Exit:
         """Wait until the attempt is over, and return its exit; the attempt is lost if none is recorded."""
@@ -238,11 +219,6 @@ class HostRuntime(Runtime):
             return None
         await supervised.over.wait()
         return None if supervised.exit_name is None else exit_of_name(attempt, supervised.exit_name.decode())
-
-
-def _interpreter(command: Command) -> Path:
-    """Return the Python of the supervisor: the service's own for a call, ours for any other command."""
-    return command.python if isinstance(command, PythonCall) else Path(sys.executable)
 
 
 def _key(attempt: Attempt) -> tuple[str, str]:

@@ -16,7 +16,16 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from treadle import Attempt, StartError, UntrustedFile, may_pass, open_files, open_untrusted, read_untrusted
+from treadle import (
+    Attempt,
+    StartError,
+    Unavailable,
+    UntrustedFile,
+    may_pass,
+    open_files,
+    open_untrusted,
+    read_untrusted,
+)
 from treadle_python.bootstrap import bootstrap
 from treadle_python.requests import encode
 from treadle_python.supervisor_handle import SupervisorHandle, wait_for_end
@@ -77,7 +86,8 @@ def _start(
     except OSError as error:
         if may_pass(error):
             raise
-        raise StartError("PYTHON_NOT_STARTED", f"{python} can't be started: {error.strerror}") from error
+        kind = StartError if os.access(python, os.X_OK) else Unavailable
+        raise kind("PYTHON_NOT_STARTED", f"{python} can't be started: {error.strerror}") from error
 
 
 async def _send_request(

@@ -211,14 +211,24 @@ def test_an_image_is_loaded_from_an_archive_beside_the_project(engine, serve, tm
     assert server.result(server.submit()) == 5
 
 
-def test_an_image_that_is_missing_fails_the_job_with_what_to_do(engine, serve, tmp_path):
-    folder = script_project(tmp_path / "missing", engine, "true")
-    toml = (folder / "treadle.toml").read_text().replace(IMAGE, "localhost/nothing-of-that-name")
+def test_a_service_whose_image_is_missing_is_broken_and_its_jobs_wait_for_the_image(engine, serve, tmp_path):
+    folder = script_project(tmp_path / "missing", engine, "echo PlanQK:Job:Result: 6")
+    missing = "localhost/treadle-missing:1"
+    toml = (folder / "treadle.toml").read_text().replace(IMAGE, missing)
     (folder / "treadle.toml").write_text(toml)
     server = serve(folder)
-    result = server.result(server.submit())
-    assert result["code"] == "NO_SUCH_IMAGE"
-    assert f"{engine} load" in result["detail"]
+    first = server.ask("POST", "/", b"{}")  # it may come before the image was looked for
+    answer = eventually(
+        lambda: (found := server.ask("GET", "/")).status == 503 and found, "that it is broken"
+    )
+    assert f"{engine} load" in answer.json["detail"]
+    subprocess.run([client(engine), "tag", IMAGE, missing], check=True, capture_output=True)
+    try:
+        eventually(lambda: server.ask("GET", "/").status == 200, "that it is served", timeout=10)
+        job = first.json["id"] if first.status == 201 else server.submit()
+        assert server.result(job) == 6
+    finally:
+        subprocess.run([client(engine), "rmi", missing], check=True, capture_output=True)
 
 
 def test_without_any_image_a_project_is_not_served(engine, serve, tmp_path):

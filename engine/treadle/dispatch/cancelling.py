@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -57,6 +58,11 @@ class Cancelling:
         """Carry out a request that came before its job was noticed."""
         if name in self._early:
             self._early.discard(name)
+            self._cancel(name)
+
+    def look_for(self, name: str) -> None:
+        """Carry out a request for a job that was not known, or was between two states, when it came."""
+        if os.path.lexists(self._spool.cancel / name):
             self._cancel(name)
 
     def _look(self, name: str | None) -> None:

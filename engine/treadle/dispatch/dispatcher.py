@@ -20,12 +20,14 @@ from treadle.dispatch.cancelling import Cancelling
 from treadle.dispatch.job_run import JobRun
 from treadle.dispatch.noticing import Noticing
 from treadle.dispatch.records import first_attempt
-from treadle.dispatch.recovery import Recovered
+from treadle.dispatch.recovery import Recovered, Recovery
 from treadle.dispatch.toolbox import Toolbox
 from treadle.dispatch.unreadable import end_unreadable
 from treadle.interface.job import Job
+from treadle.interface.runtime import Unavailable
 from treadle.interface.service import Service
 from treadle.support.lifetime import Lifetime
+from treadle.support.retrying import retry_until_done
 from treadle.watch.arrivals import Arrivals
 from treadle_spool import Accepted, State
 
@@ -85,19 +87,15 @@ class Dispatcher(Lifetime):
         self._cancelling.attach(arrivals)
         self.noticing.attach(arrivals)
 
-    def adopt(self, found: Recovered) -> None:
-        """Continue an attempt that an earlier engine started."""
-        job = found.job
-        self.backlog.started(job.service)
-        service = self._services[job.service]
-        self._begin(JobRun(job, service, found.live, self._tools, put_away=found.put_away))
+    def take_up(self, recovery: Recovery) -> None:
+        """Take up what an earlier engine has left in run/; entered before this is."""
+        for found in recovery.found:
+            self._take_up(found, recovery)
 
-    def end(self, damaged: Recovered) -> None:
-        """End a job that an earlier engine has claimed and whose descriptor can't be read any more."""
-        self._spawn(damaged.job.id, end_unreadable(damaged, self._services.values(), self._tools))
-
-    def look_again(self) -> None:
-        """Start jobs whose service was not served and is now, as far as there are slots."""
+    def look_again(self, recovery: Recovery) -> None:
+        """Go on with jobs whose service was not served and is now: with those in run/, then in queue/."""
+        if recovery.left:
+            self._spawn("of an earlier engine", self._recover_left(recovery))
         self._fill_slots()
 
     def hold(self) -> None:
@@ -153,7 +151,8 @@ class Dispatcher(Lifetime):
 
     def _claim(self, job: Job) -> bool:
         """Claim a job and begin its run; False if the disk refused, and the claim is tried again later."""
-        live = first_attempt(self._services[job.service], self._tools)
+        service = self._services[job.service]
+        live = first_attempt(service, self._tools)
         try:
             folder = self._tools.owner.claim(job.id, live)
         except OSError as error:
@@ -166,7 +165,7 @@ class Dispatcher(Lifetime):
             self.backlog.ended(job.service)
             return True
         self._tools.observers.tell("job_changed", job=job, before=State.PENDING, after=State.RUNNING)
-        self._begin(JobRun(job, self._services[job.service], live, self._tools))
+        self._begin(JobRun(job, service, live, self._tools, fresh=True))
         return True
 
     def _begin(self, run: JobRun) -> None:
@@ -175,14 +174,47 @@ class Dispatcher(Lifetime):
         self.runs[run.job.id] = run
         self._spawn(run.job.id, self._run(run))
 
+    async def _recover_left(self, recovery: Recovery) -> None:
+        for found in await asyncio.to_thread(recovery.look_again):
+            self._take_up(found, recovery)
+
+    def _take_up(self, found: Recovered, recovery: Recovery) -> None:
+        """Continue an attempt that an earlier engine started, or end a job that can't be read any more."""
+        job = found.job
+        if found.problem:
+            self._spawn(job.id, end_unreadable(found, self._services.values(), self._tools))
+        elif (service := self._services.get(job.service)) is None:
+            recovery.left.add(job.id)  # since it was looked at
+        else:
+            self.backlog.remove(job.id)
+            self.backlog.started(job.service)
+            self._begin(JobRun(job, service, found.live, self._tools, put_away=found.put_away))
+            self._cancelling.look_for(job.id)
+
     async def _run(self, run: JobRun) -> None:
         try:
             await run.run(lambda: self._free_slot(run))
+        except Unavailable as lack:
+            await self._put_back(run, str(lack))
         finally:
             self.runs.pop(run.job.id, None)
             self._free_slot(run)
             if self._held and not self.runs:
                 self._idle.set()
+
+    async def _put_back(self, run: JobRun, lack: str) -> None:
+        """Undo the claim of a job that this host can't start now: it waits, and its service is broken."""
+        job = run.job
+        log.warning("job %s waits: %s", job.id, lack)
+        self._tools.unavailable(run.service, lack)
+        await retry_until_done(
+            lambda: asyncio.to_thread(self._tools.owner.undo_claim, job.id),
+            f"the claim of job {job.id} can't be undone",
+        )
+        self._tools.observers.tell("job_changed", job=job, before=State.RUNNING, after=State.PENDING)
+        self.runs.pop(job.id, None)
+        self.backlog.add(job)
+        self._cancelling.look_for(job.id)
 
     def _free_slot(self, run: JobRun) -> None:
         """Give the slot of a run to the next job, unless it has been given already."""

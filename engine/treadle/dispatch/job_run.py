@@ -4,6 +4,7 @@ Whatever fails on the way, the job ends and its slot comes free:
 
 | what fails | what becomes of the job |
 | --- | --- |
+| this host lacks what the service needs (Unavailable), and nothing has begun | it is put back, and waits |
 | a plugin, in any of its methods | FAILED, with the code of the plugin's kind |
 | the job's folder: removed, or not a folder any more | FAILED, FOLDER_DESTROYED; no further attempt |
 | anything else that is not expected, a bug of ours too | its attempt is stopped; FAILED, ENGINE_ERROR |
@@ -36,7 +37,7 @@ from treadle.extend.selection import choose_runtime, program_for
 from treadle.interface.attempt import Attempt, Exit, Reason
 from treadle.interface.job import Job
 from treadle.interface.parser import OutputParser
-from treadle.interface.runtime import Runtime, StartError
+from treadle.interface.runtime import Runtime, StartError, Unavailable
 from treadle.interface.service import Service
 from treadle.support.retrying import backoff, may_pass, retry_until_done
 from treadle_spool import LiveAttempt, State
@@ -55,12 +56,24 @@ class JobRun:
     """
 
     def __init__(
-        self, job: Job, service: Service, live: LiveAttempt, tools: Toolbox, *, put_away: bool = False
+        self,
+        job: Job,
+        service: Service,
+        live: LiveAttempt,
+        tools: Toolbox,
+        *,
+        fresh: bool = False,
+        put_away: bool = False,
     ) -> None:
-        """Run a claimed job; put_away: its attempt was being put away for the next one (recovery.py)."""
+        """Run a claimed job.
+
+        fresh: this engine has just claimed it, and nothing of it can have begun. put_away: its attempt was
+        being put away for the next one (recovery.py).
+        """
         self.job = job
         self.service = service
         self._live = live
+        self._fresh = fresh
         self._put_away = put_away
         self._tools = tools
         self._runtime: Runtime | None = tools.plugins.runtimes.get(live.attempt.runtime)
@@ -79,9 +92,14 @@ class JobRun:
             self._attempt_run.stop()
 
     async def run(self, on_over: Callable[[], None]) -> None:
-        """Bring the job to done/; call on_over as soon as none of its processes is alive. Raises nothing."""
+        """Bring the job to done/; call on_over as soon as none of its processes is alive.
+
+        Raises Unavailable, and nothing else, if the job has to wait: nothing of it has begun.
+        """
         try:
             exit_, outcome = await self._attempts()
+        except Unavailable:
+            raise
         except Exception as error:
             log.exception("the run of job %s failed", self.job.id)
             await self._give_up()
@@ -119,7 +137,7 @@ class JobRun:
                 f"the next attempt of job {self.job.id} can't be recorded",
                 hopeless=is_misplaced,
             )
-            self._put_away = False
+            self._put_away = self._fresh = False
 
     async def _interrupted(self, attempt: Attempt) -> tuple[Exit, Outcome]:
         """Return the end of an attempt that was being put away; if it is alive, it is stopped."""
@@ -144,6 +162,8 @@ class JobRun:
             async with wrapped(self._tools.plugins, attempt):
                 attempt_run, exit_ = await self._bring_to_end(attempt, runtime)
         except StartError as error:
+            if isinstance(error, Unavailable) and self._fresh and not self._cancelled:
+                raise
             exit_ = Exit(Reason.NOT_STARTED, detail=str(error))
             return exit_, failure(error.code, str(error))
         limit = self._tools.settings.max_result
@@ -167,6 +187,7 @@ class JobRun:
                 if not may_pass(error):
                     raise
                 log.error("job %s can't be followed: %s; trying again in %g s", self.job.id, error, delay)
+                self._fresh = False
                 await asyncio.sleep(delay)
         raise AssertionError("backoff has no end")
 

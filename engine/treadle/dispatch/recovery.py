@@ -16,6 +16,9 @@ and a runtime leaves files of its own. Legal states of run/<id>:
 A run/<id> that is no folder of ours any more, such as a link, is the work of a program: the job is ended.
 If done/<id> exists too, the job has ended, and what is left in run/ is removed: the first outcome counts.
 
+What has to be left, since its service is not served or its runtime not installed, is looked at again when a
+service comes in (`Recovery.look_again`).
+
 A damaged attempt is adopted, and not declared lost here: whether a process of it is alive only its runtime
 can tell. A folder that can't be read for a transient error of the host is left for the next start.
 """
@@ -24,10 +27,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -60,20 +64,54 @@ class Recovered:
     """Why it can only be ended: its descriptor, or its folder, can't be read any more."""
 
 
+class Recovery:
+    """What an earlier engine has left in run/, for the lifetime of an engine. The methods block on the disk.
+
+    Nobody but the dispatcher claims jobs, and a name in `left` has its folder in run/ already: so what is
+    looked at again is never a claim of this engine.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        services: Mapping[str, Service],
+        runs: Callable[[str], object],
+        read_owed: ReadOwed,
+    ) -> None:
+        """Look at all of run/; called before anything is claimed. The arguments are those of `recover`."""
+        self._owner = owner
+        self._recover = partial(recover, owner, services, runs, read_owed)
+        self.found = list(self._recover())
+        """What can be gone on with, or be ended."""
+        self.left = self._present() - {each.job.id for each in self.found}
+        """The names in run/ that nothing is known to do with."""
+
+    def look_again(self) -> list[Recovered]:
+        """Return what was left and can be gone on with now."""
+        found = list(self._recover(names=self.left & self._present()))
+        self.left -= {each.job.id for each in found}
+        self.left &= self._present()
+        return found
+
+    def _present(self) -> set[str]:
+        return set(self._owner.spool.names(self._owner.spool.run))
+
+
 def recover(
     owner: Owner,
     services: Mapping[str, Service],
     runs: Callable[[str], object],
     read_owed: ReadOwed,
+    names: Iterable[str] | None = None,
 ) -> Iterator[Recovered]:
     """Yield the jobs in run/ whose attempts are to be adopted, and undo claims without an attempt.
 
     runs returns whether a runtime of that name is installed, and read_owed the descriptor of an owed
-    job. A job whose service is not served, or whose runtime is not installed, stays in run/: its program may
-    be alive, and only its runtime can tell.
+    job. names, where given, are the only ones that are looked at. A job whose service is not served, or whose
+    runtime is not installed, stays in run/: its program may be alive, and only its runtime can tell.
     """
     spool = owner.spool
-    for name in list(spool.names(spool.run)):
+    for name in list(spool.names(spool.run) if names is None else names):
         try:
             recovered = _recovered(owner, name, services, read_owed)
         except (OSError, SpoolError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from treadle.dispatch.following import Turns
 from treadle.extend.loader import Plugins
 from treadle.extend.observers import Observers
+from treadle.interface.service import Service
 from treadle.interface.settings import Settings
 from treadle.watch.changes import Changes
 from treadle_spool import Owner, Status
@@ -27,6 +28,8 @@ class Toolbox:
     changes: Changes
     finish: Finish
     settings: Settings
+    unavailable: Callable[[Service, str], None]
+    """Called with a service that a job could not be started of, for what this host lacks."""
     sync_after: float = 5.0
     """Seconds after which a running attempt is made durable, so that it counts after a power cut."""
     parsing: Turns = field(default_factory=Turns)

@@ -17,7 +17,7 @@ from requests import Response
 from tests.engines import need
 from tests.images import IMAGE
 from tests.unit.plugins.containers.attempts import ids, run, start
-from treadle import Reason, StartError
+from treadle import Reason, Unavailable
 from treadle.testing import until
 from treadle_containers import Container
 from treadle_containers.record import Record
@@ -165,9 +165,12 @@ async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(runtime, kind, att
 
 
 async def test_an_image_that_was_removed_is_reported(runtime, attempt):
-    with pytest.raises(StartError, match="nothing is fetched") as caught:
-        await start(runtime, attempt(image="localhost/no-such-image"))
+    made = attempt(image="localhost/no-such-image")
+    with pytest.raises(Unavailable, match="nothing is fetched") as caught:
+        await start(runtime, made)
     assert caught.value.code == "NO_SUCH_IMAGE"
+    assert await runtime.missing(made.service) == str(caught.value)
+    assert await runtime.missing(attempt("true").service) is None
 
 
 @pytest.fixture

@@ -110,6 +110,19 @@ async def test_what_is_preloaded_is_imported_once(run, project, tmp_path):
     assert await run(program) is False
 
 
+async def test_the_server_of_a_service_that_is_released_ends_and_a_later_job_gets_another(
+    run, runtime, project
+):
+    mark = {"FOR": str(project)}
+    first = run.attempt(FORKED, mark)
+    await runtime.start(first)
+    await runtime.wait(first)
+    assert len(servers(project)) == 1
+    runtime.release(first.service)
+    await until(lambda: servers(project) == [], "the end of the server")
+    assert await run(FORKED, None, mark) is True
+
+
 async def test_preloaded_code_that_changes_is_loaded_anew(run, project):
     heavy = project / "src" / "heavy.py"
     program = "from src import heavy\ndef run():\n    return heavy.VALUE\n"

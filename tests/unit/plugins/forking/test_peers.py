@@ -94,7 +94,7 @@ async def test_a_name_that_a_program_has_taken_costs_jobs_their_fork_server_only
     run, runtime, started, project, monkeypatch
 ):
     mark = {"FOR": str(project)}
-    spec = runtime._spec(attempt := run.attempt(FORKED, mark), await runtime._program.command(attempt))
+    spec = runtime._specs.of(attempt := run.attempt(FORKED, mark), await runtime._program.command(attempt))
     listener = started(LISTEN, spec.name, inside=True)
     assert listener.stdout.readline() == "listening\n"
     assert await run(FORKED, None, mark) is False
