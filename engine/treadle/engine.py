@@ -21,6 +21,7 @@ from treadle.interface.runtime import Runtime
 from treadle.interface.settings import Settings
 from treadle.operate.housekeeping import Housekeeping
 from treadle.operate.metrics import Metrics
+from treadle.operate.service_list import ServiceListing
 from treadle.support.batching import BatchWorkers
 from treadle.support.lifetime import Lifetime
 from treadle_spool import DropFolder, Owner, Spool
@@ -72,6 +73,7 @@ class Engine(Lifetime):
             await stack.enter_async_context(self.intake)
             await stack.enter_async_context(self.gateway.arrivals)
             await stack.enter_async_context(self._housekeeping(owner))
+            await stack.enter_async_context(ServiceListing(self.spool, self.gateway.reloader))
             self.observers.tell("engine_started", settings=self.settings)
             stack.callback(self.gateway.admission.close)  # before all that waits for its processes
             stack.callback(self.observers.tell, "engine_stopping")

@@ -1,9 +1,10 @@
 """The server: the process of `treadle serve`, from its start to the signal that ends it.
 
 The first SIGTERM or SIGINT closes the intake (503), starts no more jobs and answers long polls; then the
-engine is left, and running jobs go on for the next one. SIGHUP, which the end of a terminal sends, does
-nothing: it has a handler and is not ignored, since the programs of jobs would inherit that. Asyncio's own
-signal handlers are not used: they end with the event loop, and a late signal would kill the process.
+engine is left, and running jobs go on for the next one. SIGHUP has the projects read again. The end of a
+terminal sends it as well, and then it does no harm; it is not ignored, since the programs of jobs would
+inherit that. Asyncio's own signal handlers are not used: they end with the event loop, and a late signal
+would kill the process.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from treadle.interface.errors import TreadleError
 from treadle.interface.settings import Settings
 from treadle.operate.systemd import notify
 from treadle.support.addresses import is_loopback, url_of
+from treadle.support.lifetime import background
 from treadle.support.log_limit import limit_repeated_lines
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class Server:
         self._tell = tell
         self._drain = drain
         self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
         self._interrupts = 0
         self._cancel = asyncio.Event()
         self._leave_now = asyncio.Event()
@@ -79,8 +82,8 @@ class Server:
         limit_repeated_lines()
         _on(signal.SIGTERM, self._terminate)
         _on(signal.SIGINT, self._interrupt)
-        _on(signal.SIGHUP, lambda: log.info("SIGHUP: the terminal has gone, or a reload was meant; going on"))
-        async with self._kind(self._settings) as host:
+        _on(signal.SIGHUP, self._reload.set)
+        async with self._kind(self._settings) as host, background(self._reload_on_signal(host.gateway)):
             runner = Runner(_app(host), raise_descriptor_limit(), _REQUEST_TIMEOUT)
             await runner.setup()
             try:
@@ -100,6 +103,13 @@ class Server:
                 await runner.cleanup()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+
+    async def _reload_on_signal(self, gateway: Gateway) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            log.info("SIGHUP: the services are read again")
+            await gateway.reloader.reload()
 
     def _announce(self, addresses: Collection[tuple[str, int]], gateway: Gateway) -> None:
         """Print where the server listens, and which services there are."""

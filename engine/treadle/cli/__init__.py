@@ -29,6 +29,7 @@ from treadle_spool import SpoolError
         "list": "treadle.cli.jobs:list_jobs",
         "wait": "treadle.cli.jobs:wait",
         "gc": "treadle.cli.gc:gc",
+        "reload": "treadle.cli.reload:reload",
         "build": "treadle.cli.build:build",
         "doctor": "treadle.cli.doctor:doctor",
         "plugins": "treadle.cli.plugins:plugins",

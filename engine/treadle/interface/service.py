@@ -75,8 +75,8 @@ class Resources:
 class Service:
     """A service as its project configures it.
 
-    A value, read once when the engine or an API process starts. A change of the project's settings counts
-    after the next start.
+    A value: an attempt keeps the one that it began with. When the project changes, another one is read, and
+    new jobs run by that.
     """
 
     name: str

@@ -26,6 +26,7 @@ from treadle_spool import (
 )
 from treadle_spool.folder import RESULT
 from treadle_spool.interim_list import InterimList
+from treadle_spool.services import ServiceList
 from treadle_spool.untrusted import LARGEST_DESCRIPTOR, read_regular
 
 _INTAKE_TIMEOUT = 10.0
@@ -64,8 +65,12 @@ class SpoolBackend:
         return name
 
     def status(self, job: str) -> dict[str, Any]:
-        """Return the job as a JSON object like the API's, with its service."""
-        return _show(self._find(job))
+        """Return the job as a JSON object like the API's, with its service, and why it waits for that."""
+        status = self._find(job)
+        waits = None
+        if status.status is State.PENDING and (listed := ServiceList.read(self._spool.root)):
+            waits = listed.why_jobs_wait(status.service)
+        return _show(status) | ({"detail": waits} if waits else {})
 
     def wait(self, job: str, timeout: float | None) -> dict[str, Any]:
         """Return the job when it has ended, or as it is after `timeout` seconds."""
