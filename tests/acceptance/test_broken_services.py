@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import Server
+from tests.acceptance.server import TIMEOUT, TREADLE, Server
 from treadle.testing import eventually
 
 ANSWERS = "def run(data, params):\n    return {'answer': data['value']}\n"
@@ -21,6 +22,28 @@ def run(data, params):
     print("PlanQK:Job:InterimResult: 1", flush=True)
     time.sleep(data["value"])
     return "old"
+"""
+PICKY = """
+from treadle import Runtime, Unavailable, hookimpl
+
+class Picky(Runtime):
+    name = "picky"
+
+    async def start(self, attempt, command):
+        raise Unavailable("NO_MOON", "the moon is missing")
+
+    async def missing(self, service):
+        return "the moon is missing"
+
+    async def wait(self, attempt):
+        raise AssertionError
+
+    async def stop(self, attempt, grace):
+        pass
+
+@hookimpl
+def register_runtimes(settings):
+    return [Picky()]
 """
 SOON = 2.0
 """Seconds in which a project that was mended is served."""
@@ -75,6 +98,7 @@ def test_of_twenty_projects_five_are_broken_and_each_comes_in_when_it_is_mended(
         assert server.result(server.submit({"value": number}, base=base), base) == {"answer": number}
     health = server.ask("GET", "/-/health")
     assert (health.status, len(health.json["notes"])) == (200, BAD)
+    assert b'treadle_services{state="broken"} 5.0' in server.ask("GET", "/-/metrics").body
     waiting = {name: queue(server, name) for name in ("comma", "dangling", "image", "schema")}
     for name, heal in mend(projects).items():
         base = f"/services/{name}"
@@ -179,3 +203,14 @@ def test_the_only_project_is_served_at_the_root_again_when_it_is_mended(serve, p
     (folder / "planqk.json").write_text(whole)
     eventually(lambda: server.ask("GET", "/").status == 200, "that it is served")
     assert server.result(server.submit({"value": 1})) == {"answer": 1}
+
+
+def test_a_single_run_ends_with_the_reason_where_its_job_would_wait(project, tmp_path):
+    folder = project(ANSWERS, 'runtime = "picky"\nprogram = "command"\ncommand = ["true"]')
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "picky.py").write_text(PICKY)
+    command = [str(TREADLE), "run", str(folder), "--plugins-dir", str(tmp_path / "plugins")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert ran.returncode == 1
+    (error,) = (line for line in ran.stderr.splitlines() if line.startswith("Error: "))
+    assert "the moon is missing" in error

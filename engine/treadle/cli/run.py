@@ -19,12 +19,14 @@ from treadle.cli.options import FOLDER, FiniteRange, engine_options, settings_of
 from treadle.cli.payload import read_payload
 from treadle.engine import Engine
 from treadle.extend.selection import lack_of
+from treadle.interface.errors import ServiceError
 from treadle.interface.settings import Settings
 from treadle_spool import Descriptor, State, Status
 from treadle_spool.folder import LOGS, RESULT
 from treadle_spool.place import check_place
 
-_FOREVER = 10 * 365 * 86400.0
+_LOOK = 0.5
+"""Seconds between two looks whether the service is broken, so that the job does not start."""
 
 
 @click.command()
@@ -80,8 +82,8 @@ def _default(project: Path, name: str) -> str | None:
 async def _run(settings: Settings, inputs: dict[str, Any], timeout: float | None, verbose: bool) -> int:
     console = Console(stderr=True, highlight=False)
     async with Engine(settings) as engine:
-        (service,) = engine.services
-        if lack := lack_of(engine.plugins, engine.services[service]):
+        service = engine.services.only or ""
+        if service and (lack := lack_of(engine.plugins, engine.services[service])):
             _tell(f"{service}: {lack}")
         engine.observers.listen(
             "interim_result",
@@ -90,8 +92,18 @@ async def _run(settings: Settings, inputs: dict[str, Any], timeout: float | None
         submitted = await engine.submit(Descriptor(service=service, timeout=timeout, **inputs))
         cancelled = _cancel_on_interrupt(engine, submitted.id)
         with console.status(f"running {service}"):
-            status = await engine.completions.status(submitted.id, _FOREVER)
+            status = await _ended(engine, submitted.id)
         return 130 if cancelled.is_set() else _show(engine, status, verbose, console)
+
+
+async def _ended(engine: Engine, job: str) -> Status:
+    """Return the job when it has ended; raise ServiceError if it waits for what this host lacks."""
+    while True:
+        status = await engine.completions.status(job, _LOOK)
+        if status.status.ended:
+            return status
+        if status.status is State.PENDING and engine.services.broken:
+            raise ServiceError(engine.services.broken[0].reason)
 
 
 def _cancel_on_interrupt(engine: Engine, job: str) -> asyncio.Event:

@@ -94,7 +94,7 @@ class Dispatcher(Lifetime):
 
     def look_again(self, recovery: Recovery) -> None:
         """Go on with jobs whose service was not served and is now: with those in run/, then in queue/."""
-        if recovery.left:
+        if recovery.left and not self._held:
             self._spawn("of an earlier engine", self._recover_left(recovery))
         self._fill_slots()
 
@@ -176,7 +176,8 @@ class Dispatcher(Lifetime):
 
     async def _recover_left(self, recovery: Recovery) -> None:
         for found in await asyncio.to_thread(recovery.look_again):
-            self._take_up(found, recovery)
+            if not self._held:  # else it is left to the next engine
+                self._take_up(found, recovery)
 
     def _take_up(self, found: Recovered, recovery: Recovery) -> None:
         """Continue an attempt that an earlier engine started, or end a job that can't be read any more."""
