@@ -13,8 +13,10 @@ import click
 from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.extend.loader import Plugins
 from treadle.extend.selection import image_runtimes, prepare
-from treadle.intake.projects import read_service, read_services
+from treadle.intake.project_folders import projects_in
+from treadle.intake.projects import read_service
 from treadle.interface.build import Build
+from treadle.interface.errors import TreadleError
 from treadle.interface.service import Service
 from treadle.interface.settings import Settings
 
@@ -43,20 +45,36 @@ def build(project: Path, find_links: tuple[Path, ...], offline: bool, prune: boo
     plugins = Plugins(settings_of(needs_spool=False, **options))
     service = read_service(project, plugins.options, image_runtimes(plugins))
     how = Build(report=click.echo, find_links=find_links, offline=offline, prune=prune)
-    asyncio.run(_prepare(plugins, [service], how))
+    asyncio.run(_prepare(plugins, service, how))
     click.echo(f"{service.name} is ready")
 
 
 def build_all(settings: Settings, report: Callable[[str], None]) -> None:
-    """Prepare what all services of the settings need, one after the other. Raises TreadleError."""
+    """Prepare what all services of the settings need, one after the other.
+
+    One that can't be prepared harms itself alone: it is reported. Raises ServiceError if it is the only one.
+    """
     plugins = Plugins(settings)
-    services = read_services(settings.projects, settings.services, plugins.options, image_runtimes(plugins))
-    asyncio.run(_prepare(plugins, [*services.values()], Build(report=report)))
+    folders = projects_in(settings.services) if settings.services else []
+    paths = [*settings.projects, *folders]
+    asyncio.run(_prepare_each(plugins, paths, Build(report=report)))
 
 
-async def _prepare(plugins: Plugins, services: list[Service], how: Build) -> None:
+async def _prepare_each(plugins: Plugins, paths: list[Path], how: Build) -> None:
     try:
-        for service in services:
-            await prepare(plugins, service, how)
+        for path in paths:
+            try:
+                await prepare(plugins, read_service(path, plugins.options, image_runtimes(plugins)), how)
+            except TreadleError as error:
+                if len(paths) == 1:
+                    raise
+                how.report(str(error))
+    finally:
+        await plugins.close()
+
+
+async def _prepare(plugins: Plugins, service: Service, how: Build) -> None:
+    try:
+        await prepare(plugins, service, how)
     finally:
         await plugins.close()

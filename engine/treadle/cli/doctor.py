@@ -16,8 +16,8 @@ from treadle.cli.options import FOLDER, engine_options, settings_of
 from treadle.cli.table import print_table
 from treadle.extend.loader import Plugins
 from treadle.extend.selection import check_service, image_runtimes, lack_of
-from treadle.intake.projects import read_service
 from treadle.intake.project_reader import ProjectReader
+from treadle.intake.projects import read_service
 from treadle.intake.reloader import Reloader
 from treadle.intake.validation_pool import ValidationPool
 from treadle.interface.errors import ServiceError
