@@ -8,12 +8,14 @@ import msgspec
 from treadle import Program, Settings, hookimpl
 from treadle_containers.address import Address
 from treadle_containers.engine import (
+    ARCHIVE_LIMIT,
     ContainerEngine,
     ContainerState,
     EngineError,
     EngineUnreachable,
     ImageInfo,
     NameTaken,
+    NoInit,
     NoSuchImage,
     Report,
     whole,
@@ -26,6 +28,7 @@ from treadle_containers.runtime import ContainerRuntime
 from treadle_containers.spec import ContainerSpec, Limits
 
 __all__ = [
+    "ARCHIVE_LIMIT",
     "Address",
     "Container",
     "ContainerEngine",
@@ -40,6 +43,7 @@ __all__ = [
     "Limits",
     "LogFile",
     "NameTaken",
+    "NoInit",
     "NoSuchImage",
     "Report",
     "Section",

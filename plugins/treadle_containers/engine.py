@@ -15,6 +15,8 @@ from treadle_containers.spec import ContainerSpec
 
 Answer = TypeVar("Answer")
 
+ARCHIVE_LIMIT = 1024 * 1024
+"""Bytes of a file that are fetched from a container."""
 _ZERO_TIME = "0001-"
 """How the timestamp of an event that has not happened begins."""
 
@@ -35,6 +37,10 @@ class NameTaken(EngineError):
     """The container's name is already in use."""
 
 
+class NoInit(EngineError):
+    """The engine has no init that it could put into a container; the container has not been started."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerState:
     """The state of a container at one moment."""
@@ -49,6 +55,8 @@ class ContainerState:
     error: str
     ended: datetime | None
     labels: Mapping[str, str]
+    user: str
+    """The user that it was created for."""
 
     @classmethod
     def of(cls, inspected: Mapping[str, Any], running: bool) -> Self:
@@ -67,6 +75,7 @@ class ContainerState:
             error=state.get("Error") or "",
             ended=None if finished.startswith(_ZERO_TIME) else datetime.fromisoformat(finished),
             labels=inspected["Config"].get("Labels") or {},
+            user=inspected["Config"].get("User") or "",
         )
 
 
@@ -77,6 +86,15 @@ class ImageInfo:
     id: str
     user: str
     """The user that the image names; empty for root."""
+    variables: frozenset[str] = frozenset()
+    """The names of the environment variables that the image sets."""
+
+    @classmethod
+    def of(cls, inspected: Mapping[str, Any], user: str | None) -> Self:
+        """Return the image from the reply of `inspect`; the engines have its user in different places."""
+        variables = (inspected.get("Config") or {}).get("Env") or ()
+        names = frozenset(variable.partition("=")[0] for variable in variables)
+        return cls(id=inspected["Id"], user=user or "", variables=names)
 
 
 Report = Callable[[str], None]
@@ -128,14 +146,14 @@ class ContainerEngine(ABC):
 
     @abstractmethod
     async def create(self, spec: ContainerSpec) -> str:
-        """Create a container and return its id; raise NoSuchImage or NameTaken."""
+        """Create a container and return its id; raise NoSuchImage, NameTaken or NoInit."""
 
     async def prepare(self, container: str) -> None:  # noqa: B027  # not every engine has this step
         """Do the part of a start that comes before the program; start does it if prepare was not called."""
 
     @abstractmethod
     async def start(self, container: str) -> None:
-        """Start a container that was never started."""
+        """Start a container that was never started; raise NoInit."""
 
     @abstractmethod
     async def inspect(self, container: str) -> ContainerState | None:
@@ -152,6 +170,13 @@ class ContainerEngine(ABC):
     @abstractmethod
     async def remove(self, container: str) -> None:
         """Remove a container, running or not; a container that does not exist is no error."""
+
+    @abstractmethod
+    async def archive(self, container: str, path: str) -> bytes:
+        """Return a file of a container, running or not, as a tar archive; empty if there is none.
+
+        A symbolic link may be followed or not. Of a file of more than ARCHIVE_LIMIT bytes a part is returned.
+        """
 
     @abstractmethod
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,8 @@ INPUT = "/var/input"
 SPOOL, JOB, ATTEMPT = "treadle.spool", "treadle.job", "treadle.attempt"
 """The labels of an attempt's container."""
 
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
+"""Python writes to a pipe by blocks, so what a program prints would be seen at its end only."""
 _NOBODY = "65534:65534"
 _GB = 1000**3
 _MIB = 1024**2
@@ -34,13 +36,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     network: str = "none"
     """Its network mode."""
     user: str | None = None
-    """None for the image's own user, or for `nobody` if that is root."""
+    """None for the image's own user, or for `nobody` if that has uid 0."""
     capabilities: tuple[str, ...] = ()
     """The names of Linux capabilities to add, such as `SYS_NICE`."""
     new_privileges: bool = False
     writable_root: bool = False
+    init: bool = True
+    """Whether its first process is an init that hands signals on, where the container engine has one."""
     tmp_size: Annotated[int, Meta(gt=0)] = 256
     """The size of /tmp in MiB; it is in memory."""
+    shm_size: Annotated[int, Meta(gt=0)] = 64
+    """The size of /dev/shm in MiB; it is in memory."""
     pids: Annotated[int, Meta(gt=0)] = 1024
     memory: Annotated[float, Meta(gt=0)] | None = None
     """In GB, swap included; None: as planqk.json says, else no limit."""
@@ -81,6 +87,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         """The size of /tmp in bytes."""
         return self.tmp_size * _MIB
 
+    @property
+    def shm_bytes(self) -> int:
+        """The size of /dev/shm in bytes."""
+        return self.shm_size * _MIB
+
     def describe(self) -> dict[str, Any]:
         """Return the limits as status.json shows them."""
         fields = msgspec.structs.asdict(self)
@@ -88,10 +99,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         fields["capabilities"] = list(self.capabilities)
         return fields
 
-    def user_of(self, image_user: str) -> str:
-        """Return the user that a program runs as; image_user is the one that its image names."""
-        name = image_user.split(":", maxsplit=1)[0]
-        return self.user or (image_user if name not in {"", "0", "root"} else _NOBODY)
+    def user_of(self, image_user: str, is_root: bool) -> str:
+        """Return the user that a program runs as, given the image's one, and whether that is root."""
+        return self.user or (_NOBODY if is_root else image_user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,13 @@ class ContainerSpec:
     """What is mounted for writing."""
     user: str
     limits: Limits
+    init: bool
+    """Whether the container engine puts an init of its own before the command."""
+
+
+def unless_set(variables: Collection[str]) -> dict[str, str]:
+    """Return the environment that a container has unless its image sets these variables itself."""
+    return {name: value for name, value in _ENVIRONMENT.items() if name not in variables}
 
 
 def _own_oom_score() -> int:

@@ -20,7 +20,9 @@ def config_of(spec: ContainerSpec) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "CapAdd": list(limits.capabilities),
         "ReadonlyRootfs": not limits.writable_root,
-        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
+        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={limits.tmp_bytes},mode=1777"},  # noqa: S108  # the container's own
+        "ShmSize": limits.shm_bytes,
+        "Init": spec.init,
         "PidsLimit": limits.pids,
         "OomScoreAdj": limits.oom_score,
         "Mounts": _mounts(spec),

@@ -10,6 +10,7 @@ from typing import IO, Any
 import aiohttp
 
 from treadle_containers import (
+    ARCHIVE_LIMIT,
     Address,
     ContainerEngine,
     ContainerSpec,
@@ -19,6 +20,7 @@ from treadle_containers import (
     ImageInfo,
     LogFile,
     NameTaken,
+    NoInit,
     NoSuchImage,
     Report,
     whole,
@@ -28,6 +30,8 @@ from treadle_docker.config import config_of
 
 _UNREACHABLE = 900
 """The status of aiodocker's error for a failed connection."""
+_NO_INIT = 'exec: "docker-init": executable file not found'
+"""In the error of a Docker that is installed without its init."""
 _NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
 
 
@@ -76,7 +80,12 @@ class DockerEngine(ContainerEngine):
     async def start(self, container: str) -> None:
         """Start a container."""
         async with self._call() as docker:
-            await whole(docker.containers.container(container).start())
+            try:
+                await whole(docker.containers.container(container).start())
+            except DockerError as error:
+                if _NO_INIT in error.message:
+                    raise NoInit(error.message) from error
+                raise
 
     async def inspect(self, container: str) -> ContainerState | None:
         """Return the state of a container."""
@@ -116,6 +125,18 @@ class DockerEngine(ContainerEngine):
                 if error.status not in {_NOT_FOUND, _CONFLICT}:  # a conflict: it is already being removed
                     raise
 
+    async def archive(self, container: str, path: str) -> bytes:
+        """Return a file of a container; a symbolic link is not followed."""
+        async with self._call() as docker:
+            await docker.version() if docker.api_version == "auto" else None
+            url = f"{docker.docker_host}/{docker.api_version}/containers/{container}/archive"
+            async with docker.session.get(url, params={"path": path}) as response:
+                if response.status == _NOT_FOUND:
+                    return b""
+                if not response.ok:
+                    raise EngineError(f"{path} can't be read: {await response.text()}")
+                return await _read_some(response.content)
+
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
         """Copy the log; its frames name their stream."""
         async with self._call() as docker:
@@ -150,7 +171,7 @@ class DockerEngine(ContainerEngine):
                 if error.status == _NOT_FOUND:
                     return None
                 raise
-            return ImageInfo(image["Id"], image["Config"].get("User") or "")
+            return ImageInfo.of(image, image["Config"].get("User"))
 
     async def build(self, tag: str, context: IO[bytes], report: Report) -> None:
         """Build an image."""
@@ -216,3 +237,13 @@ def _report(event: Mapping[str, Any], report: Report) -> None:
     parts = (event.get("stream"), event.get("id"), event.get("status"), event.get("progress"))
     if line := " ".join(str(part).strip() for part in parts if part).strip():
         report(line)
+
+
+async def _read_some(stream: aiohttp.StreamReader) -> bytes:
+    """Return at most ARCHIVE_LIMIT bytes of a response."""
+    chunks = bytearray()
+    async for chunk in stream.iter_any():
+        chunks += chunk
+        if len(chunks) >= ARCHIVE_LIMIT:
+            break
+    return bytes(chunks[:ARCHIVE_LIMIT])

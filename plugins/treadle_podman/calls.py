@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 from podman import PodmanClient
 from podman.api.client import APIResponse
 from podman.domain.containers import Container
 
+from treadle_containers import ARCHIVE_LIMIT
+
 NOT_FOUND, CONFLICT, NOT_MODIFIED, INTERNAL = 404, 409, 304, 500
 """Statuses of the service's responses."""
+_CHUNK_SIZE = 64 * 1024
 _ENDING = re.compile(r"/proc/\d+/cgroup: no such (process|file)")
 """Podman's error for a container whose process ends during the request."""
 _ENDING_TRIES, _ENDING_PAUSE = 400, 0.005
@@ -48,6 +53,16 @@ def inspect(podman: PodmanClient, container: str) -> dict[str, Any] | None:
     response.raise_for_status()
     inspected: dict[str, Any] = response.json()
     return inspected
+
+
+def archive(podman: PodmanClient, container: str, path: str) -> bytes:
+    """Return a file of a container as a tar archive, at most ARCHIVE_LIMIT bytes; empty if there is none."""
+    response = podman.api.get(f"/containers/{container}/archive", params={"path": path}, stream=True)
+    with closing(response):
+        if response.status_code == NOT_FOUND:
+            return b""
+        response.raise_for_status()
+        return b"".join(islice(response.iter_content(_CHUNK_SIZE), ARCHIVE_LIMIT // _CHUNK_SIZE))
 
 
 def force_remove(podman: PodmanClient, container: str) -> None:

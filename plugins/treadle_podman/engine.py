@@ -22,11 +22,12 @@ from treadle_containers import (
     ImageInfo,
     LogFile,
     NameTaken,
+    NoInit,
     NoSuchImage,
     Report,
     whole,
 )
-from treadle_podman.calls import NOT_FOUND, NOT_MODIFIED, force_remove, handle, inspect
+from treadle_podman.calls import NOT_FOUND, NOT_MODIFIED, archive, force_remove, handle, inspect
 from treadle_podman.connection import Connection, explanation
 from treadle_podman.host import is_local, is_monitored, open_first_process, process_end
 from treadle_podman.images import find_image, load_image
@@ -35,6 +36,7 @@ from treadle_podman.options import options_of
 
 _LINE_OVERHEAD = 48
 """Bytes that a printed line of one byte takes in the log at most, with its time and stream."""
+_NO_INIT = "container-init binary not found"
 _RUNNING = frozenset({"running", "paused", "stopping"})
 _ENDED = ["exited", "stopped"]
 _POLL = "250ms"
@@ -86,6 +88,8 @@ class PodmanEngine(ContainerEngine):
             except APIError as error:
                 if "already in use" in explanation(error):
                     raise NameTaken(explanation(error)) from error
+                if _NO_INIT in explanation(error):
+                    raise NoInit(explanation(error)) from error
                 raise
             return str(created.id)
 
@@ -177,6 +181,10 @@ class PodmanEngine(ContainerEngine):
                     raise
             await asyncio.sleep(delay)
         return await whole(self._connection.call(lambda podman: force_remove(podman, container)))
+
+    async def archive(self, container: str, path: str) -> bytes:
+        """Return a file of a container; Podman follows a symbolic link."""
+        return await self._connection.call(lambda podman: archive(podman, container, path))
 
     async def copy_log(self, container: str, into: Mapping[str, LogFile], follow: bool) -> None:
         """Copy the log: of an ended container from its file if that is on this host."""

@@ -16,7 +16,7 @@ def find_image(podman: PodmanClient, name: str) -> ImageInfo | None:
         attributes = podman.images.get(name).attrs
     except ImageNotFound:
         return None
-    return ImageInfo(attributes["Id"], attributes.get("User") or "")
+    return ImageInfo.of(attributes, attributes.get("User"))
 
 
 def load_image(podman: PodmanClient, tag: str, archive: Path) -> None:

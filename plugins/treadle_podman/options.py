@@ -26,6 +26,8 @@ def options_of(spec: ContainerSpec) -> dict[str, Any]:
         "read_only": not limits.writable_root,
         "read_write_tmpfs": False,
         "log_config": {"Type": "k8s-file"},
+        "shm_size": limits.shm_bytes,
+        "init": spec.init,
         "pids_limit": limits.pids,
         "oom_score_adj": limits.oom_score,
         "mounts": [tmp, *_binds(spec)],

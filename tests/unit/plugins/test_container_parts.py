@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle import Resources, Service, ServiceError
-from treadle_containers import EngineError, FrameParser, Limits, LogFile
+from treadle_containers import EngineError, FrameParser, ImageInfo, Limits, LogFile
 from treadle_containers.context import Context
 from treadle_containers.faults import broken_off
+from treadle_containers.users import Users
+from treadle_docker import DockerEngine
 from treadle_podman.logfile import copy_file
 
 
@@ -117,19 +119,18 @@ def test_limits_that_make_no_sense_are_refused(options):
         Limits.of(service(**options), "docker")
 
 
+@pytest.mark.parametrize(("is_root", "user"), [(True, "65534:65534"), (False, "app:7")])
+def test_a_program_does_not_run_as_root_unless_its_service_says_so(is_root, user):
+    assert Limits().user_of("app:7", is_root) == user
+    assert Limits(user="0:0").user_of("app:7", is_root) == "0:0"
+
+
 @pytest.mark.parametrize(
-    ("image_user", "user"),
-    [
-        ("", "65534:65534"),
-        ("root", "65534:65534"),
-        ("0:0", "65534:65534"),
-        ("app", "app"),
-        ("7:7", "7:7"),
-    ],
+    ("user", "is_root"),
+    [("", True), (":7", True), ("0", True), ("00:7", True), ("-0", True), ("7:0", False), ("root", None)],
 )
-def test_a_program_does_not_run_as_root_unless_its_service_says_so(image_user, user):
-    assert Limits().user_of(image_user) == user
-    assert Limits(user="0:0").user_of(image_user) == "0:0"
+def test_a_number_is_a_uid_and_a_name_has_to_be_looked_up(user, is_root):
+    assert Users(DockerEngine()).is_root(ImageInfo("id", user)) is is_root
 
 
 @pytest.fixture

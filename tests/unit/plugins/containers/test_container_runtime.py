@@ -121,7 +121,7 @@ async def test_a_container_that_is_removed_from_outside_is_not_run_again(runtime
     await until(lambda: made.stdout.exists() and made.stdout.stat().st_size, "the log, which wait copies")
     await run(kind, "rm", "-f", *ids(kind, made))
     exit_ = await waiting
-    assert (exit_.reason, exit_.code) in {(Reason.LOST, None), (Reason.ENDED, 137)}
+    assert (exit_.reason, exit_.code) in {(Reason.LOST, None), (Reason.ENDED, 137), (Reason.ENDED, 143)}
     await start(runtime, made)
     assert ids(kind, made) == []
 
@@ -185,7 +185,7 @@ async def test_waiting_for_a_container_that_was_never_started_is_no_end(podman, 
     """Podman's own wait returns 0 at once then."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    record = await runtime._launcher.create(made, await Container().command(made), resumed=False)
+    record = await runtime._launcher.creation.create(made, await Container().command(made), resumed=False)
     state = await podman.wait(record.id)
     assert (state.running, state.started) == (False, False)
     assert (await runtime.wait(made)).reason is Reason.LOST
@@ -196,7 +196,7 @@ async def test_containers_are_found_by_their_label(podman, attempt):
     """With a mapping of labels podman-py finds none."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    record = await runtime._launcher.create(made, await Container().command(made), resumed=False)
+    record = await runtime._launcher.creation.create(made, await Container().command(made), resumed=False)
     containers = await podman.containers("treadle.spool", made.spool_id)
     assert [each.id for each in containers] == [record.id]
     await runtime.cleanup(made)
@@ -206,7 +206,7 @@ async def test_a_container_of_which_something_is_in_use_is_removed_all_the_same(
     """Podman may respond with this error after its service was killed during a start."""
     runtime = PodmanRuntime(podman)
     made = attempt()
-    await runtime._launcher.create(made, await Container().command(made), resumed=False)
+    await runtime._launcher.creation.create(made, await Container().command(made), resumed=False)
     delete, refused = APIClient.delete, []
 
     def refuse_twice(client, path, **options):
@@ -248,7 +248,7 @@ async def test_memory_and_swap_together_are_limited(podman, attempt):
     """A memory limit alone allows the same amount of swap in addition."""
     runtime = PodmanRuntime(podman)
     made = attempt(memory=0.1)
-    record = await runtime._launcher.create(made, await Container().command(made), resumed=False)
+    record = await runtime._launcher.creation.create(made, await Container().command(made), resumed=False)
     template = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}"
     shown = await run("podman", "inspect", record.id, "--format", template)
     assert shown.split() == ["100000000", "100000000"]
