@@ -17,6 +17,8 @@ from treadle_containers.engine import (
     NameTaken,
     NoInit,
     NoSuchImage,
+    NotBuilt,
+    NotLoaded,
     Report,
     whole,
 )
@@ -45,6 +47,8 @@ __all__ = [
     "NameTaken",
     "NoInit",
     "NoSuchImage",
+    "NotBuilt",
+    "NotLoaded",
     "Report",
     "Section",
     "register_programs",

@@ -33,6 +33,18 @@ class NoSuchImage(EngineError):
     """The image is not on this host."""
 
 
+class NotFetched(EngineError):
+    """The image can't be fetched from its registry."""
+
+
+class NotBuilt(EngineError):
+    """The image can't be built; the message says why, with the last lines of the build."""
+
+
+class NotLoaded(EngineError):
+    """The image can't be loaded from its archive."""
+
+
 class NameTaken(EngineError):
     """The container's name is already in use."""
 
@@ -122,10 +134,13 @@ class ContainerEngine(ABC):
     the engine refuses, and EngineUnreachable if the engine does not answer.
 
     A call is completed even if its task is cancelled meanwhile (see `whole`). The exceptions are wait,
-    copy_log, build, load and pull.
+    copy_log, archive, build, load and pull.
     """
 
     name: ClassVar[str]
+
+    buildkit: ClassVar[bool] = True
+    """Whether its builder knows what BuildKit has added to Dockerfiles."""
 
     def boot(self) -> str:
         """Return what tells one boot of the engine's host from another; empty where that can't be told.
@@ -201,8 +216,19 @@ class ContainerEngine(ABC):
         """Return an image of this host by its name, or None if there is none."""
 
     @abstractmethod
-    async def build(self, tag: str, context: IO[bytes], report: Report) -> None:
-        """Build an image from a tar archive with a Dockerfile; pull nothing."""
+    async def build(self, tag: str, context: IO[bytes], dockerfile: str, pull: bool, report: Report) -> None:
+        """Build an image from a tar archive, by the Dockerfile of that name in it.
+
+        pull: whether missing base images are fetched. Without it the caller has found all of them.
+        """
+
+    @abstractmethod
+    async def images(self, repository: str) -> list[tuple[str, datetime]]:
+        """Return the names of this host's images, and when they were made, whose name begins like that."""
+
+    @abstractmethod
+    async def remove_image(self, name: str) -> None:
+        """Remove an image's name, and the image with its last one; raise EngineError if that is in use."""
 
     @abstractmethod
     async def load(self, tag: str, archive: Path, report: Report) -> None:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections import defaultdict
+from datetime import datetime
 from pathlib import Path
 
 from treadle import Service, ServiceError, open_untrusted
 from treadle_containers.context import Context
-from treadle_containers.engine import ContainerEngine, ImageInfo, NoSuchImage, Report
+from treadle_containers.dockerfile import dockerfile_of
+from treadle_containers.engine import (
+    ContainerEngine,
+    EngineError,
+    EngineUnreachable,
+    ImageInfo,
+    NoSuchImage,
+    Report,
+)
+from treadle_containers.obtaining import ARCHIVE, faults_of_files, lacking, obtain
 from treadle_containers.options import ImageOptions
 
-_ARCHIVE = "image.tar"
+log = logging.getLogger(__name__)
+
+_REPOSITORY = "localhost/treadle/"
+"""How the names of the images begin that are made here."""
 
 
 class Images:
@@ -33,25 +47,59 @@ class Images:
     async def ready(self, service: Service, report: Report) -> tuple[str, ImageInfo]:
         """Build, load or pull the service's image if this host lacks it, and return its name and info.
 
-        Raises NoSuchImage or EngineError.
+        Raises NoSuchImage, NotFetched, NotLoaded, NotBuilt or EngineError.
         """
         tag = _options(service).image
         if tag is None:
-            tag = await asyncio.to_thread(self._tag, service)
+            with faults_of_files():
+                tag = await asyncio.to_thread(self._tag, service)
         async with self._locks[tag]:
             if tag not in self._cache:
                 self._cache[tag] = await self._ensure(service, tag, report)
         return tag, self._cache[tag]
 
     async def missing(self, service: Service) -> str | None:
-        """Return why an image that the service names is not to be had; None if it is, or is made or fetched.
+        """Return why the service's image is not to be had, as `lacking` does; None if it is here.
 
         Raises EngineError.
         """
-        options = _options(service)
-        if options.image is None or options.pull or await self._engine.image(options.image) is not None:
-            return None
-        return self._not_here(options.image)
+        lack = await lacking(self._engine, service)
+        if lack is None or _options(service).image is not None:
+            return lack
+        try:
+            tag = await asyncio.to_thread(self._tag, service)
+        except (OSError, ValueError):
+            return None  # a job tells
+        return lack if await self._engine.image(tag) is None else None
+
+    async def prune(self, keep: int, service: Service | None, dry_run: bool) -> list[str]:
+        """Remove images that were made here, and return their names.
+
+        keep: how many stay of each service, the newest ones; the present one of a service that is given stays
+        in any case, and the images of others are left alone. One that a container uses stays, too.
+        """
+        current = None if service is None else await asyncio.to_thread(self._tag, service)
+        repository = _REPOSITORY if current is None else current.rpartition(":")[0] + ":"
+        made: defaultdict[str, list[tuple[datetime, str]]] = defaultdict(list)
+        for name, created in await self._engine.images(repository):
+            made[name.rpartition(":")[0]].append((created, name))
+        removed = []
+        for each in made.values():
+            for _, name in sorted(each, reverse=True)[keep:]:
+                if name != current and (dry_run or await self._remove(name)):
+                    removed.append(name)
+        return removed
+
+    async def _remove(self, name: str) -> bool:
+        try:
+            await self._engine.remove_image(name)
+        except EngineUnreachable:
+            raise
+        except EngineError as error:
+            log.info("image %s stays: %s", name, error)
+            return False
+        self._cache.pop(name, None)
+        return True
 
     def forget(self) -> None:
         """Clear the cache of images; called after an image turned out to be missing."""
@@ -59,44 +107,25 @@ class Images:
 
     def _tag(self, service: Service) -> str:
         """Return the name of the image that the project's present files result in."""
-        archive = service.path / _ARCHIVE
-        context = Context(service.path)
-        signature = _signature(archive) if archive.exists() else context.signature()
+        archive = service.path / ARCHIVE
+        context = None if archive.exists() else Context(service.path)
+        signature = _signature(archive) if context is None else context.signature()
         previous, tag = self._tags.get(service.path, ("", ""))
         if signature != previous:
-            digest = _file_digest(archive) if archive.exists() else context.digest()
-            tag = f"localhost/treadle/{service.name.lower()}:{digest}"
+            digest = _file_digest(archive) if context is None else context.digest()
+            tag = f"{_REPOSITORY}{service.name.lower()}:{digest}"
             self._tags[service.path] = (signature, tag)
         return tag
 
     async def _ensure(self, service: Service, tag: str, report: Report) -> ImageInfo:
         if (image := await self._engine.image(tag)) is None:
-            await self._obtain(service, tag, report)
+            await obtain(self._engine, service, tag, report)
             image = await self._engine.image(tag)
         if image is None:
             raise NoSuchImage(
                 f"image {tag} is missing although it was just made: another process may remove images"
             )
         return image
-
-    async def _obtain(self, service: Service, tag: str, report: Report) -> None:
-        options = _options(service)
-        if options.image is not None:
-            if not options.pull:
-                raise NoSuchImage(self._not_here(tag))
-            await self._engine.pull(tag, report)
-        elif (archive := service.path / _ARCHIVE).exists():
-            await self._engine.load(tag, archive, report)
-        else:
-            context = await asyncio.to_thread(Context(service.path).pack)
-            with context:
-                await self._engine.build(tag, context, report)
-
-    def _not_here(self, tag: str) -> str:
-        return (
-            f"image {tag!r} is not on this host, and nothing is fetched: load it with "
-            f"`{self._engine.name} load`, or set `pull = true`"
-        )
 
 
 class BuildLog:
@@ -117,11 +146,11 @@ class BuildLog:
 
 def check_source(service: Service) -> None:
     """Raise ServiceError unless the service has a source for its image."""
-    sources = (service.path / _ARCHIVE, service.path / "Dockerfile")
-    if _options(service).image is None and not any(source.exists() for source in sources):
+    made_of = (service.path / ARCHIVE).exists() or dockerfile_of(service.path) is not None
+    if _options(service).image is None and not made_of:
         raise ServiceError(
             f"{service.path}: there is no image: set `image` in treadle.toml, add a Dockerfile, or put "
-            f"an archive beside it as {_ARCHIVE}"
+            f"an archive beside it as {ARCHIVE}"
         )
 
 

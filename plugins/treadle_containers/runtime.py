@@ -36,17 +36,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, may_pass
+from treadle import Attempt, Command, Diagnosis, Exit, Reason, Runtime, Service, may_pass, open_untrusted
 from treadle_containers import spec
 from treadle_containers.engine import ContainerEngine, EngineError
-from treadle_containers.faults import start_error
+from treadle_containers.faults import init_error, start_error
 from treadle_containers.images import Images
 from treadle_containers.launcher import Launcher
 from treadle_containers.log_copy import LogCopy
@@ -57,6 +59,8 @@ from treadle_containers.termination import discard_container, exit_of, stop_cont
 
 log = logging.getLogger(__name__)
 
+_HEAD = 4096
+"""Bytes of stderr in which an init tells that it could not execute the program."""
 _LOOK_TIMEOUT = 1.0
 """Seconds for the search for a container that no record names."""
 
@@ -134,7 +138,10 @@ class ContainerRuntime(Runtime):
             raise start_error(self._engine, error) from error
 
     async def wait(self, attempt: Attempt) -> Exit:
-        """Wait for the container's end; its whole log is in the attempt's folder then."""
+        """Wait for the container's end; its whole log is in the attempt's folder then.
+
+        Raises StartError where the container's init could not execute the program.
+        """
         record = Record.read(attempt) or Record()
         if record.id is None or record.outdated:
             return await self._give_up(attempt, record)
@@ -145,6 +152,8 @@ class ContainerRuntime(Runtime):
         if state is None:
             return Exit(Reason.LOST, detail="its container has been removed")
         cut = await log_copy.complete()
+        if limits.init and (error := init_error(state.code, _head(attempt.stderr))) is not None:
+            raise error
         return exit_of(state, limits, cut, log_copy.record)
 
     async def stop(self, attempt: Attempt, grace: float) -> None:
@@ -203,3 +212,9 @@ class ContainerRuntime(Runtime):
             if state is not None and state.labels.get(spec.SPOOL) == attempt.spool_id:
                 return name
         return ""
+
+
+def _head(path: Path) -> bytes:
+    """Return the beginning of a log."""
+    with os.fdopen(open_untrusted(path, os.O_RDONLY), "rb") as file:
+        return file.read(_HEAD)

@@ -58,6 +58,7 @@ def exit_of(state: ContainerState, limits: Limits, cut: bool, record: Record) ->
     killed = state.code == _SIGKILL_CODE and limits.memory is not None and not record.over
     if state.out_of_memory or killed:
         available = "there is" if limits.memory is None else f"the {limits.memory:g} GB it may use"
-        detail = f"it was killed because it wanted more memory than {available}"
+        surely = "" if state.out_of_memory else "probably "
+        detail = f"it was {surely}killed because it wanted more memory than {available}"
         return Exit(Reason.OUT_OF_MEMORY, state.code, ended=ended, detail=detail)
     return Exit(Reason.ENDED, state.code, ended=ended, detail=state.error or cut_detail or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,7 @@ from treadle_containers import (
     Report,
     whole,
 )
+from treadle_docker import images
 from treadle_docker.client import Docker, DockerError
 from treadle_docker.config import config_of
 
@@ -42,6 +44,7 @@ class DockerEngine(ContainerEngine):
     """
 
     name = "docker"
+    buildkit = False
 
     def __init__(self, url: str | None = None) -> None:
         self._address = Address("Docker", "DOCKER_HOST", Path("docker.sock"), url)
@@ -165,41 +168,32 @@ class DockerEngine(ContainerEngine):
     async def image(self, name: str) -> ImageInfo | None:
         """Return an image by its name."""
         async with self._call() as docker:
-            try:
-                image = await docker.images.inspect(name)
-            except DockerError as error:
-                if error.status == _NOT_FOUND:
-                    return None
-                raise
-            return ImageInfo.of(image, image["Config"].get("User"))
+            return await images.find(docker, name)
 
-    async def build(self, tag: str, context: IO[bytes], report: Report) -> None:
-        """Build an image."""
+    async def build(self, tag: str, context: IO[bytes], dockerfile: str, pull: bool, report: Report) -> None:
+        """Build an image; Docker fetches base images that are missing, whether pull says so or not."""
         async with self._call() as docker:
-            progress = docker.images.build(fileobj=context, encoding="identity", tag=tag, stream=True)
-            async for event in progress:
-                _report(event, report)
+            await images.build(docker, tag, context, dockerfile, report)
 
     async def load(self, tag: str, archive: Path, report: Report) -> None:
         """Load an image and tag it."""
         async with self._call() as docker:
-            loaded = ""
-            with archive.open("rb") as file:
-                async for event in docker.images.import_image(file, stream=True):
-                    _report(event, report)
-                    for prefix in ("Loaded image ID: ", "Loaded image: "):
-                        if (line := event.get("stream", "")).startswith(prefix):
-                            loaded = line.removeprefix(prefix).strip()
-            if not loaded:
-                raise EngineError(f"{archive} holds no image")
-            repository, _, version = tag.rpartition(":")
-            await docker.images.tag(loaded, repository, tag=version)
+            await images.load(docker, tag, archive, report)
 
     async def pull(self, name: str, report: Report) -> None:
         """Pull an image."""
         async with self._call() as docker:
-            async for event in docker.images.pull(name, stream=True):
-                _report(event, report)
+            await images.pull(docker, name, report)
+
+    async def images(self, repository: str) -> list[tuple[str, datetime]]:
+        """Return the images whose name begins like that."""
+        async with self._call() as docker:
+            return await images.listed(docker, repository)
+
+    async def remove_image(self, name: str) -> None:
+        """Remove an image."""
+        async with self._call() as docker:
+            await docker.images.delete(name)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -228,15 +222,6 @@ def _state(inspected: Mapping[str, Any]) -> ContainerState:
     state = inspected["State"]
     running = state["Running"] or state.get("Paused", False) or state.get("Restarting", False)
     return ContainerState.of(inspected, running)
-
-
-def _report(event: Mapping[str, Any], report: Report) -> None:
-    """Report one event of a build, load or pull as a line; raise EngineError for one that is an error."""
-    if "error" in event:
-        raise EngineError(event["error"])
-    parts = (event.get("stream"), event.get("id"), event.get("status"), event.get("progress"))
-    if line := " ".join(str(part).strip() for part in parts if part).strip():
-        report(line)
 
 
 async def _read_some(stream: aiohttp.StreamReader) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,7 +31,7 @@ from treadle_containers import (
 from treadle_podman.calls import NOT_FOUND, NOT_MODIFIED, archive, force_remove, handle, inspect
 from treadle_podman.connection import Connection, explanation
 from treadle_podman.host import is_local, is_monitored, open_first_process, process_end
-from treadle_podman.images import find_image, load_image
+from treadle_podman.images import find_image, listed, load_image
 from treadle_podman.logs import copy_log, log_path
 from treadle_podman.options import options_of
 
@@ -216,9 +217,10 @@ class PodmanEngine(ContainerEngine):
         """Return an image by its name."""
         return await self._connection.call(lambda podman: find_image(podman, name))
 
-    async def build(self, tag: str, context: IO[bytes], report: Report) -> None:
-        """Build an image."""
-        options = {"t": tag, "dockerfile": "Dockerfile", "pullpolicy": "never", "layers": "true"}
+    async def build(self, tag: str, context: IO[bytes], dockerfile: str, pull: bool, report: Report) -> None:
+        """Build an image, and leave no container behind, also if it fails."""
+        options = {"t": tag, "dockerfile": dockerfile, "layers": "true", "forcerm": "true"}
+        options["pullpolicy"] = "missing" if pull else "never"
         await self._connection.post("/build", options, context, report)
 
     async def load(self, tag: str, archive: Path, report: Report) -> None:
@@ -229,6 +231,14 @@ class PodmanEngine(ContainerEngine):
     async def pull(self, name: str, report: Report) -> None:
         """Pull an image."""
         await self._connection.post("/images/pull", {"reference": name, "policy": "always"}, None, report)
+
+    async def images(self, repository: str) -> list[tuple[str, datetime]]:
+        """Return the images whose name begins like that."""
+        return await self._connection.call(lambda podman: listed(podman, repository))
+
+    async def remove_image(self, name: str) -> None:
+        """Remove an image."""
+        await self._connection.call(lambda podman: podman.images.remove(name))
 
     async def close(self) -> None:
         """Close the connections."""

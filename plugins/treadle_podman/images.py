@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from podman import PodmanClient
 from podman.errors import ImageNotFound
 
-from treadle_containers import EngineError, ImageInfo
+from treadle_containers import ImageInfo, NotLoaded
 
 
 def find_image(podman: PodmanClient, name: str) -> ImageInfo | None:
@@ -27,6 +28,16 @@ def load_image(podman: PodmanClient, tag: str, archive: Path) -> None:
     response.raise_for_status()
     names = response.json().get("Names") or []
     if not names:
-        raise EngineError(f"{archive} holds no image")
+        raise NotLoaded(f"{archive} holds no image")
     repository, _, version = tag.rpartition(":")
     podman.images.get(names[0]).tag(repository, version)
+
+
+def listed(podman: PodmanClient, repository: str) -> list[tuple[str, datetime]]:
+    """Return the names, and the times, of the images whose name begins like that."""
+    return [
+        (name, datetime.fromtimestamp(image.attrs["Created"], UTC))
+        for image in podman.images.list()
+        for name in image.tags
+        if name.startswith(repository)
+    ]

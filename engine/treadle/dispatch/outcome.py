@@ -16,7 +16,7 @@ from treadle_spool.names import printable
 from treadle_spool.untrusted import UntrustedFile, size_untrusted
 
 _TAIL = 4000
-"""Characters of stderr that explain a failure."""
+"""Characters of the output that explain a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ def conclude(
         case Reason.TIMED_OUT:
             return failure("TIMEOUT", f"it ran longer than its timeout of {timeout:g} s")
         case Reason.OUT_OF_MEMORY:
-            return failure("OUT_OF_MEMORY", exit_.detail or "it used more memory than it was allowed")
+            exceeded = exit_.detail or "it used more memory than it was allowed"
+            return failure("OUT_OF_MEMORY", _with_tail(exceeded, attempt))
         case Reason.OUTPUT_LIMIT:
             return failure("OUTPUT_LIMIT", exit_.detail or "it printed more than it is allowed")
         case Reason.NOT_STARTED:
@@ -100,5 +101,9 @@ def _signal_name(number: int) -> str:
 
 def _explain(attempt: Attempt, exit_: Exit) -> str:
     killed = "" if exit_.signal is None else f"killed by {_signal_name(exit_.signal)}"
-    parts = (exit_.detail or killed, tail(attempt.stderr, _TAIL))
-    return "\n".join(part for part in parts if part)
+    return _with_tail(exit_.detail or killed, attempt) or tail(attempt.stdout, _TAIL)
+
+
+def _with_tail(detail: str, attempt: Attempt) -> str:
+    """Return a detail with the end of stderr."""
+    return "\n".join(part for part in (detail, tail(attempt.stderr, _TAIL)) if part)

@@ -10,7 +10,9 @@ from pathlib import Path
 PLANQK, TOML = "planqk.json", "treadle.toml"
 SPECS = ("openapi-spec.yml", "openapi-spec.yaml", "openapi-spec.json")
 """The names of an OpenAPI document; the first that exists counts."""
-_MARKS = (PLANQK, TOML, "src/program.py", "src/__init__.py", "Dockerfile")
+DOCKERFILES = ("Dockerfile", "Containerfile")
+"""The names of the file that a container's image is built by; the first that exists counts."""
+_MARKS = (PLANQK, TOML, "src/program.py", "src/__init__.py", *DOCKERFILES)
 """Files that make a folder a project."""
 _READ = (PLANQK, TOML, *SPECS)
 _NOTICED = ("", *_MARKS, "src", ".venv")

@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from treadle.intake.project_folders import PLANQK, SPECS, TOML, is_project
+from treadle.intake.project_folders import DOCKERFILES, PLANQK, SPECS, TOML, is_project
 from treadle.interface.errors import ServiceError
 from treadle.interface.options import KnownOptions
 from treadle.interface.service import CONTAINER, HOST, PYTHON_TEMPLATE, Resources, Service, ServiceFile
@@ -26,6 +26,8 @@ from treadle.support.typed import Place, to_struct
 _PROGRAMS = {"PYTHON_TEMPLATE": PYTHON_TEMPLATE, "DOCKER": CONTAINER}
 """The names of runtimes in planqk.json, and the programs that they are here."""
 
+_MODULES = ("src/program.py", "src/program/__init__.py")
+"""Where the module `src.program` is, which the public Python template has."""
 _VERSION = re.compile(r"[\s<>=!]*3(\.\d+)*(\.\*)?(\s*,[\s<>=!]*\d+(\.\d+)*(\.\*)?)*\s*", re.ASCII)
 """A version of Python, or bounds of it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
@@ -135,7 +137,7 @@ def _program_and_runtime(
     the project's files. `runtime = "python-template"` means that program, on the host.
     """
     program, runtime = treadle.program, treadle.runtime
-    default = _default_program(planqk, path)
+    default = _default_program(planqk, path, treadle.entrypoint)
     if runtime == PYTHON_TEMPLATE:
         return program or PYTHON_TEMPLATE, HOST
     if program is None:
@@ -145,10 +147,16 @@ def _program_and_runtime(
     return program, runtime
 
 
-def _default_program(planqk: str | None, path: Path) -> str:
+def _default_program(planqk: str | None, path: Path, entrypoint: str) -> str:
+    """Return the program that planqk.json names, or that a project without one looks like.
+
+    One with a Dockerfile is a container, unless it has the module `src.program` or names another one.
+    """
     if planqk is None:
-        is_container = (path / "Dockerfile").exists() and not (path / "src").is_dir()
-        return CONTAINER if is_container else PYTHON_TEMPLATE
+        names_another = entrypoint.partition(":")[0] != "src.program"
+        is_python = names_another or any((path / each).exists() for each in _MODULES)
+        is_image = any((path / each).exists() for each in DOCKERFILES)
+        return CONTAINER if is_image and not is_python else PYTHON_TEMPLATE
     if planqk not in _PROGRAMS:
         raise ServiceError(
             f"{path / PLANQK}: runtime {planqk!r} is unknown; known are {', '.join(_PROGRAMS)}. "

@@ -52,6 +52,28 @@ def test_a_bare_package_is_a_service_named_after_its_folder(project):
     assert read_service(project(), KnownOptions()).name == "thing"
 
 
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "Containerfile"])
+@pytest.mark.parametrize(
+    ("sources", "toml", "program"),
+    [
+        (["src/index.js"], "", "container"),
+        (["src/__init__.py", "main.js"], "", "container"),
+        (["src/index.js"], 'name = "node"', "container"),
+        (["src/program.py"], "", "python-template"),
+        (["src/program/__init__.py"], "", "python-template"),
+        (["src/solve.py"], 'entrypoint = "src.solve:run"', "python-template"),
+    ],
+)
+def test_a_project_with_a_dockerfile_and_no_python_program_is_a_container(
+    tmp_path, dockerfile, sources, toml, program
+):
+    for name in (dockerfile, *sources):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "treadle.toml").write_text(f'name = "thing"\n{toml if "name" not in toml else ""}')
+    assert read_service(tmp_path, KnownOptions()).program == program
+
+
 def test_treadle_toml_adds_what_planqk_json_can_t_say(project):
     path = project(
         {"name": "x"},

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from treadle import Resources, Service, ServiceError
 from treadle_containers import EngineError, FrameParser, ImageInfo, Limits, LogFile
 from treadle_containers.context import Context
-from treadle_containers.faults import broken_off
+from treadle_containers.dockerfile import Dockerfile
+from treadle_containers.faults import broken_off, init_error
 from treadle_containers.users import Users
 from treadle_docker import DockerEngine
 from treadle_podman.logfile import copy_file
@@ -143,7 +144,8 @@ def project(tmp_path):
 
 
 def names(project: Path) -> set[str]:
-    return {str(path.relative_to(project)) for path in Context(project)._files()}
+    with Context(project).pack() as archive, tarfile.open(fileobj=archive) as tar:
+        return {each.name for each in tar if each.isfile() and each.name != ".dockerignore"}
 
 
 @pytest.mark.parametrize(
@@ -156,12 +158,48 @@ def names(project: Path) -> set[str]:
         ("data/*.csv\n", {"data/a.csv"}),
         ("**/*.csv\n", {"data/a.csv", "data/deep/b.csv"}),
         ("Dockerfile\n?.log\n", {"x.log"}),
+        ("*\n!data/deep\n", {"data/a.csv", ".git/config", "keep.log", "x.log", "run.sh"}),
     ],
 )
 def test_dockerignore_leaves_files_out(project, ignored, left_out):
     everything = names(project)
     (project / ".dockerignore").write_text(ignored)
     assert everything - names(project) == left_out
+
+
+def test_of_an_ignored_folder_only_the_file_that_is_not_ignored_is_taken(project):
+    (project / "data" / "deep" / "secret").write_text("secret")
+    (project / ".dockerignore").write_text("**/deep\n!data/deep/b.csv\n")
+    assert {name for name in names(project) if "deep" in name} == {"data/deep/b.csv"}
+
+
+@pytest.mark.parametrize(
+    ("ignored", "shown"), [("*.log", ""), ("Dockerfile", "Dockerfile\n"), ("*", "Dockerfile\n")]
+)
+def test_an_engine_is_told_to_ignore_nothing_but_the_dockerfile(project, ignored, shown):
+    (project / ".dockerignore").write_text(ignored)
+    with Context(project).pack() as archive, tarfile.open(fileobj=archive) as tar:
+        assert tar.extractfile(".dockerignore").read().decode() == f".containerignore\n.dockerignore\n{shown}"
+
+
+@pytest.mark.parametrize(
+    ("text", "bases"),
+    [
+        ("FROM a", ["a"]),
+        (
+            "ARG V=3.12\nARG T=python:$V\nFROM --platform=$BUILDPLATFORM ${T}-slim AS x\nFROM x",
+            ["python:3.12-slim"],
+        ),
+        ("FROM scratch\nCOPY --from=b /x /\nCOPY --from=0 /x /", ["b"]),
+        ("ARG V\nFROM a:${V:-1}\nFROM b:$V\nFROM c${V:+x}", ["a:1", "c"]),
+        ('ARG N="quoted"\nfrom "$N" as B\nFROM b\nFROM \\\n  a', ["quoted", "a"]),
+        ("", []),
+        ("# escape=`\nFROM a\nRUN x `\n  FROM no", ["a"]),
+    ],
+)
+def test_the_images_that_a_dockerfile_builds_on_are_found(tmp_path, text, bases):
+    (tmp_path / "Dockerfile").write_text(text)
+    assert Dockerfile(tmp_path / "Dockerfile").bases() == bases
 
 
 @pytest.mark.timeout(10)
@@ -203,3 +241,20 @@ def test_the_digest_changes_with_a_file_s_content_name_or_mode_and_with_nothing_
 )
 def test_a_start_that_was_broken_off_is_distinguished_from_one_that_can_t_work(message, expected):
     assert broken_off(EngineError(message)) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "expected"),
+    [
+        (127, b"[FATAL tini (7)] exec /no failed: No such file or directory\n", "ENTRYPOINT_NOT_FOUND"),
+        (126, b"[FATAL tini (7)] exec /no failed: Permission denied\n", "ENTRYPOINT_NOT_EXECUTABLE"),
+        (1, b"ERROR (catatonit:2): failed to exec pid1: Exec format error\n", "ENTRYPOINT_NOT_EXECUTABLE"),
+        (1, b"ERROR (catatonit:2): failed to exec pid1: No such file or directory\n", "ENTRYPOINT_NOT_FOUND"),
+        (127, b"sh: x: No such file or directory\n", None),
+        (0, b"[FATAL tini (7)] exec /no failed: No such file or directory\n", None),
+        (127, b"", None),
+    ],
+)
+def test_an_init_that_can_t_execute_the_program_is_told_from_the_program(code, stderr, expected):
+    error = init_error(code, stderr)
+    assert (None if error is None else error.code) == expected
