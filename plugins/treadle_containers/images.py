@@ -78,6 +78,8 @@ class Images:
         keep: how many stay of each service, the newest ones; the present one of a service that is given stays
         in any case, and the images of others are left alone. One that a container uses stays, too.
         """
+        if service is not None and _options(service).image is not None:
+            return []
         current = None if service is None else await asyncio.to_thread(self._tag, service)
         repository = _REPOSITORY if current is None else current.rpartition(":")[0] + ":"
         made: defaultdict[str, list[tuple[datetime, str]]] = defaultdict(list)

@@ -130,6 +130,13 @@ class ContainerRuntime(Runtime):
             raise start_error(self._engine, error) from error
         report(f"image {name} is ready")
 
+    async def prune(self, keep: int, service: Service | None = None, *, dry_run: bool = False) -> list[str]:
+        """Remove images that were built or loaded for services, but the newest ones of each."""
+        try:
+            return await self._images.prune(keep, service, dry_run)
+        except EngineError as error:
+            raise start_error(self._engine, error) from error
+
     async def start(self, attempt: Attempt, command: Command) -> None:
         """Create the container and start it, or adopt the one of an earlier call; raise StartError."""
         try:

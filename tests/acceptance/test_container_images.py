@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.acceptance.server import TREADLE
 from tests.engines import CONTAINERS, need
 from tests.images import IMAGE, client
+from treadle_spool import Spool
 
 
 @pytest.fixture(params=CONTAINERS)
@@ -280,3 +282,65 @@ def test_a_program_killed_under_a_memory_limit_probably_wanted_more(project):
     said = failure(folder, "OUT_OF_MEMORY")
     assert "probably" in said
     assert "last words" in said.replace(text, "")
+
+
+# ---------------------------------------------------------------------- what stays
+
+
+def images_of(engine: str, name: str) -> set[str]:
+    command = [client(engine), "images", "--format", "{{.Repository}}:{{.Tag}}"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return {each for each in listed if each.startswith(f"localhost/treadle/{name}:")}
+
+
+def treadle(*arguments: str | Path) -> str:
+    ran = subprocess.run([TREADLE, *arguments], capture_output=True, text=True, timeout=100, check=True)
+    return ran.stdout
+
+
+def test_earlier_images_are_removed_but_the_last(engine, project):
+    folder = project(toml='[environment]\nA = "1"\n')
+    name = f"pruned{time.time_ns()}"
+    made = []
+    for number in range(3):
+        (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nENV NUMBER={number}\n")
+        (folder / "treadle.toml").write_text(f'name = "{name}"\nruntime = "{engine}"\n')
+        treadle("build", folder)
+        made.append(images_of(engine, name).difference(*made))
+        time.sleep(1.1)  # the engines tell when an image was made by the second
+    told = treadle("build", "--prune", folder)
+    assert [each for each in made[0] if f"removed {each}" in told] == [*made[0]]
+    assert images_of(engine, name) == made[1] | made[2]
+    treadle("build", "--prune", folder)
+    assert images_of(engine, name) == made[1] | made[2]
+
+
+def test_an_image_that_a_container_uses_stays(engine, project):
+    folder = project()
+    name = f"used{time.time_ns()}"
+    (folder / "treadle.toml").write_text(f'name = "{name}"\nruntime = "{engine}"\n')
+    treadle("build", folder)
+    (used,) = images_of(engine, name)
+    command = [client(engine), "create", "--network", "none", used, "true"]
+    container = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    for number in range(2):
+        (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nENV NUMBER={number}\n")
+        time.sleep(1.1)
+        treadle("build", folder)
+    treadle("build", "--prune", folder)
+    assert used in images_of(engine, name)
+    subprocess.run([client(engine), "rm", container], check=True, capture_output=True)
+    assert used in treadle("build", "--prune", folder)
+
+
+def test_the_images_of_all_services_are_collected(engine, project, tmp_path):
+    folder = project()
+    name = f"collected{time.time_ns()}"
+    (folder / "treadle.toml").write_text(f'name = "{name}"\nruntime = "{engine}"\n')
+    treadle("build", folder)
+    (made,) = images_of(engine, name)
+    (tmp_path / "engine.toml").write_text(f'spool = "{tmp_path}/spool"\n')
+    Spool.open(tmp_path / "spool")
+    collect = ("gc", "--config", tmp_path / "engine.toml", "--dry-run", "--images")
+    assert f"{made}  {engine}\n" in treadle(*collect, "0")
+    assert made not in treadle(*collect, "1")

@@ -32,7 +32,7 @@ from treadle.interface.settings import Settings
     help="A folder with wheels to install from; the project's wheels/ is always one.",
 )
 @click.option("--offline", is_flag=True, help="Ask no package index: install from folders only.")
-@click.option("--prune", is_flag=True, help="Remove earlier environments that nothing on this host uses.")
+@click.option("--prune", is_flag=True, help="Remove earlier environments and images, but the last.")
 @engine_options("plugins_dir")
 def build(project: Path, find_links: tuple[Path, ...], offline: bool, prune: bool, **options: Any) -> None:
     """Prepare what PROJECT needs to run, and show the progress.

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0
 """Seconds in which a runtime has to say what a service lacks."""
+_KEPT = 2
+"""What stays of what a runtime has made for a service: the present one, and the one before."""
 
 
 def candidates(plugins: Plugins, name: str) -> list[Runtime]:
@@ -103,6 +105,9 @@ async def prepare(plugins: Plugins, service: Service, build: Build) -> None:
         await plugins.programs[service.program].prepare(service, build)
     check_service(plugins, service)
     await runtime.prepare(service, build.report)
+    if build.prune:
+        for removed in await runtime.prune(_KEPT, service):
+            build.report(f"removed {removed}")
 
 
 def lack_of(plugins: Plugins, service: Service) -> str | None:

@@ -167,6 +167,16 @@ class Runtime(ABC):
         service is not prepared does the same in `start`.
         """
 
+    async def prune(self, keep: int, service: Service | None = None, *, dry_run: bool = False) -> list[str]:
+        """Remove what `prepare` made for services of this host, such as images; return what was removed.
+
+        keep: how many of each service stay, the newest ones. With a service, only what is that one's is
+        removed, and never what it needs now. What an attempt uses stays, and what is needed again is made
+        again. With dry_run nothing is removed.
+        Called by `treadle gc --images`, and by `treadle build --prune` after `prepare`. Raises StartError.
+        """
+        return []
+
     async def diagnose(self) -> Diagnosis:
         """Return whether this host can run programs with this runtime. Must not raise.
 
