@@ -316,7 +316,7 @@ def test_earlier_images_are_removed_but_the_last(engine, project):
 
 
 def test_an_image_that_a_container_uses_stays(engine, project):
-    folder = project()
+    folder = project("ENV NUMBER=first")
     name = f"used{time.time_ns()}"
     (folder / "treadle.toml").write_text(f'name = "{name}"\nruntime = "{engine}"\n')
     treadle("build", folder)
