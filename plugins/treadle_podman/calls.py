@@ -16,11 +16,27 @@ from treadle_containers import ARCHIVE_LIMIT
 
 NOT_FOUND, CONFLICT, NOT_MODIFIED, INTERNAL = 404, 409, 304, 500
 """Statuses of the service's responses."""
+_LIMITS = {"memory": "memory", "cpu": "CPUs", "pids": "processes"}
+"""By control group controller: what it limits."""
 _CHUNK_SIZE = 64 * 1024
 _ENDING = re.compile(r"/proc/\d+/cgroup: no such (process|file)")
 """Podman's error for a container whose process ends during the request."""
 _ENDING_TRIES, _ENDING_PAUSE = 400, 0.005
 """How often such a container is inspected, and the seconds between two requests."""
+
+
+def describe(podman: PodmanClient) -> str:
+    """Return Podman's version, whether it is rootless, and which limits it does not apply for that."""
+    response = podman.api.get("/info")
+    response.raise_for_status()
+    info = response.json()
+    version, host = str(info["version"]["Version"]), info["host"]
+    if not (host.get("security") or {}).get("rootless"):
+        return version
+    controllers = host.get("cgroupControllers") or ()
+    unlimited = [limit for controller, limit in _LIMITS.items() if controller not in controllers]
+    without = f", without limits of {', '.join(unlimited)}: its control groups are not delegated"
+    return f"{version} (rootless{without if unlimited else ''})"
 
 
 def handle(podman: PodmanClient, container: str) -> Container:

@@ -28,7 +28,7 @@ from treadle_containers import (
     Report,
     whole,
 )
-from treadle_podman.calls import NOT_FOUND, NOT_MODIFIED, archive, force_remove, handle, inspect
+from treadle_podman.calls import NOT_FOUND, NOT_MODIFIED, archive, describe, force_remove, handle, inspect
 from treadle_podman.connection import Connection, explanation
 from treadle_podman.host import is_local, is_monitored, open_first_process, process_end
 from treadle_podman.images import find_image, listed, load_image
@@ -74,9 +74,8 @@ class PodmanEngine(ContainerEngine):
         )
 
     async def version(self) -> str:
-        """Return the version."""
-        reply = await self._connection.call(lambda podman: podman.api.get("/version").json())
-        return f"Podman {reply['Version']} at {self._address.places()[0]}"
+        """Return the version, and which limits a Podman without root's rights can't set."""
+        return f"Podman {await self._connection.call(describe)} at {self._address.places()[0]}"
 
     async def create(self, spec: ContainerSpec) -> str:
         """Create a container."""

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.leftovers import remove_containers
 from tests.processes import kill_supervisor
 from treadle.testing import eventually
 
@@ -88,6 +90,8 @@ class Server:
         """Kill what still runs of the spool's jobs: they outlive their engine, not the test."""
         for folder in (self.spool / "run").glob("*"):  # nothing, if it has never made its spool
             kill_supervisor(folder)
+        with suppress(OSError, ValueError):  # a test may have spoiled it
+            remove_containers(json.loads((self.spool / "spool.json").read_bytes())["id"])
 
     def reap(self) -> int:
         """Wait for its end and return its exit code; kill one that does not end, and fail."""

@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.scripts import script_project
 from tests.acceptance.server import TREADLE, eventually
-from tests.engines import CONTAINERS, need
+from tests.engines import CONTAINERS, limits, need, need_limits
 from tests.images import IMAGE, client
 
 RESTARTS = int(os.environ.get("TREADLE_RESTARTS", "2"))
@@ -87,6 +87,7 @@ def test_a_service_may_widen_each_on_purpose(script):
 
 
 def test_planqk_json_s_resources_are_the_limits(script, tmp_path, serve, engine):
+    need_limits(engine)
     text = """
     cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null
     cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes 2>/dev/null
@@ -108,7 +109,8 @@ def test_planqk_json_s_resources_are_the_limits(script, tmp_path, serve, engine)
 # ---------------------------------------------------------------------- programs that misbehave
 
 
-def test_a_program_beyond_its_memory_is_reported_as_such(script):
+def test_a_program_beyond_its_memory_is_reported_as_such(script, engine):
+    need_limits(engine)
     server = script("exec tail /dev/zero", "memory = 0.05")
     job = server.submit()
     result = server.result(job)
@@ -273,6 +275,14 @@ def test_an_engine_that_can_t_be_reached_is_reported_with_where_it_was_looked_fo
     checked = subprocess.run([TREADLE, "doctor"], capture_output=True, text=True, check=False)
     assert checked.returncode == 1
     assert "nothing.sock" in checked.stdout.replace("\n", "")
+
+
+def test_the_doctor_says_which_limits_an_engine_can_t_set(engine):
+    checked = subprocess.run(
+        [TREADLE, "doctor"], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "300"}
+    )
+    said = " ".join(line for line in checked.stdout.splitlines() if engine in line.lower())
+    assert ("without limits of memory, CPUs, processes" in said) is not limits(engine), checked.stdout
 
 
 def test_a_service_of_planqk_json_s_docker_runs_on_the_preferred_engine(engine, serve, tmp_path):

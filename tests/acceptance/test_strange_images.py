@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def test_a_program_that_spoils_its_input_is_adopted_and_cancelled_all_the_same(i
     job = server.submit({"n": 1})
     log, given = (server.spool / "run" / job / name for name in ("stdout.log", "input"))
     eventually(lambda: log.exists() and "spoiled" in log.read_text(), "the program's work")
-    assert (given / "data.json" / "full").is_dir()
+    if os.geteuid() == 0:  # the folder has mode 0
+        assert (given / "data.json" / "full").is_dir()
     server.kill()
     server.start()
     eventually((given / "data.json").is_file, "the input as it was")
