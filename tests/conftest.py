@@ -31,17 +31,16 @@ def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
         return servers[-1]
 
     yield start
-    with ExitStack() as stack:  # each is ended, also if another one does not end
+    with ExitStack() as stack:  # all are stopped first, and one that does not end leaves no other one alive
         for server in servers:
-            stack.callback(_end, server)
+            stack.callback(server.end_programs)
+        for server in servers:
+            stack.callback(_stop, server)
 
 
-def _end(server: Server) -> None:
-    try:
-        if server.process is not None and server.process.poll() is None:
-            server.stop()
-    finally:
-        server.end_programs()
+def _stop(server: Server) -> None:
+    if server.process is not None and server.process.poll() is None:
+        server.stop()
 
 
 @pytest.fixture

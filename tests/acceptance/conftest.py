@@ -9,7 +9,7 @@ import pytest
 from tests.leftovers import left, remove_images
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left() -> Iterator[None]:
     """No test leaves a container, a volume or an image in a container engine."""
     yield
