@@ -14,6 +14,7 @@ import pytest
 from tests.acceptance.server import TREADLE
 from tests.engines import CONTAINERS, need
 from tests.images import IMAGE, client
+from treadle.testing import eventually
 from treadle_spool import Spool
 
 
@@ -173,9 +174,23 @@ def containers(engine: str) -> str:
     ],
 )
 def test_no_registry_is_asked_for_a_base_image(engine, project, base, lines, missing):
-    said = failure(project(*lines, base=base), "NO_SUCH_IMAGE")
+    code, said = run(project(*lines, base=base))
+    assert code == 1
     assert f"builds on image '{missing}'" in said
     assert f"{engine} load" in said
+
+
+def test_a_job_waits_until_the_base_image_is_there(engine, project, serve):
+    base = f"localhost/treadle-base-{engine}:1"
+    server = serve(project('CMD ["/bin/sh", "-c", "echo \'PlanQK:Job:Result: 1\'"]', base=base))
+    server.drop("early.json", b'{"service": "image"}')
+    eventually(lambda: server.ask("POST", "/", b"{}").status == 503, "the service is broken")
+    assert base in server.ask("POST", "/", b"{}").json["detail"]
+    subprocess.run([client(engine), "tag", IMAGE, base], check=True)
+    assert json.loads((server.dropped("early") / "result.json").read_bytes()) == 1
+    subprocess.run([client(engine), "rmi", base], check=True, capture_output=True)
+    subprocess.run([TREADLE, "reload", "--spool", server.spool], check=True, capture_output=True)
+    assert server.result(server.submit()) == 1  # the image is made, and needs its base no more
 
 
 def test_a_base_image_is_fetched_where_the_service_says_so(engine, project):
