@@ -30,7 +30,7 @@ CHANGES = (
     ),
     Change(
         "a started container that no record names",
-        f"{_CONTAINERS}/launcher.py",
+        f"{_CONTAINERS}/creation.py",
         "        if found.started:\n",
         "        if found.id is None:\n",
         _RECORDS,
@@ -38,7 +38,7 @@ CHANGES = (
     ),
     Change(
         "the owner of a container's name",
-        f"{_CONTAINERS}/launcher.py",
+        f"{_CONTAINERS}/creation.py",
         "        if found.labels.get(spec.SPOOL) != attempt.spool_id:\n",
         "        if False:\n",
         _RECORDS,
@@ -126,8 +126,8 @@ CHANGES = (
     Change(
         "the regular files of a build context",
         f"{_CONTAINERS}/context.py",
-        "                if not (stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISLNK(mode)):\n",
-        "                if False:\n",
+        "return stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)",
+        "return True",
         _PARTS,
         "fifo",
     ),
