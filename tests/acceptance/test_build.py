@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 import subprocess
 import sys
 from functools import cache
@@ -52,6 +54,18 @@ def test_without_a_network_a_wheel_folder_leads_to_a_result(project, with_pip, t
         "python": OWN,
     }
     assert (path / ".venv").readlink() == Path(".venvs", digest)
+
+
+@pytest.mark.parametrize("installer", ["auto", "pip"])
+def test_offline_no_package_index_is_asked(project, with_pip, installer):
+    path = needing(project)
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        variables = {"UV_DEFAULT_INDEX": url, "PIP_INDEX_URL": url, "PIP_TIMEOUT": "1", "PIP_RETRIES": "0"}
+        build(path, **variables, **(with_pip if installer == "pip" else {}))
+        index.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            index.accept()
 
 
 @cache
@@ -118,6 +132,27 @@ def test_it_is_made_again_only_when_what_it_was_made_from_has_changed(project):
     assert "what it was made from is the same" in build(path).stdout
     assert result_of(path)["version"] == "1.0"
     assert len(environments(path)) == 2
+
+
+@pytest.mark.parametrize("requirements", ["needed==1.0\n", ""])
+def test_a_project_that_is_copied_gets_an_environment_of_its_own(project, tmp_path, requirements):
+    path, copy = needing(project, "import sys\ndef run():\n    return sys.prefix\n"), tmp_path / "copy"
+    (path / "requirements.txt").write_text(requirements)
+    (path / ".python-version").write_text(OWN)
+    build(path)
+    shutil.copytree(path, copy, symlinks=True)
+    assert "what its environment was made from has changed" in treadle("run", copy).stderr
+    build(copy)
+    (own,) = {*environments(copy)} - {*environments(path)}
+    assert result_of(copy) == str(copy / ".venvs" / own)
+
+
+def test_what_is_set_for_other_environments_does_not_count(project, with_pip, tmp_path):
+    path = needing(project)
+    ran = treadle("build", path, "--offline", PIP_TARGET=str(tmp_path / "elsewhere"), **with_pip)
+    assert ran.returncode == 0, ran.stderr
+    assert result_of(path)["version"] == "1.0"
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_earlier_environments_are_removed_when_that_is_asked_for(project):

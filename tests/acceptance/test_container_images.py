@@ -174,10 +174,12 @@ def containers(engine: str) -> str:
     ],
 )
 def test_no_registry_is_asked_for_a_base_image(engine, project, base, lines, missing):
-    code, said = run(project(*lines, base=base))
-    assert code == 1
-    assert f"builds on image '{missing}'" in said
-    assert f"{engine} load" in said
+    folder = project(*lines, base=base)
+    for command in ("run", "build"):
+        ran = subprocess.run([TREADLE, command, folder], capture_output=True, text=True, check=False)
+        assert ran.returncode == 1
+        assert f"builds on image '{missing}'" in ran.stderr
+        assert f"{engine} load" in ran.stderr
 
 
 def test_a_job_waits_until_the_base_image_is_there(engine, project, serve):
@@ -328,6 +330,20 @@ def test_earlier_images_are_removed_but_the_last(engine, project):
     assert images_of(engine, name) == made[1] | made[2]
     treadle("build", "--prune", folder)
     assert images_of(engine, name) == made[1] | made[2]
+
+
+def test_the_present_image_stays_though_others_are_newer(engine, project):
+    folder = project()
+    name = f"present{time.time_ns()}"
+    (folder / "treadle.toml").write_text(f'name = "{name}"\nruntime = "{engine}"\n')
+    for number in (0, 1, 2, 0):
+        (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nENV NUMBER={number}\n")
+        time.sleep(1.1)
+        treadle("build", folder)
+    made = images_of(engine, name)
+    assert len(made) == 3
+    treadle("build", "--prune", folder)
+    assert images_of(engine, name) == made
 
 
 def test_an_image_that_a_container_uses_stays(engine, project):

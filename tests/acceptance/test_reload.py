@@ -13,6 +13,29 @@ from tests.acceptance.server import TIMEOUT, TREADLE
 from treadle.testing import eventually
 
 ANSWERS = "def run(data, params):\n    return 1\n"
+MOODY = """
+from pathlib import Path
+from treadle import Runtime, hookimpl
+
+class Moody(Runtime):
+    name = "moody"
+
+    async def start(self, attempt, command):
+        raise AssertionError
+
+    async def missing(self, service):
+        return None if Path({flag!r}).exists() else "the flag is missing"
+
+    async def wait(self, attempt):
+        raise AssertionError
+
+    async def stop(self, attempt, grace):
+        pass
+
+@hookimpl
+def register_runtimes(settings):
+    return [Moody()]
+"""
 
 
 def treadle(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -74,6 +97,18 @@ def test_sighup_has_the_services_read_again(server, project):
     server.process.send_signal(signal.SIGHUP)
     eventually(lambda: "comes" in server.ask("GET", "/").json["services"], "the new service")
     assert server.stop() == 0
+
+
+def test_sighup_has_the_host_looked_at_again_too(serve, project, tmp_path):
+    flag = tmp_path / "flag"
+    flag.touch()
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "moody.py").write_text(MOODY.format(flag=str(flag)))
+    server = serve(project(ANSWERS, 'runtime = "moody"'), "--plugins-dir", tmp_path / "plugins")
+    assert server.ask("GET", "/").status == 200
+    flag.unlink()
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: server.ask("GET", "/").status == 503, "that it is broken", 5)  # by itself: in 10 s
 
 
 def test_without_an_engine_there_is_nobody_to_ask(server):

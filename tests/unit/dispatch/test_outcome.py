@@ -55,6 +55,14 @@ def test_without_one_the_exit_code_and_the_end_of_stderr_are(attempt):
     assert body["detail"] == "last words"
 
 
+def test_without_a_word_on_stderr_the_end_of_stdout_is(attempt):
+    attempt.stdout.write_text("all is well\nlast words\n")
+    attempt.stderr.touch()
+    assert outcome(attempt, ended(3))[1]["detail"] == "all is well\nlast words"
+    attempt.stderr.write_text("an error\n")
+    assert outcome(attempt, ended(3))[1]["detail"] == "an error"
+
+
 def test_a_signal_is_reported_by_its_name(attempt):
     state, body = outcome(attempt, ended(None, 9))
     assert (state, body["code"]) == (State.FAILED, "EXIT_137")

@@ -8,22 +8,32 @@ from treadle import State
 from treadle.testing import Call, calls, end, ended, result, submit, until
 
 PLUGIN = """
+import asyncio, errno
 from pathlib import Path
 from treadle import Exit, Reason, Runtime, Unavailable, hookimpl
+
+FLAG = Path({flag!r})
 
 class Picky(Runtime):
     name = "picky"
     released = []
+    starts = 0
 
     async def start(self, attempt, command):
-        if not Path({flag!r}).exists():
+        self.starts += 1
+        if not FLAG.exists() or FLAG.read_text() == "nobody has noticed":
             raise Unavailable("NO_LUCK", "the flag is not there")
+        if FLAG.read_text() == "the disk fails, and then it is gone":
+            FLAG.unlink()
+            raise OSError(errno.EMFILE, "too many open files")
         attempt.stdout.write_bytes(b"PlanQK:Job:Result: 1\\n")
 
     async def missing(self, service):
-        return None if Path({flag!r}).exists() else "the flag is missing"
+        return None if FLAG.exists() else "the flag is missing"
 
     async def wait(self, attempt):
+        while FLAG.exists() and FLAG.read_text() == "it runs":
+            await asyncio.sleep(0.01)
         return Exit(Reason.ENDED, code=0)
 
     async def stop(self, attempt, grace):
@@ -63,6 +73,7 @@ async def test_a_job_whose_image_has_gone_waits_and_its_service_is_broken_until_
         assert (engine.spool.queue / f"{job}.json").exists()
         await ended(engine, await submit(engine))
         assert engine.dispatcher.problems() == []
+        assert engine.plugins.runtimes["picky"].starts == 2  # and no more while it is broken
         flag.touch()
         status = await ended(engine, job)
         assert (status.status, len(status.attempts), result(engine, job)) == (State.SUCCEEDED, 1, 1)
@@ -86,6 +97,39 @@ async def test_a_job_that_waits_again_can_be_cancelled(harness, flag):
         await until(lambda: job in engine.dispatcher.backlog, "that it waits again")
         engine.spool.ask_to_cancel(job)
         assert (await ended(engine, job)).status is State.CANCELLED
+
+
+async def test_a_cancel_that_comes_while_a_job_is_put_back_is_carried_out(harness, flag):
+    harness.service("picky", runtime="picky")
+    flag.touch()
+    async with harness.engine() as engine:
+        jobs = []
+        engine.gateway.reloader.listen(lambda _: engine.spool.ask_to_cancel(jobs[0]))
+        flag.unlink()
+        jobs.append(await submit(engine, service="picky"))
+        assert (await ended(engine, jobs[0])).status is State.CANCELLED
+
+
+async def test_what_an_earlier_engine_has_started_is_not_put_back(harness, flag):
+    harness.service("picky", runtime="picky")
+    flag.write_text("it runs")
+    async with harness.engine() as engine:
+        job = await submit(engine, service="picky")
+        await until((engine.spool.run / job / "stdout.log").exists, "that it runs")
+    flag.write_text("nobody has noticed")
+    async with harness.engine() as engine:
+        status = await ended(engine, job, 5)
+        assert (status.status, len(status.attempts)) == (State.FAILED, 1)
+        assert result(engine, job)["code"] == "NO_LUCK"
+
+
+async def test_what_may_have_begun_before_the_disk_failed_is_not_put_back(harness, flag):
+    harness.service("picky", runtime="picky")
+    flag.write_text("the disk fails, and then it is gone")
+    async with harness.engine() as engine:
+        job = await submit(engine, service="picky")
+        assert (await ended(engine, job, 5)).status is State.FAILED
+        assert result(engine, job)["code"] == "NO_LUCK"
 
 
 async def test_a_running_job_of_a_service_that_is_broken_at_the_start_is_adopted_when_it_is_mended(harness):

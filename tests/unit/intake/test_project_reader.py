@@ -15,9 +15,28 @@ from treadle.intake.project_folders import is_project, projects_in, stamp
 from treadle.intake.project_reader import ProjectReader, divide
 from treadle.intake.validation_pool import ValidationPool
 
+FAULTY = """
+from treadle import Program, hookimpl
+
+class Faulty(Program):
+    name = "faulty"
+
+    def check(self, service):
+        raise RuntimeError
+
+    async def command(self, attempt):
+        raise AssertionError
+
+@hookimpl
+def register_programs(settings):
+    return [Faulty()]
+"""
+
 
 @pytest.fixture
 def folder(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "faulty.py").write_text(FAULTY)
     (tmp_path / "projects").mkdir()
     return tmp_path / "projects"
 
@@ -25,7 +44,9 @@ def folder(tmp_path):
 @pytest.fixture
 def reader(tmp_path, folder):
     def make(*named: Path, services: Path | None = folder) -> ProjectReader:
-        settings = Settings(spool=tmp_path / "spool", projects=named, services=services)
+        settings = Settings(
+            spool=tmp_path / "spool", projects=named, services=services, plugins_dir=tmp_path / "plugins"
+        )
         return ProjectReader(settings, Plugins(settings), ValidationPool(1))
 
     return make
@@ -48,6 +69,8 @@ def catalogue(reader: ProjectReader) -> Catalogue:
 
 DAMAGES = {
     "a comma too many": {"planqk": '{"name": "bad",}'},
+    "brackets without an end": {"planqk": '{"name": "bad", "resources": ' + "[" * 100_000},
+    "a check of a plugin that fails": {"toml": 'program = "faulty"'},
     "an unknown key": {"toml": "timout = 1"},
     "a runtime that nobody has": {"toml": 'runtime = "slurmy"'},
     "an interpreter that has gone": {"toml": 'python = "/usr/bin/python2.4"'},
@@ -76,6 +99,12 @@ def test_a_damaged_project_has_the_name_that_stands_in_its_files(reader, folder)
     write(folder / "three", "{", "name = [")
     write(folder / "good")
     assert {each.name for each in catalogue(reader()).broken} == {"My-Sum", "mine", "three"}
+
+
+def test_a_folder_that_can_t_be_listed_has_the_projects_that_are_known(reader, folder, tmp_path):
+    known, made = [write(folder / "a"), write(tmp_path / "named")], reader()
+    folder.rename(tmp_path / "away")
+    assert made.paths(known) == [folder / "a"]
 
 
 def test_of_two_of_a_name_the_second_is_broken(reader, folder):

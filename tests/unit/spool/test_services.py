@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from treadle_spool import now
@@ -51,3 +53,12 @@ def test_a_folder_of_that_name_is_no_request_that_can_be_made(spool):
     (spool.root / RELOAD).mkdir()
     with pytest.raises(IsADirectoryError):
         ReloadRequest.make(spool.root)
+
+
+def test_a_link_of_that_name_is_not_followed(spool, tmp_path):
+    (tmp_path / "elsewhere").touch()
+    os.utime(tmp_path / "elsewhere", (1, 1))
+    (spool.root / RELOAD).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        ReloadRequest.make(spool.root)
+    assert (tmp_path / "elsewhere").stat().st_mtime == 1

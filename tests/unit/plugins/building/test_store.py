@@ -49,6 +49,15 @@ def test_an_environment_whose_python_is_gone_is_not_complete(tmp_path):
     assert python.is_symlink()
 
 
+def test_an_environment_that_the_link_leads_to_is_not_removed_as_half_made(tmp_path):
+    store = Store(tmp_path)
+    current = fill(store, "one")
+    store.switch("one")
+    (current / "made.json").unlink()
+    store.remove_half_made()
+    assert current.exists()
+
+
 def test_the_switch_leaves_the_environment_before_and_tells_the_earlier_ones(tmp_path):
     store = Store(tmp_path)
     for digest in ("one", "two", "three"):

@@ -44,6 +44,13 @@ def test_the_remedy_is_told_with_the_tool_s_own_last_lines(output, words):
     assert "Retrying" not in said
 
 
+def test_the_line_that_names_the_cause_is_told_where_it_is_not_among_the_last_ones_too():
+    cause = "error: command 'gcc' failed: No such file or directory"
+    said = explain("pip install", [cause, *(f"hint {number}" for number in range(9))], offline=False)
+    assert f": {cause} | hint 5 |" in said
+    assert "hint 8" in said
+
+
 def test_without_a_network_the_wheel_folder_is_what_lacks_a_package():
     said = explain("pip install", ["ERROR: No matching distribution found for numpy"], offline=True)
     assert "add its wheel to the wheel folder" in said
