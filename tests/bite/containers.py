@@ -139,4 +139,12 @@ CHANGES = (
         "tests/acceptance/test_strange_images.py",
         "volumes",
     ),
+    Change(
+        "the volumes of a Docker container",
+        "plugins/treadle_docker/engine.py",
+        "delete(force=True, v=True)",
+        "delete(force=True)",
+        "tests/acceptance/test_strange_images.py",
+        "volumes and docker",
+    ),
 )
