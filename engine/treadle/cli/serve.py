@@ -57,9 +57,7 @@ def serve(
     )
     told = Lines(1, sys.stdout.encoding, failed=_do_without_output)
     try:
-        _serve(
-            projects, told, build_first=build_first, drain=drain, api_only=api_only, options=options
-        )
+        _serve(projects, told, build_first=build_first, drain=drain, api_only=api_only, options=options)
     finally:
         for lines in (told, logged):
             lines.finish(_LAST_WORDS)
