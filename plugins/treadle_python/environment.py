@@ -37,8 +37,13 @@ def interpreter(service: Service) -> Path:
         if service.python_version is not None:
             raise Unavailable(
                 "PYTHON_NOT_FOUND",
-                f"{service.path}: there is no environment with Python {service.python_version}: "
-                "`treadle build` makes it",
+                f"there is no environment with Python {service.python_version}: "
+                f"`treadle build {service.path}` makes it",
+            )
+        if os.path.islink(link := f"{service.path}/{LINK}"):  # noqa: PTH114  # text, each time a job is started
+            raise Unavailable(
+                "PYTHON_NOT_FOUND",
+                f"{link} leads to no folder: remove it, and `treadle build {service.path}` makes one",
             )
         return Path(sys.executable)
     path = python / "bin" / "python" if python.is_dir() else python

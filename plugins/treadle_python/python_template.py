@@ -18,7 +18,7 @@ from treadle import Attempt, Build, Command, Exit, Mount, Program, Service, Serv
 from treadle_python.bootstrap import HERE, bootstrap
 from treadle_python.building.builder import Builder
 from treadle_python.building.state import lack
-from treadle_python.environment import cpus_of, interpreter, of_attempt, of_service, python_of
+from treadle_python.environment import cpus_of, interpreter, of_attempt, of_service
 from treadle_python.exits import notes_of
 from treadle_python.treadle_inside.protocol import RESULT_FILES
 
@@ -70,9 +70,7 @@ class PythonTemplate(Program):
         """What the commands of each service have in common, while it and its environment are the same."""
 
     def check(self, service: Service) -> None:
-        """Raise ServiceError if the interpreter is missing; one that is to be made yet is no error."""
-        if service.python_version is not None and python_of(service) is None:
-            return
+        """Raise ServiceError if the interpreter is missing, or the environment that it asks for."""
         try:
             interpreter(service)
         except Unavailable as error:

@@ -147,6 +147,24 @@ def test_a_service_that_breaks_ends_its_running_job_and_starts_no_other(serve, p
     assert server.result(running, base) == "old"
 
 
+@pytest.mark.parametrize("lacks", ['python = "3.99"', ".venv"])
+def test_a_service_without_the_environment_that_it_asks_for_is_broken_and_stays_so(
+    serve, project, tmp_path, lacks
+):
+    project(ANSWERS, name="good")
+    folder = project(ANSWERS, lacks if "=" in lacks else "", name="lacks")
+    if lacks == ".venv":
+        (folder / ".venv").symlink_to(tmp_path / "removed")
+    server = serve("--services", tmp_path / "projects")
+    waits = queue(server, "lacks")
+    for _ in range(15):  # longer than two checks
+        assert server.ask("GET", "/services/lacks").status == 503
+        assert server.ask("GET", f"/services/lacks/{waits}").json["status"] == "PENDING"
+        time.sleep(0.2)
+    assert "treadle build" in server.ask("GET", "/services/lacks").json["detail"]
+    assert server.log.read_text().count("is broken") == 1
+
+
 def test_a_dropped_file_of_a_broken_service_waits_for_it(serve, project, tmp_path):
     project(ANSWERS, name="good")
     planqk = project(ANSWERS, name="bad") / "planqk.json"

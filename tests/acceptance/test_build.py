@@ -256,6 +256,10 @@ def test_what_is_missing_for_a_build_is_named(project):
     (path / ".python-version").unlink()
     (path / ".venv").symlink_to("/nowhere")
     assert_one_clear_line_after_progress(treadle("build", path, "--offline"), "leads to nothing")
+    (path / ".venv").unlink()
+    (path / ".venv").write_text("the name of an environment\n")
+    assert_one_clear_line_after_progress(treadle("build", path, "--offline"), "is no folder")
+    assert "is not installed" in treadle("run", path).stderr
 
 
 def test_a_project_that_requires_nothing_needs_no_environment(project):

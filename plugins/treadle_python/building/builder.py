@@ -155,8 +155,9 @@ def _own_environment(service: Service, store: Store) -> str | None:
         return f"{service.name} uses {service.python}, which `python` in treadle.toml names, as it is"
     if not store.is_foreign():
         return None
-    if not store.link.exists():
-        raise StartError("BUILD_FAILED", f"{store.link} leads to nothing: remove it, and build again")
+    if not store.link.is_dir():
+        what = "is no folder" if store.link.exists() else "leads to nothing"
+        raise StartError("BUILD_FAILED", f"{store.link} {what}: remove it, and build again")
     kind = "an environment of conda" if conda.is_prefix(store.link) else "not made by Treadle"
     return f"{store.link} is {kind}, and is used as it is; remove it to have one made in {FOLDER}/"
 

@@ -4,7 +4,8 @@
    inherited by the tools that make it. So a second build waits, even if the first one was killed and its pip
    lives.
 2. When it is complete it is brought to the disk, and only then its record (`made.json`) is written. A folder
-   without a record is half made: it is never used, and the next build removes it.
+   without a record is half made: it is never used, and the next build removes it, if its name is a digest:
+   what else lies in the folder is the user's own.
 3. The link is replaced by a rename. What runs goes on in the environment that it began with, since the link
    is resolved at the start of an attempt (`made_environment`); so the environment before is kept.
 
@@ -19,6 +20,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -30,6 +32,7 @@ from treadle import StartError, replace_file
 LINK, FOLDER = ".venv", ".venvs"
 _RECORD, _LOCK, _PREVIOUS = "made.json", ".lock", ".previous"
 _DRAFT = ".new"
+_DIGEST = re.compile(r"[0-9a-f]{16}")
 _LOOK_AGAIN = 0.2
 """Seconds after which a lock that another build holds is tried again."""
 
@@ -116,7 +119,7 @@ class Store:
         """
         current = made_environment(self.project)
         for path in self._all():
-            if self._record(path.name) is None and path != current:
+            if _DIGEST.fullmatch(path.name) and self._record(path.name) is None and path != current:
                 self.remove(path.name)
         for draft in (*self.project.glob(f"{LINK}.*{_DRAFT}"), *self.folder.glob(f"{_PREVIOUS}.*{_DRAFT}")):
             draft.unlink(missing_ok=True)
@@ -148,7 +151,7 @@ class Store:
         kept = {made_environment(self.project)}
         with contextlib.suppress(OSError):
             kept.add(self.folder / (self.folder / _PREVIOUS).readlink())
-        return [path.name for path in self._all() if path not in kept]
+        return [path.name for path in self._all() if path not in kept and self._record(path.name)]
 
     def prune(self) -> list[str]:
         """Remove the earlier environments that no process of this host uses; return those that are left."""

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from treadle import Service, StartError
+from treadle import Service, StartError, Unavailable
 from treadle_python.building.store import Made, Store, made_environment
 from treadle_python.environment import interpreter, python_of
 
 MADE = Made("requirements", "3.12.1", "uv")
+HALF = "0123456789abcdef"
 
 
 def fill(store: Store, digest: str, *, complete: bool = True) -> Path:
@@ -28,15 +29,28 @@ def fill(store: Store, digest: str, *, complete: bool = True) -> Path:
 
 def test_a_half_made_environment_is_not_complete_and_is_removed(tmp_path):
     store = Store(tmp_path)
-    half, whole = fill(store, "half", complete=False), fill(store, "whole")
-    (tmp_path / ".venv.123.new").symlink_to(".venvs/half")
-    assert (store.record("half"), store.record("whole")) == (None, MADE)
+    half, whole = fill(store, HALF, complete=False), fill(store, "whole")
+    (tmp_path / ".venv.123.new").symlink_to(f".venvs/{HALF}")
+    assert (store.record(HALF), store.record("whole")) == (None, MADE)
     store.remove_half_made()
     assert (half.exists(), whole.exists(), os.path.lexists(tmp_path / ".venv.123.new")) == (
         False,
         True,
         False,
     )
+
+
+def test_what_else_lies_beside_the_environments_is_left_alone(tmp_path):
+    store = Store(tmp_path)
+    for name in ("one", "two", "three"):
+        store.switch(fill(store, name).name)
+    mine = fill(store, "py311", complete=False)
+    (store.folder / "notes.txt").write_text("which is which")
+    store.remove_half_made()
+    assert store.earlier() == ["one"]
+    assert store.prune() == []
+    assert (mine / "bin" / "python").exists()
+    assert (store.folder / "notes.txt").exists()
 
 
 def test_an_environment_whose_python_is_gone_is_not_complete(tmp_path):
@@ -125,6 +139,12 @@ def test_an_environment_that_is_gone_is_an_error_that_names_the_build(tmp_path):
 def test_a_version_that_is_asked_for_is_not_replaced_by_the_engine_s_python(tmp_path):
     with pytest.raises(StartError, match=r"no environment with Python 3\.9"):
         interpreter(Service("test", tmp_path, python_version="3.9"))
+
+
+def test_a_link_of_the_user_s_own_that_leads_to_nothing_is_not_replaced_by_the_engine_s_python(tmp_path):
+    (tmp_path / ".venv").symlink_to("/nowhere/envs/mine")
+    with pytest.raises(Unavailable, match="leads to no folder"):
+        interpreter(Service("test", tmp_path))
 
 
 def is_locked(store: Store) -> bool:
