@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,8 @@ _READ = (PLANQK, TOML, *SPECS)
 _NOTICED = ("", *_MARKS, "src", ".venv")
 """Files whose content is read, and those that count by being there; the first is the folder itself."""
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]+)"')
+_NAME_IN_TOML = re.compile(r"""\A(?:(?![ \t]*\[).*\n)*?[ \t]*name[ \t]*=[ \t]*["']([^"'\\\n]+)["']""")
+"""A name before the first table."""
 
 Stamp = tuple[object, ...]
 """What tells one state of a project's files from another."""
@@ -54,12 +55,10 @@ def stamp(path: Path) -> Stamp:
 
 def guessed_name(path: Path) -> str:
     """Return the name that a project most likely has whose files can't be read: theirs, else the folder's."""
-    with suppress(OSError, ValueError, RecursionError):
-        if isinstance(name := tomllib.loads((path / TOML).read_text("utf-8")).get("name"), str):
-            return name
-    with suppress(OSError, ValueError):
-        if match := _NAME.search((path / PLANQK).read_text("utf-8")):
-            return match[1]
+    for file, pattern in ((path / TOML, _NAME_IN_TOML), (path / PLANQK, _NAME)):
+        with suppress(OSError, ValueError):
+            if file.is_file() and (match := pattern.search(file.read_text("utf-8"))):
+                return match[1]
     return path.name
 
 

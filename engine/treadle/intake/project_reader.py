@@ -79,10 +79,11 @@ class ProjectReader:
                 fault=str(error),
                 by_host=isinstance(error, NotAProject) or isinstance(error.__cause__, OSError),
             )
-        except Exception as error:  # a file may be strange in any way, and concerns its own service only
-            log.exception("project %s can't be read", path)
+        except Exception as error:  # noqa: BLE001  # a file may be strange in any way; it is its service's own
             fault = f"{path} can't be read: {error!r}"
-            return Project(path, seen, name or _name_of(path), fault=fault, by_host=True)
+            _log_once(before, fault, "project %s can't be read", path)
+            by_host = isinstance(error, OSError | MemoryError)
+            return Project(path, seen, name or _name_of(path), fault=fault, by_host=by_host)
         return self.checked(Project(path, seen, service.name, served))
 
     def checked(self, project: Project) -> Project:
@@ -92,9 +93,10 @@ class ProjectReader:
             check_service(self._plugins, project.served.service)
         except ServiceError as error:
             return replace(project, fault=str(error), by_host=True)
-        except Exception as error:  # a plugin's code may raise anything
-            log.exception("the plugins can't check service %s", project.name)
-            return replace(project, fault=f"{project.path}: a plugin failed: {error!r}", by_host=True)
+        except Exception as error:  # noqa: BLE001  # a plugin's code may raise anything
+            fault = f"{project.path}: a plugin failed: {error!r}"
+            _log_once(project, fault, "the plugins can't check service %s", project.name)
+            return replace(project, fault=fault, by_host=True)
         return replace(project, fault=None, by_host=False)
 
     def _read_service(self, path: Path) -> Service:
@@ -118,6 +120,12 @@ class ProjectReader:
         if folder is None and faults and len(faults) == len(projects):
             raise ServiceError("; ".join(faults))
         return projects
+
+
+def _log_once(before: Project | None, fault: str, text: str, subject: object) -> None:
+    """Log the exception that is handled, unless it was that at the look before: there is one each second."""
+    if before is None or before.fault != fault:
+        log.exception(text, subject)
 
 
 def divide(projects: Collection[Project], holders: Mapping[str, Path]) -> tuple[list[Served], list[Broken]]:

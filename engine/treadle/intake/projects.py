@@ -7,6 +7,7 @@ over planqk.json. A fault is a ServiceError with the file, and with the key and 
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,7 +99,7 @@ def _read_files(path: Path) -> tuple[_Planqk, TomlFile | None]:
     if not path.is_dir():
         raise NotAProject(f"{path} is not a service project: there is no such folder")
     planqk = _read_planqk(path / PLANQK)
-    file = TomlFile.read(toml, ServiceError) if (toml := path / TOML).exists() else None
+    file = TomlFile.read(toml, ServiceError) if _is_there(toml := path / TOML) else None
     if planqk == _Planqk() and not (file and file.values) and not is_project(path):
         raise NotAProject(
             f"{path} is not a service project: it has no planqk.json, treadle.toml, src/ or Dockerfile"
@@ -106,13 +107,28 @@ def _read_files(path: Path) -> tuple[_Planqk, TomlFile | None]:
     return planqk, file
 
 
+def _is_there(path: Path) -> bool:
+    """Return whether a project has a file; raise ServiceError for what is none: a pipe may block."""
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ServiceError(f"{path} can't be read: {error.strerror}") from error
+    if not stat.S_ISREG(kind):
+        raise ServiceError(f"{path} can't be read: it is not a regular file")
+    return True
+
+
 def _read_planqk(path: Path) -> _Planqk:
-    if not path.exists():
+    if not _is_there(path):
         return _Planqk()
     try:
         fields = msgspec.json.decode(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ServiceError(f"{path} can't be read: {error}") from error
+    except RecursionError:
+        raise ServiceError(f"{path} can't be read: it is nested too deeply") from None
     if not isinstance(fields, dict):
         raise ServiceError(f"{path}: expected an object")
     return to_struct(fields, _Planqk, Place(ServiceError, str(path)), closed=False)
@@ -178,11 +194,13 @@ def _is_version(value: Path | None, path: Path) -> bool:
 
 def _read_openapi(path: Path) -> Mapping[str, Any]:
     for name in SPECS:
-        if (spec := path / name).exists():
+        if _is_there(spec := path / name):
             try:
                 document = yaml.safe_load(spec.read_text("utf-8"))
             except (OSError, ValueError, yaml.YAMLError) as error:
                 raise ServiceError(f"{spec} can't be read: {error}") from error
+            except RecursionError:
+                raise ServiceError(f"{spec} can't be read: it is nested too deeply") from None
             if not isinstance(document, dict):
                 raise ServiceError(f"{spec}: expected an OpenAPI document")
             return document

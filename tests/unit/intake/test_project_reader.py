@@ -97,8 +97,51 @@ def test_a_damaged_project_has_the_name_that_stands_in_its_files(reader, folder)
     write(folder / "one", '{"name": "My Sum", "resources": }')
     write(folder / "two", "{", 'name = "mine"')
     write(folder / "three", "{", "name = [")
+    write(folder / "four", {"name": "of-planqk"}, 'timeout = never\nname = "of-toml"\n[host]\nname = "no"')
+    write(folder / "five", toml='a = ,\n[host]\nname = "no"')
     write(folder / "good")
-    assert {each.name for each in catalogue(reader()).broken} == {"My-Sum", "mine", "three"}
+    assert {each.name for each in catalogue(reader()).broken} == {
+        "My-Sum",
+        "mine",
+        "three",
+        "of-toml",
+        "five",
+    }
+
+
+NESTED = {"planqk": '{"a": ' * 100_000, "toml": "a = " + "[" * 100_000, "spec": "[" * 20_000}
+
+
+@pytest.mark.parametrize("file", NESTED)
+def test_a_file_that_is_nested_too_deeply_is_read_once(reader, folder, file, caplog):
+    write(folder / "good")
+    write(folder / "deep", **{file: NESTED[file]})
+    (deep, good) = reader().read_first()
+    assert (good.fault, deep.by_host) == (None, False)
+    assert "nested too deeply" in deep.fault
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["planqk.json", "treadle.toml", "openapi-spec.yml"])
+def test_a_pipe_in_the_place_of_a_file_is_not_read(reader, folder, name):
+    write(folder / "good")
+    write(folder / "pipe")
+    (folder / "pipe" / name).unlink()
+    os.mkfifo(folder / "pipe" / name)
+    (broken,) = catalogue(reader()).broken
+    assert broken.reason == f"{folder / 'pipe' / name} can't be read: it is not a regular file"
+
+
+def test_what_the_plugins_fail_with_is_logged_when_it_is_new(reader, folder, monkeypatch, caplog):
+    def fails(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    write(folder / "one")
+    (first,) = reader().read_first()
+    monkeypatch.setattr("treadle.intake.project_reader.check_service", fails)
+    second = reader().checked(first)
+    assert reader().checked(second) == second
+    assert [each.message for each in caplog.records] == ["the plugins can't check service one"]
 
 
 def test_a_folder_that_can_t_be_listed_has_the_projects_that_are_known(reader, folder, tmp_path):
