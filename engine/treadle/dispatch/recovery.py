@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class Recovery:
     ) -> None:
         """Look at all of run/; called before anything is claimed. The arguments are those of `recover`."""
         self._owner = owner
+        self._looking = threading.Lock()
         self._recover = partial(recover, owner, services, runs, read_owed)
         self.found = list(self._recover())
         """What can be gone on with, or be ended."""
@@ -88,10 +90,11 @@ class Recovery:
 
     def look_again(self) -> list[Recovered]:
         """Return what was left and can be gone on with now."""
-        found = list(self._recover(names=self.left & self._present()))
-        self.left -= {each.job.id for each in found}
-        self.left &= self._present()
-        return found
+        with self._looking:  # two looks at the same time would return the same jobs
+            found = list(self._recover(names=self.left & self._present()))
+            self.left -= {each.job.id for each in found}
+            self.left &= self._present()
+            return found
 
     def _present(self) -> set[str]:
         return set(self._owner.spool.names(self._owner.spool.run))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from treadle import State
@@ -150,6 +152,28 @@ async def test_a_running_job_of_a_service_that_is_broken_at_the_start_is_adopted
         status = await ended(engine, job)
         assert (status.status, len(status.attempts)) == (State.SUCCEEDED, 1)
         assert engine.recovery.left == set()
+        assert engine.dispatcher.problems() == []
+
+
+async def test_what_is_left_is_adopted_once_although_two_changes_come_at_the_same_time(harness, monkeypatch):
+    harness.service("other")
+    project = harness.service(waits=True)
+    async with harness.engine() as engine:
+        job = await submit(engine)
+        await until(lambda: Call("start", job, 1) in calls(engine))
+    toml = (project / "treadle.toml").read_text()
+    (project / "treadle.toml").write_text("[")
+    async with harness.engine() as engine:
+        look = engine.recovery._recover
+        slow = lambda names: (list(look(names=names)), time.sleep(0.3))[0]  # noqa: E731  # a disk that is slow
+        monkeypatch.setattr(engine.recovery, "_recover", slow)
+        engine.gateway.reloader.listen(lambda _: engine.dispatcher.look_again(engine.recovery))
+        (project / "treadle.toml").write_text(toml)
+        await until(lambda: job in engine.dispatcher.runs, "that its attempt is adopted")
+        end(engine, job, code=0)
+        assert (await ended(engine, job)).status is State.SUCCEEDED
+        await until(lambda: not engine.dispatcher.runs, "the end of its run")
+        assert calls(engine).count(Call("start", job, 1)) == 1
         assert engine.dispatcher.problems() == []
 
 
