@@ -64,9 +64,9 @@ class Catalogue(Mapping[str, Service]):
     """
 
     def __init__(self, served: Iterable[Served] = (), broken: Iterable[Broken] = ()) -> None:
-        self._served: dict[str, Served] = {}
+        self._known: dict[str, Served | Broken] = {}
+        """By name; what is broken is not here if another service has its name. Threads read this alone."""
         self._services: dict[str, Service] = {}
-        self._broken: dict[str, Broken] = {}
         self.broken: tuple[Broken, ...] = ()
         """All that is broken, those included whose name another service has."""
         self.put(served, broken)
@@ -74,16 +74,16 @@ class Catalogue(Mapping[str, Service]):
     def put(self, served: Iterable[Served], broken: Iterable[Broken]) -> Change:
         """Have these services and no others, and return what is different."""
         before, broken_before = self._services, self.broken
-        self._served = {each.service.name: each for each in served}
-        self._services = {name: each.service for name, each in self._served.items()}
         self.broken = tuple(broken)
-        self._broken = {each.name: each for each in reversed(self.broken) if each.name not in self._services}
+        by_name = {each.service.name: each for each in served}
+        self._known = {each.name: each for each in reversed(self.broken)} | by_name
+        self._services = {name: each.service for name, each in by_name.items()}
         same = {name for name, service in self._services.items() if before.get(name) is service}
         listed_before = {*before, *(each.name for each in broken_before)}
         return Change(
             added=tuple(name for name in self._services if name not in before),
             changed=tuple(name for name in self._services if name in before and name not in same),
-            removed=tuple(sorted(listed_before - {*self._services, *self._broken})),
+            removed=tuple(sorted(listed_before - self._known.keys())),
             broken=tuple(each for each in self.broken if each not in broken_before),
             retired=tuple(service for name, service in before.items() if name not in same),
         )
@@ -110,26 +110,35 @@ class Catalogue(Mapping[str, Service]):
     @property
     def holders(self) -> dict[str, Path]:
         """The project of each name."""
-        broken = {name: each.path for name, each in self._broken.items()}
-        return broken | {name: service.path for name, service in self._services.items()}
+        return {
+            name: each.path if isinstance(each, Broken) else each.service.path
+            for name, each in self._known.items()
+        }
 
     def find(self, name: str) -> Served:
         """Return a service for a new job; raise InvalidDescriptor for an unknown one, and ServiceBroken."""
-        if (served := self._served.get(name)) is not None:
-            return served
-        if name in self._broken:
-            raise ServiceBroken(self.why_jobs_wait(name))
+        known = self._known.get(name)
+        if isinstance(known, Served):
+            return known
+        if known is not None:
+            raise ServiceBroken(_is_broken(known))
         raise InvalidDescriptor(f"no service named {name!r}{nearest(name, self)}", "$.service")
 
     def checks_of(self, name: str) -> Mapping[str, PayloadCheck]:
         """Return the checks of the input of a service's jobs; none if it is not served."""
-        served = self._served.get(name)
-        return {} if served is None else served.checks
+        known = self._known.get(name)
+        return known.checks if isinstance(known, Served) else {}
 
     def why_jobs_wait(self, name: str) -> str | None:
         """Return why the jobs of a service do not start, in a sentence; None if it works."""
-        if name in self._services:
-            return None
-        if broken := self._broken.get(name):
-            return f"service {name!r} is broken: {broken.reason}"
-        return f"service {name!r} is not served"
+        match self._known.get(name):
+            case Served():
+                return None
+            case Broken() as broken:
+                return _is_broken(broken)
+            case None:
+                return f"service {name!r} is not served"
+
+
+def _is_broken(broken: Broken) -> str:
+    return f"service {broken.name!r} is broken: {broken.reason}"

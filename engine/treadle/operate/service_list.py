@@ -31,6 +31,7 @@ class ServiceListing(Lifetime):
         self._removed: set[str] = set()
         """What has become different since the last reload that was asked for, or the start."""
         self._stale = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._refused: ReloadRequest | None = None
         """A request that can't be removed."""
         reloader.listen(self._note)
@@ -86,6 +87,10 @@ class ServiceListing(Lifetime):
             self._refused = request
 
     async def _write(self) -> None:
+        async with self._writing:  # else an older list may replace a newer one
+            await self._write_now()
+
+    async def _write_now(self) -> None:
         catalogue = self._reloader.catalogue
         working = [ListedService(name=name, project=str(each.path)) for name, each in catalogue.items()]
         broken = [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from treadle import ServiceError, Settings
+from treadle import Service, ServiceError, Settings
 from treadle.extend.loader import Plugins
-from treadle.intake.catalogue import Broken, Catalogue
+from treadle.intake.catalogue import Broken, Catalogue, Served, ServiceBroken
 from treadle.intake.project_folders import is_project, projects_in, stamp
 from treadle.intake.project_reader import ProjectReader, divide
 from treadle.intake.validation_pool import ValidationPool
@@ -234,3 +235,17 @@ def test_the_catalogue_tells_what_is_different():
     change = known.put((), [Broken("x", Path("/x"), "that")])
     assert [each.reason for each in change.broken] == ["that"]
     assert known.put((), []).removed == ("x",)
+
+
+def test_no_state_between_two_is_seen_while_all_is_replaced():
+    served = Served(Service("x", Path("/x")), {})
+    known, seen = Catalogue([served]), []
+
+    def now_broken() -> Iterator[Broken]:
+        seen.append(known.find("x"))
+        yield Broken("x", Path("/x"), "this")
+
+    known.put((), now_broken())
+    assert seen == [served]
+    with pytest.raises(ServiceBroken, match="this"):
+        known.find("x")
