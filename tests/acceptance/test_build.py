@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import socket
@@ -178,6 +179,26 @@ def test_a_venv_of_the_user_s_own_is_used_and_not_touched(project):
     assert "is used as it is" in build(path).stdout
     assert sorted(path.rglob("*")) == before
     assert result_of(path) == {"version": "my own", "prefix": str(path / ".venv"), "python": OWN}
+    (site / "needed.py").unlink()
+    assert f"(install its package into {path}/.venv, which" in treadle("run", path).stdout
+
+
+def test_what_is_built_already_is_found_where_nothing_can_be_written(project):
+    path = needing(project)
+    build(path)
+    with (path / ".venvs" / ".lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "what it was made from is the same" in build(path).stdout
+    (path / ".venvs" / ".lock").unlink()
+    (path / ".venvs" / ".lock").mkdir()
+    assert "what it was made from is the same" in build(path).stdout
+
+
+def test_pip_s_configuration_for_a_user_s_packages_does_not_count(project, with_pip, tmp_path):
+    path = needing(project)
+    (tmp_path / "pip.conf").write_text("[global]\nuser = true\n")
+    build(path, **with_pip, PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
+    assert result_of(path)["version"] == "1.0"
 
 
 def test_a_pyproject_without_a_lock_will_do(project):

@@ -58,17 +58,21 @@ class Builder:
     ) -> None:
         of_files = requirements_digest(self._project, requirements, request)
         digest = environment_digest(of_files, python)
+        if not self._build.prune and self._store.is_current(digest):
+            self._tell_that_it_is_there(digest)  # in a project that can't be written to, too
+            return
         async with self._store.lock(self._build.report) as lock:
             if self._store.record(digest) is None:
                 await self._fill(digest, requirements, python, lock)
                 made = Made(of_files, python.name, self._installer)
                 await asyncio.to_thread(self._store.complete, digest, made)
             else:
-                self._build.report(
-                    f"{self._store.path(digest)} is there, and what it was made from is the same"
-                )
+                self._tell_that_it_is_there(digest)
             self._store.switch(digest)
             await self._tidy()
+
+    def _tell_that_it_is_there(self, digest: str) -> None:
+        self._build.report(f"{self._store.path(digest)} is there, and what it was made from is the same")
 
     async def _fill(
         self, digest: str, requirements: Requirements | None, python: Interpreter, lock: int

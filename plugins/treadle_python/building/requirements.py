@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from treadle import StartError
 TEXT, LOCK, PYPROJECT, CONDA = "requirements.txt", "uv.lock", "pyproject.toml", "environment.yml"
 """The kinds of requirements, each by the file that has them; the first that a project has counts."""
 
-_INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s+|=|(?=\S))(\S+)")
-_LOCAL = re.compile(r"(?:-e|--editable)(?:\s+|=|(?=\S))(\S+)|(\.{0,2}/\S*|\.)")
+_INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s+|=|(?=\S))(.+)")
+_LOCAL = re.compile(r"(?:-e|--editable)(?:\s+|=|(?=\S))(.+)|(\.{0,2}/\S*|\.)")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _OF_A_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg")
 """The files of a local package that say what it requires."""
@@ -57,8 +60,9 @@ def requirements_of(project: Path) -> Requirements | None:
         files: dict[Path, None] = {}
         if lines := tuple(_read(file, files)):
             return Requirements(TEXT, file, tuple(files), lines)
+    elsewhere = None
     if (file := project / PYPROJECT).is_file():
-        lines = _dependencies(file)
+        lines, elsewhere = _dependencies(file), _elsewhere(file)
         if (lock := project / LOCK).is_file():
             return Requirements(LOCK, lock, (lock, file))
         if lines:
@@ -66,17 +70,42 @@ def requirements_of(project: Path) -> Requirements | None:
     for name in (CONDA, "environment.yaml"):
         if (file := project / name).is_file():
             return Requirements(CONDA, file, (file,))
+    if elsewhere is not None:
+        raise StartError("BUILD_FAILED", f"{project / PYPROJECT}: {elsewhere}")
     return None
 
 
 def pyproject(file: Path) -> dict[str, Any]:
     """Return the table `project` of a pyproject.toml; it is empty if there is none. Raises StartError."""
+    return _table(_values(file), "project")
+
+
+def _values(file: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise StartError("BUILD_FAILED", f"{file} can't be read: {error}") from error
-    project = values.get("project")
-    return project if isinstance(project, dict) else {}
+
+
+def _table(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    for name in names:
+        inner = values.get(name)
+        values = inner if isinstance(inner, dict) else {}
+    return values
+
+
+def _elsewhere(file: Path) -> str | None:
+    """Return what to do with a pyproject.toml that has dependencies which no standard says how to read."""
+    values = _values(file)
+    dynamic = _table(values, "project").get("dynamic")
+    if isinstance(dynamic, list) and "dependencies" in dynamic:
+        return "its dependencies are dynamic, known to its build backend only: list them in requirements.txt"
+    if _table(values, "tool", "poetry", "dependencies").keys() - {"python"}:
+        return (
+            "its dependencies are those of Poetry: write them to requirements.txt, by "
+            "`poetry export --output requirements.txt`, or list them in `dependencies` below [project]"
+        )
+    return None
 
 
 def _dependencies(file: Path) -> tuple[str, ...]:
@@ -98,17 +127,30 @@ def _read(file: Path, files: dict[Path, None]) -> Iterator[str]:
     except OSError as error:
         raise StartError("BUILD_FAILED", f"{file} can't be read: {error.strerror}") from error
     for raw in text.splitlines():
-        line = re.sub(r"(^|\s)#.*", "", raw).strip()
+        line = _expanded(re.sub(r"(^|\s)#.*", "", raw).strip())
         if not line:
             continue
         if included := _INCLUDED.match(line):
-            if "://" not in included[1]:
-                inner = [*_read(file.parent / included[1], files)]
+            if "://" not in (name := _first_word(included[1])):
+                inner = [*_read(file.parent / name, files)]
                 yield from () if line.startswith(("-c", "--c")) else inner
             continue
         if local := _LOCAL.match(line):
-            folder = file.parent / (local[1] or local[2]).partition("[")[0]
+            folder = file.parent / _first_word(local[1] or local[2]).partition("[")[0]
             files.update(dict.fromkeys(folder / name for name in _OF_A_PACKAGE))
             yield f"-e {folder}"
         elif not line.startswith("-"):
             yield line
+
+
+def _expanded(line: str) -> str:
+    """Return a line with the variables that pip and uv replace."""
+    return _VARIABLE.sub(lambda found: os.environ.get(found[1]) or found[0], line)
+
+
+def _first_word(text: str) -> str:
+    """Return a path as pip reads it: it may be quoted."""
+    try:
+        return shlex.split(text)[0]
+    except (ValueError, IndexError):
+        return text

@@ -74,6 +74,10 @@ class Store:
         path = made_environment(self.project)
         return None if path is None else self.record(path.name)
 
+    def is_current(self, digest: str) -> bool:
+        """Return whether the link leads to an environment of that digest, and it is complete."""
+        return made_environment(self.project) == self.path(digest) and self.record(digest) is not None
+
     def path(self, digest: str) -> Path:
         """Return the place of an environment."""
         return self.folder / digest

@@ -77,7 +77,12 @@ def _how_to_install(error: ModuleNotFoundError, project: str) -> str:
     if not name or name in sys.modules or os.path.exists(own) or os.path.exists(f"{own}.py"):
         return ""
     build = f"`treadle build {project}`"
-    if not os.path.lexists(os.path.join(project, ".venv")):
+    environment = os.path.join(project, ".venv")
+    if os.path.isdir(environment) and not (
+        os.path.islink(environment) and os.readlink(environment).startswith(".venvs/")
+    ):
+        return f" (install its package into {environment}, which `treadle build` leaves as it is)"
+    if not os.path.lexists(environment):
         for file in _REQUIREMENTS:
             if os.path.exists(os.path.join(project, file)):
                 return f" ({build} installs what {file} names)"

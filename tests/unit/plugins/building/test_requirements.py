@@ -17,6 +17,9 @@ def write(project, **files):
 
 
 def test_a_project_without_requirements_requires_nothing(tmp_path):
+    poetry = '[tool.poetry.dependencies]\npython = "^3.9"\n'
+    assert requirements_of(write(tmp_path, pyproject_toml=poetry)) is None
+    (tmp_path / "pyproject.toml").unlink()
     assert requirements_of(tmp_path) is None
     assert requirements_of(write(tmp_path, requirements_txt="# nothing yet\n\n")) is None
     assert requirements_of(write(tmp_path, pyproject_toml="[tool.ruff]\nline-length = 110\n")) is None
@@ -32,6 +35,19 @@ def test_files_that_are_included_count_and_constraints_require_nothing(tmp_path)
     found = requirements_of(tmp_path)
     assert found.names == ("requests", "numpy")
     assert {path.name for path in found.files} == {"requirements.txt", "more.txt", "bounds.txt"}
+
+
+def test_names_of_files_may_be_quoted_and_have_variables_as_pip_reads_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOUNDS", "some bounds")
+    write(
+        tmp_path,
+        requirements_txt="-r 'my more.txt'\n-c \"${BOUNDS}.txt\"\n-e './my lib[all]'\n",
+        **{"my more_txt": "scipy\n", "some bounds_txt": "scipy<2\n", "my lib__pyproject_toml": "[project]\n"},
+    )
+    found = requirements_of(tmp_path)
+    assert found.names == ("scipy",)
+    assert {path.parent.name for path in found.files if path.name == "pyproject.toml"} == {"my lib"}
+    assert {path.name for path in found.files} > {"requirements.txt", "my more.txt", "some bounds.txt"}
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "more.txt", "bounds.txt", "lib/pyproject.toml"])
@@ -66,6 +82,8 @@ def test_requirements_txt_comes_before_a_lock_and_a_lock_before_pyproject(tmp_pa
     [
         ({"requirements_txt": "-r nowhere.txt\n"}, "nowhere.txt can't be read"),
         ({"pyproject_toml": "[project\n"}, "pyproject.toml can't be read"),
+        ({"pyproject_toml": '[project]\ndynamic = ["dependencies"]\n'}, "list them in requirements.txt"),
+        ({"pyproject_toml": '[tool.poetry.dependencies]\npython = "^3.9"\nsix = "*"\n'}, "poetry export"),
         ({"pyproject_toml": '[project]\ndependencies = "numpy"\n'}, "must be a list"),
     ],
 )
