@@ -314,6 +314,25 @@ def test_wheels_are_collected_for_this_host_or_for_another_one(project, tmp_path
     assert names[1] == "needed-1.0-py3-none-any.whl"
 
 
+def test_wheels_are_those_that_the_other_host_s_markers_ask_for(project, tmp_path):
+    path, index = needing(project), tmp_path / "index"
+    (path / "wheels").rename(index)
+    (path / "requirements.txt").write_text(
+        "old; python_version < '3.10'\nnew; python_full_version >= '3.10'\n"
+        "needed==1.0; sys_platform == 'linux'\nwindows; os_name == 'nt'\n"
+        "arm; platform_machine == 'aarch64'\nouter\n"
+    )
+    for name in ("old", "new", "windows", "arm", "inner"):
+        make_wheel(index, name)
+    make_wheel(index, "outer", requires=("inner; python_version == '3.9'",))
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
+    for platform, others in {"aarch64": {"arm", "needed"}, "win_amd64": {"windows"}}.items():
+        dest = tmp_path / platform
+        ran = treadle("wheels", path, "--python", "3.9", "--platform", platform, "--dest", dest, **offline)
+        assert ran.returncode == 0, ran.stderr
+        assert {each.name.split("-")[0] for each in dest.iterdir()} == {"old", "outer", "inner", *others}
+
+
 def test_an_environment_of_conda_is_adopted_with_its_variables(project, tmp_path):
     path = project("import needed, os\ndef run():\n    return [needed.VERSION, os.environ['FROM_SCRIPT']]\n")
     (path / "environment.yml").write_text("name: mine\ndependencies: [needed]\n")

@@ -6,5 +6,5 @@ installers.py, tools.py, tool_faults.py uv and pip, run as commands
 store.py                                `.venvs/<digest>`, and the link `.venv` to the current one
 builder.py                              puts all of it together
 state.py                                whether there is something to build
-wheels.py                               `treadle wheels`, for a host without a network
+wheels.py, other_hosts.py               `treadle wheels`, for a host without a network
 """

@@ -22,6 +22,7 @@ from treadle import StartError
 from treadle_python.building.builder import file_of
 from treadle_python.building.installers import WHEELS, Pip, Sources, export_lock
 from treadle_python.building.interpreters import Interpreter, ask, choose
+from treadle_python.building.other_hosts import pip_as_on
 from treadle_python.building.requirements import CONDA, LOCK, Requirements, requirements_of
 from treadle_python.building.tools import Tools
 from treadle_python.building.version_request import VersionRequest, version_request
@@ -93,16 +94,18 @@ async def _collect(project: Path, dest: Path, version: str | None, platforms: Se
         if not tags and target is None:
             await tools.run("pip wheel", (*pip, "wheel", "--wheel-dir", dest, *words))
             return
+        version, platforms = target or python.name, tags or tuple(_tags(""))
         other = (
             "--python-version",
-            target or python.name,
+            version,
             "--implementation",
             "cp",
             "--only-binary",
             ":all:",
         )
-        named = (word for tag in tags or _tags("") for word in ("--platform", tag))
-        await tools.run("pip download", (*pip, "download", "--dest", dest, *other, *named, *words))
+        named = (word for tag in platforms for word in ("--platform", tag))
+        as_there = pip_as_on(pip, version, platforms[0])
+        await tools.run("pip download", (*as_there, "download", "--dest", dest, *other, *named, *words))
 
 
 async def _pip(
