@@ -13,6 +13,7 @@ DOCKERFILES = ("Dockerfile", "Containerfile")
 """The names of the file that a container's image is built by; the first that exists counts."""
 _MARKS = (PLANQK, TOML, "src/program.py", "src/__init__.py", *DOCKERFILES)
 """Files that make a folder a project."""
+_OF_THE_DISK = "lost+found"
 _READ = (PLANQK, TOML, *SPECS)
 _NOTICED = ("", *_MARKS, "src", ".venv")
 """Files whose content is read, and those that count by being there; the first is the folder itself."""
@@ -40,9 +41,11 @@ def is_project(path: Path) -> bool:
 def projects_in(folder: Path) -> list[Path]:
     """Return the projects in a folder, in the order of their names; raise OSError if it can't be listed.
 
-    A name that begins with a dot is passed over: it may be a project that is still being copied.
+    A name that begins with a dot is passed over: it may be a project that is still being copied. So is the
+    folder that a file system has at its root, which may not be looked into.
     """
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and is_project(path))
+    names = (path for path in folder.iterdir() if not path.name.startswith(".") and path.name != _OF_THE_DISK)
+    return sorted(filter(is_project, names))
 
 
 def stamp(path: Path) -> Stamp:

@@ -202,6 +202,7 @@ def test_a_link_that_leads_nowhere_is_a_broken_project_and_a_hidden_folder_is_no
     (folder / "gone").symlink_to(tmp_path / "nothing")
     (folder / "notes").mkdir()
     write(folder / ".being-copied")
+    write(folder / "lost+found")
     assert projects_in(folder) == [folder / "gone"]
     assert not is_project(folder / "notes")
 
