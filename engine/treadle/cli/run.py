@@ -83,7 +83,8 @@ async def _run(settings: Settings, inputs: dict[str, Any], timeout: float | None
     console = Console(stderr=True, highlight=False)
     async with Engine(settings) as engine:
         service = engine.services.only or ""
-        if service and (lack := lack_of(engine.plugins, engine.services[service])):
+        found = engine.services.get(service)  # it may be broken by now
+        if found is not None and (lack := lack_of(engine.plugins, found)):
             _tell(f"{service}: {lack}")
         engine.observers.listen(
             "interim_result",
