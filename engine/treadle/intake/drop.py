@@ -24,6 +24,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from treadle.intake.admission import Admission, DiskFull, QueueFull, ShuttingDown
+from treadle.intake.catalogue import ServiceBroken
 from treadle.intake.drop_troubles import Troubles
 from treadle.intake.drop_visits import Visits
 from treadle.support.lanes import Lane
@@ -59,7 +60,7 @@ _REFUSED = 64
 _JUDGES, _MOST_JUDGES = 4, 24
 _SLOW = 0.3
 """Seconds after which a check counts as slow, and another one begins beside it."""
-_MIB = 1024 * 1024
+_MIB = 1024**2
 _LEAST_ROOM = 128 * _MIB
 """Bytes of files that are read and not yet accepted, at least; two of the largest fit. Further ones wait."""
 _SMALL = _MIB
@@ -241,9 +242,9 @@ class Intake(Lifetime):
             self.visits.want(other)
 
     def _failed(self, entry: str, error: Exception) -> None:
-        """Take note of an error of the disk, or of a plugin: the entry is looked at again later."""
+        """Take note of an error: the entry is looked at later, or when its broken service has changed."""
         self.troubles.failed(entry, error)
-        self.visits.done(entry, _RETRY_DELAY)
+        self.visits.done(entry, _RETRY_DELAY * (5 if isinstance(error, ServiceBroken) else 1))
 
     async def _in_thread(self, work: Callable[..., Value], *arguments: Any) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

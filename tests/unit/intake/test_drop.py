@@ -35,6 +35,23 @@ async def test_what_lay_there_before_the_start_runs(harness):
         await until((engine.spool.done / "mine").exists)
 
 
+async def test_the_files_of_a_broken_service_are_looked_at_rarely_and_at_once_when_it_is_mended(harness):
+    harness.service("other")
+    toml = harness.service() / "treadle.toml"
+    whole = toml.read_text()
+    toml.write_text("[")
+    async with harness.engine() as engine:
+        (engine.spool.drop / "mine.json").write_bytes(JOB)
+        await until(lambda: engine.intake.visits._timers, "that it is to be looked at again")
+        (timer,) = engine.intake.visits._timers.values()
+        assert timer.when() - asyncio.get_running_loop().time() > 2 * intake._RETRY_DELAY
+        toml.write_text(whole)
+        await until(lambda: "test" in engine.services, "that it is mended")
+        mended = asyncio.get_running_loop().time()
+        await until((engine.spool.done / "mine").exists)
+        assert asyncio.get_running_loop().time() - mended < 2 * intake._RETRY_DELAY
+
+
 async def test_a_hundred_at_once_run_though_some_are_odd(harness):
     harness.service()
     async with harness.engine() as engine:
