@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engines import why_not
 from tests.leftovers import left, remove_images
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    """No test leaves a container, a volume or an image in a container engine."""
+    """None of these tests leaves a container, a volume or an image in a container engine."""
     yield
     remove_images()
+    why_not.cache_clear()  # the image of the tests is gone as well
     assert left() == {}
