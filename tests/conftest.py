@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.acceptance.server import Server
 
 # A program has a /tmp of its own, and many tests look at what a program writes to their folders.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")  # pytest makes a folder of this user there
+
+hypothesis.settings.register_profile("treadle", deadline=None)  # no test fails for a slow machine
+hypothesis.settings.load_profile("treadle")
 
 # A shell's background job ignores them, and what the tests start and interrupt would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

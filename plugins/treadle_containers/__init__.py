@@ -9,6 +9,7 @@ from treadle import Program, Settings, hookimpl
 from treadle_containers.address import Address
 from treadle_containers.engine import (
     ARCHIVE_LIMIT,
+    TAG_LABEL,
     ContainerEngine,
     ContainerState,
     EngineError,
@@ -31,6 +32,7 @@ from treadle_containers.spec import ContainerSpec, Limits
 
 __all__ = [
     "ARCHIVE_LIMIT",
+    "TAG_LABEL",
     "Address",
     "Container",
     "ContainerEngine",

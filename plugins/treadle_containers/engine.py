@@ -17,6 +17,11 @@ Answer = TypeVar("Answer")
 
 ARCHIVE_LIMIT = 1024 * 1024
 """Bytes of a file that are fetched from a container."""
+TAG_LABEL = "treadle.image"
+"""The label of a built image, with its name: so each is an image of its own, made when it was built.
+
+A builder's cache gives the same image again for the same content, with the time of the first build.
+"""
 _ZERO_TIME = "0001-"
 """How the timestamp of an event that has not happened begins."""
 
@@ -218,6 +223,8 @@ class ContainerEngine(ABC):
     @abstractmethod
     async def build(self, tag: str, context: IO[bytes], dockerfile: str, pull: bool, report: Report) -> None:
         """Build an image from a tar archive, by the Dockerfile of that name in it.
+
+        The image has TAG_LABEL.
 
         pull: whether missing base images are fetched. Without it the caller has found all of them.
         """

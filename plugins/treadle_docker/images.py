@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from treadle_containers import EngineError, ImageInfo, NotLoaded, Report
+from treadle_containers import TAG_LABEL, EngineError, ImageInfo, NotLoaded, Report
 from treadle_docker.client import Docker, DockerError
 
 _NOT_FOUND = 404
@@ -27,7 +27,13 @@ async def find(docker: Docker, name: str) -> ImageInfo | None:
 async def build(docker: Docker, tag: str, context: IO[bytes], dockerfile: str, report: Report) -> None:
     """Build an image, and leave no container behind, also if it fails."""
     progress = docker.images.build(
-        fileobj=context, encoding="identity", path_dockerfile=dockerfile, tag=tag, forcerm=True, stream=True
+        fileobj=context,
+        encoding="identity",
+        path_dockerfile=dockerfile,
+        tag=tag,
+        labels={TAG_LABEL: tag},
+        forcerm=True,
+        stream=True,
     )
     async for event in progress:
         _report(event, report)

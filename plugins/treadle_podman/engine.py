@@ -31,7 +31,7 @@ from treadle_containers import (
 from treadle_podman.calls import NOT_FOUND, NOT_MODIFIED, archive, describe, force_remove, handle, inspect
 from treadle_podman.connection import Connection, explanation
 from treadle_podman.host import is_local, is_monitored, open_first_process, process_end
-from treadle_podman.images import find_image, listed, load_image
+from treadle_podman.images import build_options, find_image, listed, load_image
 from treadle_podman.logs import copy_log, log_path
 from treadle_podman.options import options_of
 
@@ -218,9 +218,7 @@ class PodmanEngine(ContainerEngine):
 
     async def build(self, tag: str, context: IO[bytes], dockerfile: str, pull: bool, report: Report) -> None:
         """Build an image, and leave no container behind, also if it fails."""
-        options = {"t": tag, "dockerfile": dockerfile, "layers": "true", "forcerm": "true"}
-        options["pullpolicy"] = "missing" if pull else "never"
-        await self._connection.post("/build", options, context, report)
+        await self._connection.post("/build", build_options(tag, dockerfile, pull), context, report)
 
     async def load(self, tag: str, archive: Path, report: Report) -> None:
         """Load an image and tag it."""

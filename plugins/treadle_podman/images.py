@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from podman import PodmanClient
 from podman.errors import ImageNotFound
 
-from treadle_containers import ImageInfo, NotLoaded
+from treadle_containers import TAG_LABEL, ImageInfo, NotLoaded
 
 
 def find_image(podman: PodmanClient, name: str) -> ImageInfo | None:
@@ -18,6 +19,18 @@ def find_image(podman: PodmanClient, name: str) -> ImageInfo | None:
     except ImageNotFound:
         return None
     return ImageInfo.of(attributes, attributes.get("User"))
+
+
+def build_options(tag: str, dockerfile: str, pull: bool) -> dict[str, str]:
+    """Return the parameters of a build that leaves no container behind, also if it fails."""
+    return {
+        "t": tag,
+        "dockerfile": dockerfile,
+        "layers": "true",
+        "forcerm": "true",
+        "pullpolicy": "missing" if pull else "never",
+        "labels": json.dumps({TAG_LABEL: tag}),
+    }
 
 
 def load_image(podman: PodmanClient, tag: str, archive: Path) -> None:

@@ -42,7 +42,7 @@ def test_generated_bodies_are_accepted_or_refused_with_a_reason(serve, project):
     client = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
     accepted: list[str] = []
 
-    @settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=COUNT, suppress_health_check=list(HealthCheck), database=None)
     @given(bodies, HEADERS)
     def ask(body: bytes, headers: dict[str, str]) -> None:
         connection.request("POST", "/", body, headers)

@@ -119,7 +119,8 @@ def test_a_program_beyond_its_memory_is_reported_as_such(script, engine):
     assert server.status(job)["attempts"][0]["reason"] == "out-of-memory"
 
 
-def test_a_fork_bomb_is_contained(script):
+def test_a_fork_bomb_is_contained(script, engine):
+    need_limits(engine)
     server = script("f() { f | f & }; f; sleep 2; echo PlanQK:Job:Result: 1", "pids = 64\ntimeout = 20")
     bomb = server.submit()
     eventually(lambda: server.ask("GET", f"/{bomb}").json["status"] == "RUNNING", "its start")

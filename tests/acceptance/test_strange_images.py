@@ -39,8 +39,14 @@ def image(engine, serve, tmp_path):
 
 
 def volumes(engine: str) -> set[str]:
+    """Return the names of the volumes; Podman may fail to list one that is being removed."""
     command = [client(engine), "volume", "ls", "-q"]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+    def listed() -> subprocess.CompletedProcess[str] | None:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        return None if ran.returncode else ran
+
+    return set(eventually(listed, "the list of volumes").stdout.split())
 
 
 def names(folder: Path) -> set[str]:

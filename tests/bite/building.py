@@ -30,8 +30,8 @@ CHANGES = (
     Change(
         "the environments of other hosts",
         f"{_BUILDING}/store.py",
-        "            if self._record(path.name) is None and",
-        "            if self.record(path.name) is None and",
+        "            if _DIGEST.fullmatch(path.name) and self._record(path.name) is None",
+        "            if _DIGEST.fullmatch(path.name) and self.record(path.name) is None",
         _STORE,
         "python_is_gone",
     ),

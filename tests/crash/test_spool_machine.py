@@ -297,7 +297,6 @@ def test_the_spool_is_what_its_model_is(disk):
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=30,
-            deadline=None,
             phases=[Phase.generate],  # a failure of thirty steps is read, not shrunk for an hour
             suppress_health_check=list(HealthCheck),
         ),

@@ -72,7 +72,7 @@ async def test_generated_files_become_jobs_or_are_refused_with_a_reason(harness)
     Spool.open(harness.spool)
     names = []
 
-    @settings(max_examples=COUNT, deadline=None, database=None)
+    @settings(max_examples=COUNT, database=None)
     @given(bodies, st.booleans())
     def generate(body: bytes, service: bool) -> None:
         names.append(f"file-{len(names)}")

@@ -282,7 +282,7 @@ def test_the_reason_is_on_the_disk_before_the_file_has_left(spool, drop, monkeyp
     assert order == ["json"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300))
 def test_any_content_is_taken_or_refused_with_a_reason(spool, owner, content):
     drop = DropFolder(owner, max_bytes=1000, settle=0)

@@ -118,7 +118,7 @@ def test_a_foreign_folder_in_done_is_left_alone(spool):
     assert kept(spool) == {"notes"}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=8),
     st.integers(0, 9) | st.none(),
