@@ -53,7 +53,7 @@ CHANGES = (
         "        except Exception as error:  # noqa: BLE001  # a file may be strange",
         "        except ZeroDivisionError as error:  # a file may be strange",
         _READER,
-        "damaged_project_is_broken",
+        "nobody_foresaw",
     ),
     Change(
         "a service that a plugin fails to check",

@@ -14,6 +14,7 @@ from treadle.extend.loader import Plugins
 from treadle.intake.catalogue import Broken, Catalogue, Served, ServiceBroken
 from treadle.intake.project_folders import is_project, projects_in, stamp
 from treadle.intake.project_reader import ProjectReader, divide
+from treadle.intake.projects import read_service
 from treadle.intake.validation_pool import ValidationPool
 
 FAULTY = """
@@ -92,6 +93,20 @@ def test_a_damaged_project_is_broken_by_its_name_and_the_other_is_served(reader,
     assert (broken.name, broken.path) == ("bad", folder / "bad")
     assert "bad" in broken.reason
     assert found.why_jobs_wait("bad") == f"service 'bad' is broken: {broken.reason}"
+
+
+def test_a_project_that_fails_in_a_way_that_nobody_foresaw_is_broken_alone(reader, folder, monkeypatch):
+    def read(path, *arguments):
+        if path.name == "bad":
+            raise KeyError("unforeseen")
+        return read_service(path, *arguments)
+
+    write(folder / "good")
+    write(folder / "bad")
+    monkeypatch.setattr("treadle.intake.project_reader.read_service", read)
+    found = catalogue(reader())
+    assert list(found) == ["good"]
+    assert ["unforeseen" in broken.reason for broken in found.broken] == [True]
 
 
 def test_a_damaged_project_has_the_name_that_stands_in_its_files(reader, folder):

@@ -16,6 +16,9 @@ from treadle_python.environment import interpreter, python_of
 MADE = Made("requirements", "3.12.1", "uv")
 HALF = "0123456789abcdef"
 
+DIGEST = "0123456789abcdef"
+"""The name of an environment that was built."""
+
 
 def fill(store: Store, digest: str, *, complete: bool = True) -> Path:
     """Put an environment into the store, as an installer would."""
@@ -55,18 +58,18 @@ def test_what_else_lies_beside_the_environments_is_left_alone(tmp_path):
 
 def test_an_environment_whose_python_is_gone_is_not_complete(tmp_path):
     store = Store(tmp_path)
-    python = fill(store, "one") / "bin" / "python"
+    python = fill(store, DIGEST) / "bin" / "python"
     python.unlink()
     python.symlink_to("/nowhere/python3")
-    assert store.record("one") is None
+    assert store.record(DIGEST) is None
     store.remove_half_made()  # it may be of another host with the same disk
     assert python.is_symlink()
 
 
 def test_an_environment_that_the_link_leads_to_is_not_removed_as_half_made(tmp_path):
     store = Store(tmp_path)
-    current = fill(store, "one")
-    store.switch("one")
+    current = fill(store, DIGEST)
+    store.switch(DIGEST)
     (current / "made.json").unlink()
     store.remove_half_made()
     assert current.exists()
