@@ -89,7 +89,7 @@ class Server:
             try:
                 async with AsyncExitStack() as stack:
                     addresses = await stack.enter_async_context(_listen(runner, self._settings))
-                    self._announce(addresses, host.gateway)
+                    await self._announce(addresses, host.gateway)
                     _collect_less_garbage()
                     sys.setswitchinterval(_SWITCH_INTERVAL)
                     notify("READY=1")
@@ -111,15 +111,15 @@ class Server:
             log.info("SIGHUP: the services are read again")
             await gateway.reloader.reload()
 
-    def _announce(self, addresses: Collection[tuple[str, int]], gateway: Gateway) -> None:
+    async def _announce(self, addresses: Collection[tuple[str, int]], gateway: Gateway) -> None:
         """Print where the server listens, and which services there are."""
         for host, port in addresses:
             self._tell(f"Serving at {url_of(host, port)}")
         if not all(is_loopback(host) for host, _ in addresses):
             log.warning(_OPEN_TO_ALL, self._settings.host or "every address")
-        for service in gateway.services.values():
+        for service in list(gateway.services.values()):
             self._tell(f"  {service.name} ({service.runtime}): {service.path}")
-            if lack := lack_of(gateway.plugins, service):
+            if lack := await asyncio.to_thread(lack_of, gateway.plugins, service):
                 self._tell(f"  {service.name}: {lack}")
         for broken in gateway.services.broken:
             self._tell(f"  {broken.name} is BROKEN: {broken.reason}")

@@ -26,6 +26,11 @@ RELOAD = "reload"
 _LARGEST = 64 * 1024 * 1024
 
 
+def why_jobs_wait(name: str, error: str | None) -> str:
+    """Return in a sentence why the jobs of a service wait: it is broken by an error, or not served (None)."""
+    return f"service {name!r} is not served" if error is None else f"service {name!r} is broken: {error}"
+
+
 class ListedService(msgspec.Struct, frozen=True, kw_only=True):
     """A service that the engine knows."""
 
@@ -68,9 +73,7 @@ class ServiceList(msgspec.Struct, frozen=True, kw_only=True):
         listed = [each for each in self.services if each.name == name]
         if any(each.error is None for each in listed):
             return None
-        return (
-            f"service {name!r} is broken: {listed[0].error}" if listed else f"service {name!r} is not served"
-        )
+        return why_jobs_wait(name, listed[0].error if listed else None)
 
 
 class ReloadRequest(NamedTuple):

@@ -90,8 +90,8 @@ CHANGES = (
     Change(
         "the root that is of no other service when one breaks",
         f"{_INTAKE}/catalogue.py",
-        "len(self._services) + len(self.broken) == 1",
-        "len(self._services) == 1",
+        "if len(names) == 1",
+        "if len(self._services) == 1",
         _BROKEN,
         "root_does_not_move",
     ),

@@ -43,9 +43,8 @@ def build(project: Path, find_links: tuple[Path, ...], offline: bool, prune: boo
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     plugins = Plugins(settings_of(needs_spool=False, **options))
-    service = read_service(project, plugins.options, image_runtimes(plugins))
     how = Build(report=click.echo, find_links=find_links, offline=offline, prune=prune)
-    asyncio.run(_prepare(plugins, service, how))
+    (service,) = asyncio.run(_prepare_each(plugins, [project], how))
     click.echo(f"{service.name} is ready")
 
 
@@ -60,21 +59,19 @@ def build_all(settings: Settings, report: Callable[[str], None]) -> None:
     asyncio.run(_prepare_each(plugins, paths, Build(report=report)))
 
 
-async def _prepare_each(plugins: Plugins, paths: list[Path], how: Build) -> None:
+async def _prepare_each(plugins: Plugins, paths: list[Path], how: Build) -> list[Service]:
+    """Return the services that are prepared; a failure is reported, and raised if there is one project."""
+    prepared = []
     try:
         for path in paths:
             try:
-                await prepare(plugins, read_service(path, plugins.options, image_runtimes(plugins)), how)
+                service = read_service(path, plugins.options, image_runtimes(plugins))
+                await prepare(plugins, service, how)
+                prepared.append(service)
             except TreadleError as error:
                 if len(paths) == 1:
                     raise
                 how.report(str(error))
     finally:
         await plugins.close()
-
-
-async def _prepare(plugins: Plugins, service: Service, how: Build) -> None:
-    try:
-        await prepare(plugins, service, how)
-    finally:
-        await plugins.close()
+    return prepared

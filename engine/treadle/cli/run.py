@@ -84,7 +84,7 @@ async def _run(settings: Settings, inputs: dict[str, Any], timeout: float | None
     async with Engine(settings) as engine:
         service = engine.services.only or ""
         found = engine.services.get(service)  # it may be broken by now
-        if found is not None and (lack := lack_of(engine.plugins, found)):
+        if found is not None and (lack := await asyncio.to_thread(lack_of, engine.plugins, found)):
             _tell(f"{service}: {lack}")
         engine.observers.listen(
             "interim_result",

@@ -11,6 +11,7 @@ from treadle.interface.errors import TreadleError
 from treadle.interface.service import Service
 from treadle.support.hints import nearest
 from treadle_spool import InvalidDescriptor
+from treadle_spool.services import why_jobs_wait
 
 
 class ServiceBroken(TreadleError):
@@ -34,6 +35,11 @@ class Broken:
     path: Path
     """The project folder."""
     reason: str
+
+    @property
+    def why_jobs_wait(self) -> str:
+        """Why its jobs do not start, in a sentence."""
+        return why_jobs_wait(self.name, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,8 @@ class Catalogue(Mapping[str, Service]):
     @property
     def only(self) -> str | None:
         """The name of the service that is alone, broken or not; None if there are several, or none."""
-        names = {*self._services, *(each.name for each in self.broken)}
-        return next(iter(names)) if len(self._services) + len(self.broken) == 1 else None
+        names = [*self._services, *(each.name for each in self.broken)]
+        return names[0] if len(names) == 1 else None
 
     @property
     def holders(self) -> dict[str, Path]:
@@ -121,7 +127,7 @@ class Catalogue(Mapping[str, Service]):
         if isinstance(known, Served):
             return known
         if known is not None:
-            raise ServiceBroken(_is_broken(known))
+            raise ServiceBroken(known.why_jobs_wait)
         raise InvalidDescriptor(f"no service named {name!r}{nearest(name, self)}", "$.service")
 
     def checks_of(self, name: str) -> Mapping[str, PayloadCheck]:
@@ -135,10 +141,6 @@ class Catalogue(Mapping[str, Service]):
             case Served():
                 return None
             case Broken() as broken:
-                return _is_broken(broken)
+                return broken.why_jobs_wait
             case None:
-                return f"service {name!r} is not served"
-
-
-def _is_broken(broken: Broken) -> str:
-    return f"service {broken.name!r} is broken: {broken.reason}"
+                return why_jobs_wait(name, None)

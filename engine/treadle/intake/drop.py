@@ -49,8 +49,8 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 Looked = Found | Large | Faulty | LeftAlone | NotYet | Exception
 
-_RETRY_DELAY = 2.0
-"""Seconds until the next look at an entry after an error, and for room."""
+_RETRY_DELAY, _BROKEN_DELAY = 2.0, 10.0
+"""Seconds until the next look at an entry after an error, and for room; and while its service is broken."""
 _LOOKED_AT = 64
 """Entries that are looked at together."""
 _FLOODED = 0.5
@@ -60,7 +60,7 @@ _REFUSED = 64
 _JUDGES, _MOST_JUDGES = 4, 24
 _SLOW = 0.3
 """Seconds after which a check counts as slow, and another one begins beside it."""
-_MIB = 1024**2
+_MIB = 1024 * 1024
 _LEAST_ROOM = 128 * _MIB
 """Bytes of files that are read and not yet accepted, at least; two of the largest fit. Further ones wait."""
 _SMALL = _MIB
@@ -244,7 +244,7 @@ class Intake(Lifetime):
     def _failed(self, entry: str, error: Exception) -> None:
         """Take note of an error: the entry is looked at later, or when its broken service has changed."""
         self.troubles.failed(entry, error)
-        self.visits.done(entry, _RETRY_DELAY * (5 if isinstance(error, ServiceBroken) else 1))
+        self.visits.done(entry, _BROKEN_DELAY if isinstance(error, ServiceBroken) else _RETRY_DELAY)
 
     async def _in_thread(self, work: Callable[..., Value], *arguments: Any) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

@@ -140,8 +140,7 @@ class Gateway(Lifetime):
 
     def notes(self) -> list[str]:
         """Return what somebody should mend, for the health answer: it stops nothing but itself."""
-        broken = [f"service {each.name!r} is broken: {each.reason}" for each in self.services.broken]
-        return broken + self.arrivals.notes()
+        return [each.why_jobs_wait for each in self.services.broken] + self.arrivals.notes()
 
     async def _accept(self, job: Descriptor | Draft, name: str) -> Status:
         """Write a job, and remember whether that was possible."""

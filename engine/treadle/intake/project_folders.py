@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 
 PLANQK, TOML = "planqk.json", "treadle.toml"
@@ -11,12 +14,15 @@ SPECS = ("openapi-spec.yml", "openapi-spec.yaml", "openapi-spec.json")
 """The names of an OpenAPI document; the first that exists counts."""
 DOCKERFILES = ("Dockerfile", "Containerfile")
 """The names of the file that a container's image is built by; the first that exists counts."""
-_MARKS = (PLANQK, TOML, "src/program.py", "src/__init__.py", *DOCKERFILES)
+_SOURCES = ("src/program.py", "src/__init__.py", *DOCKERFILES)
+_MARKS = (PLANQK, TOML, *_SOURCES)
 """Files that make a folder a project."""
 _OF_THE_DISK = "lost+found"
 _READ = (PLANQK, TOML, *SPECS)
-_NOTICED = ("", *_MARKS, "src", ".venv")
+_NOTICED = ("", *_SOURCES, "src", ".venv")
 """Files whose content is read, and those that count by being there; the first is the folder itself."""
+_PRESENCE = attrgetter("st_dev", "st_ino", "st_mode")
+_CONTENT = attrgetter("st_dev", "st_ino", "st_mode", "st_size", "st_mtime_ns", "st_ctime_ns")
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]+)"')
 _NAME_IN_TOML = re.compile(r"""\A(?:(?![ \t]*\[).*\n)*?[ \t]*name[ \t]*=[ \t]*["']([^"'\\\n]+)["']""")
 """A name before the first table."""
@@ -53,7 +59,10 @@ def stamp(path: Path) -> Stamp:
 
     Whatever else is in the folder, such as an environment or data, is not looked at.
     """
-    return tuple(_state(path / name) for name in _READ) + tuple(_kind(path / name) for name in _NOTICED)
+    return (
+        *(_state(path / name, _CONTENT) for name in _READ),
+        *(_state(path / name, _PRESENCE) for name in _NOTICED),
+    )
 
 
 def guessed_name(path: Path) -> str:
@@ -65,17 +74,9 @@ def guessed_name(path: Path) -> str:
     return path.name
 
 
-def _state(path: Path) -> object:
+def _state(path: Path, fields: Callable[[os.stat_result], object]) -> object:
+    """Return these fields of a file's metadata, or why it has none."""
     try:
-        file = path.stat()
+        return fields(path.stat())
     except OSError as error:
         return error.errno
-    return file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
-
-
-def _kind(path: Path) -> object:
-    try:
-        file = path.stat()
-    except OSError as error:
-        return error.errno
-    return file.st_dev, file.st_ino, file.st_mode

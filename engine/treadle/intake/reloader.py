@@ -120,8 +120,7 @@ class Reloader(Lifetime):
         projects |= {
             path: self._at_rest(path, stamps[path], projects.get(path), check=check) for path in rest
         }
-        order = {path: place for place, path in enumerate(stamps)}
-        self._projects = dict(sorted(projects.items(), key=lambda each: order.get(each[0], len(order))))
+        self._projects = {path: projects[path] for path in (*stamps, *projects) if path in projects}
         self._seen = stamps
 
     def _at_rest(self, path: Path, seen: Stamp, project: Project | None, *, check: bool) -> Project:
