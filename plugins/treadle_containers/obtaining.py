@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -74,24 +74,15 @@ async def lacking(engine: ContainerEngine, service: Service) -> str | None:
 
 
 async def _pull(engine: ContainerEngine, name: str, report: Report) -> None:
-    try:
+    with _refusals(engine, NotFetched, f"image {name!r} is not on this host, and can't be fetched"):
         await engine.pull(name, report)
-    except EngineUnreachable:
-        raise
-    except EngineError as error:
-        raise NotFetched(
-            f"image {name!r} is not on this host, and can't be fetched. {engine.name} says: {error}"
-        ) from error
 
 
 async def _load(engine: ContainerEngine, tag: str, archive: Path, report: Report) -> None:
     try:
-        await asyncio.to_thread(check_archive, archive)
-        await engine.load(tag, archive, report)
-    except (EngineUnreachable, NotLoaded):
-        raise
-    except EngineError as error:
-        raise NotLoaded(f"{archive.name} can't be loaded. {engine.name} says: {error}") from error
+        with _refusals(engine, NotLoaded, f"{archive.name} can't be loaded"):
+            await asyncio.to_thread(check_archive, archive)
+            await engine.load(tag, archive, report)
     except OSError as error:
         if may_pass(error):
             raise
@@ -112,13 +103,22 @@ async def _build(engine: ContainerEngine, project: Path, tag: str, pull: bool, r
             lines.append(line.rstrip())
             report(line)
 
-        try:
+        text = f"{path.name} can't be built{_remedy(engine, dockerfile)}"
+        with _refusals(engine, NotBuilt, text, lines):
             await engine.build(tag, context, path.name, pull, note)
-        except EngineUnreachable:
-            raise
-        except EngineError as error:
-            said = "\n".join((f"{engine.name} says: {error}", *lines))
-            raise NotBuilt(f"{path.name} can't be built{_remedy(engine, dockerfile)}. {said}") from error
+
+
+@contextmanager
+def _refusals(
+    engine: ContainerEngine, kind: type[EngineError], text: str, lines: Iterable[str] = ()
+) -> Iterator[None]:
+    """Turn what the engine refuses into an error of a kind: a text, the engine's own, and further lines."""
+    try:
+        yield
+    except (EngineUnreachable, kind):
+        raise
+    except EngineError as error:
+        raise kind("\n".join((f"{text}. {engine.name} says: {error}", *lines))) from error
 
 
 def _options(service: Service) -> ImageOptions:

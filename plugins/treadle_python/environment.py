@@ -82,15 +82,12 @@ def of_service(service: Service, cpus: int, python: Path | None = None) -> dict[
     variables = inherited()
     bin_folder = _bin_folder(python or python_of(service))
     if bin_folder is not None:
-        prefix = bin_folder.parent
-        is_conda = conda.is_prefix(prefix)
-        if is_conda:  # a link may lead to it, and its name is the folder's
-            bin_folder, prefix = bin_folder.resolve(), prefix.resolve()
-        if is_conda or (prefix / "pyvenv.cfg").exists():
-            variables["PATH"] = f"{bin_folder}{os.pathsep}{variables.get('PATH', os.defpath)}"
-        if is_conda:
-            variables = conda.activated(prefix, variables)
+        path, prefix = variables.get("PATH", os.defpath), bin_folder.parent
+        if conda.is_prefix(prefix):  # a link may lead to it, and its name is the folder's
+            variables["PATH"] = f"{bin_folder.resolve()}{os.pathsep}{path}"
+            variables = conda.activated(prefix.resolve(), variables)
         elif (prefix / "pyvenv.cfg").exists():
+            variables["PATH"] = f"{bin_folder}{os.pathsep}{path}"
             variables["VIRTUAL_ENV"] = str(prefix)
     return {**variables, **dict.fromkeys(_THREAD_VARIABLES, str(cpus)), **service.environment}
 

@@ -71,8 +71,8 @@ CHANGES = (
     Change(
         "the project's path in the digest of an environment",
         f"{_BUILDING}/builder.py",
-        "files.digest(_LAYOUT, files.kind, asked, str(project))",
-        "files.digest(_LAYOUT, files.kind, asked)",
+        "digest_of(files, _LAYOUT, kind, asked, str(project))",
+        "digest_of(files, _LAYOUT, kind, asked)",
         _BUILD,
         "is_copied",
     ),

@@ -16,7 +16,7 @@ from treadle import Build, Service, StartError
 from treadle_python.building import conda
 from treadle_python.building.installers import WHEELS, Sources, installer
 from treadle_python.building.interpreters import Interpreter, choose
-from treadle_python.building.requirements import CONDA, LOCK, Requirements, requirements_of
+from treadle_python.building.requirements import CONDA, LOCK, Requirements, digest_of, requirements_of
 from treadle_python.building.store import FOLDER, Made, Store
 from treadle_python.building.tools import Tools
 from treadle_python.building.version_request import VersionRequest, version_request
@@ -140,14 +140,14 @@ def requirements_digest(
     The project's path is part of it, since the scripts of an environment have it in them.
     """
     asked = "" if request is None else request.text
-    files = requirements or Requirements("", project, ())
-    return files.digest(_LAYOUT, files.kind, asked, str(project))
+    files, kind = ((), "") if requirements is None else (requirements.files, requirements.kind)
+    return digest_of(files, _LAYOUT, kind, asked, str(project))
 
 
 def environment_digest(of_files: str, python: Interpreter) -> str:
     """Return the name of the environment that is made from requirements with an interpreter."""
     texts = (of_files, str(python.path), python.name, python.implementation, python.platform)
-    return Requirements("", Path(), ()).digest(*texts)
+    return digest_of((), *texts)
 
 
 def _own_environment(service: Service, store: Store) -> str | None:
@@ -155,7 +155,7 @@ def _own_environment(service: Service, store: Store) -> str | None:
 
     Raises StartError if it leads nowhere.
     """
-    if service.python is not None and not service.python.is_relative_to(store.link):
+    if store.is_elsewhere(service.python):
         return f"{service.name} uses {service.python}, which `python` in treadle.toml names, as it is"
     if not store.is_foreign():
         return None

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,15 +43,16 @@ class Requirements:
         plain = [line for line in self.lines if not line.startswith("-") and ";" not in line]
         return tuple(found[0] for line in plain if "://" not in line and (found := _NAME.match(line)))
 
-    def digest(self, *further: str) -> str:
-        """Return a hash of the names and contents of all files, and of further texts."""
-        digest = hashlib.sha256()
-        for path in self.files:
-            content = path.read_bytes() if path.is_file() else b""
-            digest.update(f"{path}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
-        for text in further:
-            digest.update(f"{text}\0".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:16]
+
+def digest_of(files: Iterable[Path], *texts: str) -> str:
+    """Return a hash of the names and contents of files, and of texts."""
+    digest = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes() if path.is_file() else b""
+        digest.update(f"{path}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
+    for text in texts:
+        digest.update(f"{text}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def requirements_of(project: Path) -> Requirements | None:
@@ -62,7 +63,8 @@ def requirements_of(project: Path) -> Requirements | None:
             return Requirements(TEXT, file, tuple(files), lines)
     elsewhere = None
     if (file := project / PYPROJECT).is_file():
-        lines, elsewhere = _dependencies(file), _elsewhere(file)
+        values = _values(file)
+        lines, elsewhere = _dependencies(file, values), _elsewhere(values)
         if (lock := project / LOCK).is_file():
             return Requirements(LOCK, lock, (lock, file))
         if lines:
@@ -94,9 +96,8 @@ def _table(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return values
 
 
-def _elsewhere(file: Path) -> str | None:
+def _elsewhere(values: dict[str, Any]) -> str | None:
     """Return what to do with a pyproject.toml that has dependencies which no standard says how to read."""
-    values = _values(file)
     dynamic = _table(values, "project").get("dynamic")
     if isinstance(dynamic, list) and "dependencies" in dynamic:
         return "its dependencies are dynamic, known to its build backend only: list them in requirements.txt"
@@ -108,8 +109,8 @@ def _elsewhere(file: Path) -> str | None:
     return None
 
 
-def _dependencies(file: Path) -> tuple[str, ...]:
-    dependencies = pyproject(file).get("dependencies")
+def _dependencies(file: Path, values: dict[str, Any]) -> tuple[str, ...]:
+    dependencies = _table(values, "project").get("dependencies")
     if dependencies is None:
         return ()
     if not isinstance(dependencies, list) or not all(isinstance(each, str) for each in dependencies):

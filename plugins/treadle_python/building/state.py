@@ -28,9 +28,7 @@ def lack(service: Service) -> str | None:
 
 def _lack(service: Service) -> str | None:
     store = Store(service.path)
-    if (store.is_foreign() and store.link.is_dir()) or (
-        service.python is not None and not service.python.is_relative_to(store.link)
-    ):
+    if store.is_elsewhere(service.python) or (store.is_foreign() and store.link.is_dir()):
         return None
     remedy = f"run `treadle build {shlex.quote(str(service.path))}`"
     requirements = requirements_of(service.path)

@@ -69,6 +69,10 @@ class Store:
         """Return whether there is a `.venv` that is not ours."""
         return os.path.lexists(self.link) and made_environment(self.project) is None
 
+    def is_elsewhere(self, python: Path | None) -> bool:
+        """Return whether the interpreter or environment that a service names has nothing to do with these."""
+        return python is not None and not python.is_relative_to(self.link)
+
     def current(self) -> Made | None:
         """Return the record of the current environment, if it is complete and its interpreter is there."""
         path = made_environment(self.project)

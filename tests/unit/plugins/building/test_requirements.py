@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from treadle import StartError
-from treadle_python.building.requirements import requirements_of
+from treadle_python.building.requirements import digest_of, requirements_of
 
 
 def write(project, **files):
@@ -59,11 +59,11 @@ def test_each_file_that_counts_changes_the_digest(tmp_path, name):
         bounds_txt="numpy<3\n",
         lib__pyproject_toml="[project]\n",
     )
-    before = requirements_of(tmp_path).digest("3.12")
-    assert requirements_of(tmp_path).digest("3.12") == before
-    assert requirements_of(tmp_path).digest("3.13") != before
+    before = digest_of(requirements_of(tmp_path).files, "3.12")
+    assert digest_of(requirements_of(tmp_path).files, "3.12") == before
+    assert digest_of(requirements_of(tmp_path).files, "3.13") != before
     (tmp_path / name).write_text((tmp_path / name).read_text() + "\n")
-    assert requirements_of(tmp_path).digest("3.12") != before
+    assert digest_of(requirements_of(tmp_path).files, "3.12") != before
 
 
 def test_requirements_txt_comes_before_a_lock_and_a_lock_before_pyproject(tmp_path):
