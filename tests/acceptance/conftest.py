@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engines import why_not
+from tests.engines import CONTAINERS, need, why_not
 from tests.leftovers import left, remove_images
 
 
@@ -17,3 +17,11 @@ def _nothing_is_left() -> Iterator[None]:
     remove_images()
     why_not.cache_clear()  # the image of the tests is gone as well
     assert left() == {}
+
+
+@pytest.fixture(params=CONTAINERS)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Return the name of each container engine, where there is one."""
+    name: str = request.param
+    need(name)
+    return name

@@ -12,16 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.server import TREADLE
-from tests.engines import CONTAINERS, need
+from tests.engines import need
 from tests.images import IMAGE, client
 from treadle.testing import eventually
 from treadle_spool import Spool
-
-
-@pytest.fixture(params=CONTAINERS)
-def engine(request):
-    need(request.param)
-    return request.param
 
 
 @pytest.fixture

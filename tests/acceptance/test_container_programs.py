@@ -9,17 +9,10 @@ import pytest
 
 from tests.acceptance.scripts import script_project
 from tests.acceptance.server import eventually
-from tests.engines import CONTAINERS, need
 from tests.images import IMAGE
 
 GRACE = 20
 """Seconds: a stop that takes half of it has waited for it."""
-
-
-@pytest.fixture(params=CONTAINERS)
-def engine(request):
-    need(request.param)
-    return request.param
 
 
 @pytest.fixture

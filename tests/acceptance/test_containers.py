@@ -21,12 +21,6 @@ RESTARTS = int(os.environ.get("TREADLE_RESTARTS", "2"))
 """How often Podman's service is restarted under its running jobs."""
 
 
-@pytest.fixture(params=CONTAINERS)
-def engine(request):
-    need(request.param)
-    return request.param
-
-
 @pytest.fixture
 def script(engine, serve, tmp_path):
     """Serve a shell script as a container."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 
 import pytest
 
-from tests.acceptance.server import TIMEOUT, TREADLE
+from tests.acceptance.command import treadle
 from treadle.testing import eventually
 
 ANSWERS = "def run(data, params):\n    return 1\n"
@@ -36,11 +35,6 @@ class Moody(Runtime):
 def register_runtimes(settings):
     return [Moody()]
 """
-
-
-def treadle(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(TREADLE), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 @pytest.fixture

@@ -10,16 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.server import eventually
-from tests.engines import CONTAINERS, need
 from tests.images import IMAGE, client
 
 _PRINTS = 'CMD ["/bin/sh", "-c", "echo PlanQK:Job:Result: $(cat /var/input/data.json)"]'
-
-
-@pytest.fixture(params=CONTAINERS)
-def engine(request):
-    need(request.param)
-    return request.param
 
 
 @pytest.fixture

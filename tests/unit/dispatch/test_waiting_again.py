@@ -134,7 +134,8 @@ async def test_what_may_have_begun_before_the_disk_failed_is_not_put_back(harnes
         assert result(engine, job)["code"] == "NO_LUCK"
 
 
-async def test_a_running_job_of_a_service_that_is_broken_at_the_start_is_adopted_when_it_is_mended(harness):
+async def left_running(harness):
+    """Leave a job running whose service is broken then; return its name, and what mends the service."""
     harness.service("other")
     project = harness.service(waits=True)
     async with harness.engine() as engine:
@@ -142,11 +143,16 @@ async def test_a_running_job_of_a_service_that_is_broken_at_the_start_is_adopted
         await until(lambda: Call("start", job, 1) in calls(engine))
     toml = (project / "treadle.toml").read_text()
     (project / "treadle.toml").write_text("[")
+    return job, lambda: (project / "treadle.toml").write_text(toml)
+
+
+async def test_a_running_job_of_a_service_that_is_broken_at_the_start_is_adopted_when_it_is_mended(harness):
+    job, mend = await left_running(harness)
     async with harness.engine() as engine:
         assert engine.recovery.left == {job}
         await ended(engine, await submit(engine, service="other"))
         assert (engine.spool.run / job).exists()
-        (project / "treadle.toml").write_text(toml)
+        mend()
         await until(lambda: job in engine.dispatcher.runs, "that its attempt is adopted")
         end(engine, job, code=0)
         status = await ended(engine, job)
@@ -156,19 +162,13 @@ async def test_a_running_job_of_a_service_that_is_broken_at_the_start_is_adopted
 
 
 async def test_what_is_left_is_adopted_once_although_two_changes_come_at_the_same_time(harness, monkeypatch):
-    harness.service("other")
-    project = harness.service(waits=True)
-    async with harness.engine() as engine:
-        job = await submit(engine)
-        await until(lambda: Call("start", job, 1) in calls(engine))
-    toml = (project / "treadle.toml").read_text()
-    (project / "treadle.toml").write_text("[")
+    job, mend = await left_running(harness)
     async with harness.engine() as engine:
         look = engine.recovery._recover
         slow = lambda names: (list(look(names=names)), time.sleep(0.3))[0]  # noqa: E731  # a disk that is slow
         monkeypatch.setattr(engine.recovery, "_recover", slow)
         engine.gateway.reloader.listen(lambda _: engine.dispatcher.look_again(engine.recovery))
-        (project / "treadle.toml").write_text(toml)
+        mend()
         await until(lambda: job in engine.dispatcher.runs, "that its attempt is adopted")
         end(engine, job, code=0)
         assert (await ended(engine, job)).status is State.SUCCEEDED
